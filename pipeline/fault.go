@@ -1,0 +1,97 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Class says what kind of thing is wrong with a record. It goes into the dead letter's header, and dead letters are
+// counted by it.
+type Class string
+
+// The classes of dead letters.
+const (
+	ClassDecode   Class = "decode"    // the bytes are not what the format says
+	ClassInvalid  Class = "invalid"   // well formed, but a field is missing, empty or of the wrong type
+	ClassTooLarge Class = "too_large" // larger than a limit, before or after the model
+	ClassModel    Class = "model"     // the model failed on this row alone
+	ClassEncode   Class = "encode"    // the answer cannot be written in the output's format
+	ClassRefused  Class = "refused"   // the broker refused the result for the record's own fault
+	ClassNoKey    Class = "no_key"    // a tombstone without a key deletes nothing
+)
+
+// The stages of a cycle at which a record can fail, as dead letters name them.
+const (
+	StageDecode  = "decode"
+	StagePredict = "predict"
+	StageEncode  = "encode"
+	StagePublish = "publish"
+)
+
+// Fault is a record's own fault: it becomes a dead letter, and hurts nobody else.
+type Fault struct {
+	Class Class
+	Stage string
+	// Cause is one sentence for the person who reads the dead letter: what was wrong, and where.
+	Cause string
+	// Model and Version name the model that failed, if one did.
+	Model   string
+	Version int
+}
+
+// Faultf makes a fault with a formatted cause.
+func Faultf(class Class, stage, format string, args ...any) *Fault {
+	return &Fault{Class: class, Stage: stage, Cause: fmt.Sprintf(format, args...)}
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("%s: %s", f.Class, f.Cause) }
+
+// Sentinels that decide what happens to a cycle. Rooms wrap their errors with them.
+var (
+	// ErrRuntime marks a failure of the model's runtime itself (out of memory, lost device): nobody's row is guilty.
+	// The cycle aborts and backs off, and nothing is fetched meanwhile.
+	ErrRuntime = errors.New("model runtime failed")
+	// ErrPermanent marks what will not pass by itself (an ACL taken away, a topic deleted): retrying would only burn
+	// the model, so the pipeline waits long, and says so in its health.
+	ErrPermanent = errors.New("permanent")
+	// ErrStop marks what must end the process: going on would break a promise.
+	ErrStop = errors.New("must stop")
+)
+
+// Blame says whose fault an error is.
+type Blame uint8
+
+// Whom an error is blamed on.
+const (
+	BlameNobody    Blame = iota // nil, or the caller's own cancellation
+	BlameRecord                 // becomes a dead letter
+	BlameRuntime                // abort, back off
+	BlamePassing                // a broker or network fault that passes: abort, rebuild the member, go on
+	BlamePermanent              // abort, rebuild, wait long, unhealthy
+	BlameStop                   // end the process
+)
+
+func (b Blame) String() string {
+	return [...]string{"nobody", "record", "runtime", "passing", "permanent", "stop"}[b]
+}
+
+// Assign says whose fault an error is. It is the only place that does.
+func Assign(err error) Blame {
+	var fault *Fault
+	switch {
+	case err == nil:
+		return BlameNobody
+	case errors.Is(err, ErrStop):
+		return BlameStop
+	case errors.Is(err, ErrRuntime):
+		return BlameRuntime
+	case errors.Is(err, ErrPermanent):
+		return BlamePermanent
+	case errors.As(err, &fault):
+		return BlameRecord
+	default:
+		// The broker, the network, a rebalance, a fenced producer: the committed offsets are the truth, and a new
+		// member resumes from them.
+		return BlamePassing
+	}
+}

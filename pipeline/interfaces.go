@@ -1,0 +1,74 @@
+package pipeline
+
+import "context"
+
+// Limits bound what one cycle takes. Zero means no bound of that kind.
+type Limits struct {
+	Records int
+	Bytes   int
+}
+
+// Source is one member of a consumer group, as the cycle needs it: polled, then published to, then ended, over and over.
+// Not safe for concurrent use: one cycle owns it.
+type Source interface {
+	// Poll waits for at least one record, then takes only what is already buffered, up to the limits. What it
+	// returns stays in flight until Commit or Abort; polling again before either is a broken promise.
+	// An error means that the source is of no more use.
+	Poll(ctx context.Context, limits Limits) ([]*Record, error)
+	// Publish sends the outputs in order, asynchronously, and returns when every one of them is acknowledged or
+	// refused. A *RefusedError names those that are at fault themselves; any other error is the broker's.
+	Publish(ctx context.Context, outputs []Output) error
+	// Commit ends the cycle: outputs and offsets at once. It returns false without an error when the group
+	// took partitions away meanwhile: nothing of the cycle happened, and its records come again.
+	Commit(ctx context.Context) (committed bool, err error)
+	// Abort ends the cycle as if it had not been: its records come again.
+	Abort(ctx context.Context) error
+	// Close leaves. A static member stays in its group until the session times out.
+	Close()
+}
+
+// RefusedError says that the broker refused records for their own sake, by index of the outputs handed to Publish.
+type RefusedError struct {
+	// Guilty were refused alone, each with its reason.
+	Guilty map[int]error
+	// Suspect were refused together with others: one of them is at fault, and which is not known. Publishing them
+	// one by one tells.
+	Suspect map[int]error
+}
+
+func (e *RefusedError) Error() string {
+	for _, err := range e.Guilty {
+		return "broker refused a record: " + err.Error()
+	}
+	for _, err := range e.Suspect {
+		return "broker refused a batch of records: " + err.Error()
+	}
+	return "broker refused records"
+}
+
+// Decoder turns a record's bytes into a row. Implementations are safe for concurrent use.
+type Decoder interface {
+	// Decode reads record.Value, which is never nil. The fault says what is wrong with the record; the row is then
+	// of no use.
+	Decode(record *Record) (*Row, *Fault)
+}
+
+// Step adds to rows: a prediction, features, an aggregate.
+type Step interface {
+	// Name of the step, for metrics and errors, such as "predict sentiment".
+	Name() string
+	// Run works on all rows of a cycle that have no fault. A row that fails gets a Fault; an error is for what is no
+	// row's fault, and aborts the cycle. It must not return before all that it started has ended.
+	Run(ctx context.Context, rows []*Row) error
+}
+
+// Builder makes the records to publish. Implementations are safe for concurrent use.
+type Builder interface {
+	// Result builds the output of a row without a fault: it encodes, and checks the size.
+	Result(row *Row) (Output, *Fault)
+	// DeadLetter builds the dead letter of a record; it always can, with a reference in place of a record that is too
+	// large for the topic.
+	DeadLetter(record *Record, fault *Fault, attempt int) Output
+	// Tombstone passes a tombstone on.
+	Tombstone(record *Record) Output
+}

@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"fmt"
+	"time"
+)
+
+// Record is one record of a topic, as it was read. Its bytes belong to the client that fetched them and are
+// never written to.
+type Record struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Key       []byte // nil when the record has no key
+	Value     []byte // nil for a tombstone; empty is not a tombstone
+	Headers   []Header
+	Timestamp time.Time
+}
+
+// Header is one header of a record. Keys may repeat.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Coordinates name a record for good: they are its identity where an event has no id of its own.
+type Coordinates struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+func (c Coordinates) String() string { return fmt.Sprintf("%s[%d]@%d", c.Topic, c.Partition, c.Offset) }
+
+// Coordinates of the record.
+func (r *Record) Coordinates() Coordinates {
+	return Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
+// Tombstone says that the record deletes its key: the value is null, not merely empty.
+func (r *Record) Tombstone() bool { return r.Value == nil }
+
+// Size is the record's weight in memory, in bytes: key, value and headers.
+func (r *Record) Size() int {
+	size := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	return size
+}
+
+// Output is one record to publish. The partition is chosen by the key, as any Kafka client would; it is never the
+// input's partition number.
+type Output struct {
+	Topic   string
+	Key     []byte
+	Value   []byte // nil publishes a tombstone
+	Headers []Header
+	// Timestamp is the event's; zero means the time of publishing.
+	Timestamp time.Time
+	// Source is the input record that this is the one effect of.
+	Source *Record
+}

@@ -1,0 +1,31 @@
+package pipeline
+
+import "time"
+
+// Row is one event on its way through the steps: what the schema read from the record, what the steps added, or
+// why it goes no further.
+type Row struct {
+	// Record is the source. Offline rows have one too, with the file as the topic and the line as the offset.
+	Record *Record
+	// ID is the event's own id, "" when it has none; then its coordinates name it.
+	ID string
+	// Text is what text models read.
+	Text string
+	// Copied are the fields that go through to the result unchanged, in the config's order. Absent ones are left out.
+	Copied []Field
+	// Predictions are what the steps answered, in the order of the steps.
+	Predictions []Prediction
+	// Fault ends the row: steps pass it by, and it becomes a dead letter.
+	Fault *Fault
+}
+
+// Prediction is what one model says of one row: named, typed columns.
+type Prediction struct {
+	Model   string
+	Version int
+	// Columns in the order in which the model's configuration names its heads, for example
+	// sentiment {label, score} and helpfulness.
+	Columns []Field
+	// At is when the model answered.
+	At time.Time
+}

@@ -1,0 +1,63 @@
+package pipeline
+
+// Kind is the type of a Value.
+type Kind uint8
+
+// The kinds of values that events carry and models answer with.
+const (
+	Null Kind = iota
+	Bool
+	Int    // 64-bit signed
+	Float  // 64-bit
+	Number // a decimal literal kept as it was written, so that copying loses no digit
+	String
+	Floats // a vector of 32-bit floats
+	List
+	Object
+)
+
+// Value is one typed value. The zero Value is Null.
+//
+// It is a struct rather than an interface so that a prediction of a label and a score allocates one slice of fields
+// and nothing else.
+type Value struct {
+	Kind   Kind
+	Bool   bool
+	Int    int64
+	Float  float64
+	Str    string    // String, or the literal of a Number
+	Floats []float32 // Floats
+	List   []Value   // List
+	Fields []Field   // Object, in order
+}
+
+// Field is a named value: a column of a prediction, a field of an event.
+type Field struct {
+	Name  string
+	Value Value
+}
+
+// StringValue makes a String.
+func StringValue(s string) Value { return Value{Kind: String, Str: s} }
+
+// FloatValue makes a Float.
+func FloatValue(f float64) Value { return Value{Kind: Float, Float: f} }
+
+// IntValue makes an Int.
+func IntValue(i int64) Value { return Value{Kind: Int, Int: i} }
+
+// ObjectValue makes an Object of the fields, in order.
+func ObjectValue(fields ...Field) Value { return Value{Kind: Object, Fields: fields} }
+
+// FloatsValue makes a vector.
+func FloatsValue(v []float32) Value { return Value{Kind: Floats, Floats: v} }
+
+// Lookup finds the field of an Object by name.
+func (v Value) Lookup(name string) (Value, bool) {
+	for _, f := range v.Fields {
+		if f.Name == name {
+			return f.Value, true
+		}
+	}
+	return Value{}, false
+}
