@@ -1,0 +1,122 @@
+package consumers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"nearline/pipeline"
+)
+
+// KafkaConfig says how to reach the cluster, and how a member behaves in its group. It is shared by all pipelines.
+type KafkaConfig struct {
+	// Brokers to ask first, host:port; the rest of the cluster is discovered.
+	Brokers []string `yaml:"brokers"`
+	// Replica is the stable name of this replica of the service, unique in its group: transactional ids are made of it,
+	// and a replica that restarts under its old name fences what it left behind at once. Empty means the host's name.
+	Replica string `yaml:"replica"`
+	// TransactionTimeout ends the transaction of a member that died in the middle. Until then every read-committed
+	// reader of the partitions it wrote to waits.
+	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
+	// SessionTimeout is how long the group waits for a member that says nothing, before others take its partitions.
+	SessionTimeout time.Duration `yaml:"session_timeout"`
+	// RebalanceTimeout is how long a rebalance waits for the cycle in hand.
+	RebalanceTimeout time.Duration `yaml:"rebalance_timeout"`
+	// FetchMaxBytes bounds what one broker returns to one member in one fetch, compressed.
+	FetchMaxBytes pipeline.ByteSize `yaml:"fetch_max_bytes"`
+	// Static keeps the member's place in the group over a restart: no rebalance, but nobody else reads its
+	// partitions until the session times out.
+	Static bool `yaml:"static_membership"`
+}
+
+// DefaultKafka is what a config gets that says nothing.
+//
+// Transaction timeout: a member produces only when all predictions are in, so a transaction lasts as long as the
+// acknowledgements do (27 to 41 ms on one broker); 10 s leaves room for a broker's fail-over. The session timeout is
+// short since heartbeats come from a goroutine of their own: a slow model does not delay them.
+func DefaultKafka() KafkaConfig {
+	return KafkaConfig{
+		TransactionTimeout: 10 * time.Second,
+		SessionTimeout:     10 * time.Second,
+		RebalanceTimeout:   60 * time.Second,
+		FetchMaxBytes:      8 << 20,
+	}
+}
+
+// Validate names every problem, each with its key below path, its value and the remedy.
+func (c KafkaConfig) Validate(path string) error {
+	var errs []error
+	if len(c.Brokers) == 0 {
+		errs = append(errs, fmt.Errorf("%s.brokers is empty: want at least one host:port", path))
+	}
+	for i, broker := range c.Brokers {
+		if _, _, err := net.SplitHostPort(broker); err != nil {
+			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
+		}
+	}
+	if strings.ContainsAny(c.Replica, " \t\n/") {
+		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))
+	}
+	between := func(key string, got, low, high time.Duration) {
+		if got < low || got > high {
+			errs = append(errs, fmt.Errorf("%s.%s is %v: want between %v and %v", path, key, got, low, high))
+		}
+	}
+	between("transaction_timeout", c.TransactionTimeout, time.Second, 15*time.Minute)
+	between("session_timeout", c.SessionTimeout, time.Second, 5*time.Minute)
+	between("rebalance_timeout", c.RebalanceTimeout, 5*time.Second, 30*time.Minute)
+	if c.FetchMaxBytes < 64<<10 {
+		errs = append(errs, fmt.Errorf("%s.fetch_max_bytes is %v: want at least 64KiB", path, c.FetchMaxBytes))
+	}
+	return errors.Join(errs...)
+}
+
+// replica is the stable name to use.
+func (c KafkaConfig) replica() string {
+	if c.Replica != "" {
+		return c.Replica
+	}
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "nearline"
+	}
+	return host
+}
+
+// Start says where a group begins that has no committed offset yet.
+type Start struct {
+	// At is the time of the first record to read; zero with Latest false means the earliest.
+	At     time.Time
+	Latest bool
+}
+
+// UnmarshalText reads earliest, latest or a time as in RFC 3339.
+func (s *Start) UnmarshalText(text []byte) error {
+	switch t := string(text); t {
+	case "earliest", "":
+		*s = Start{}
+	case "latest":
+		*s = Start{Latest: true}
+	default:
+		at, err := time.Parse(time.RFC3339, t)
+		if err != nil {
+			return fmt.Errorf("%q is not a place to start: want earliest, latest, or a time such as 2026-01-31T12:00:00Z", t)
+		}
+		*s = Start{At: at}
+	}
+	return nil
+}
+
+func (s Start) String() string {
+	switch {
+	case s.Latest:
+		return "latest"
+	case s.At.IsZero():
+		return "earliest"
+	default:
+		return s.At.Format(time.RFC3339)
+	}
+}

@@ -1,0 +1,107 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Delivery is the promise of a pipeline.
+type Delivery string
+
+// The promises to choose from.
+const (
+	// ExactlyOnce publishes outputs and offsets in one transaction.
+	ExactlyOnce Delivery = "exactly_once"
+	// AtLeastOnce publishes, waits for every acknowledgement, then commits. A crash between the two repeats a
+	// cycle; the repeats share only the source coordinates in their headers.
+	AtLeastOnce Delivery = "at_least_once"
+)
+
+// CycleConfig bounds the unit of work of one member.
+type CycleConfig struct {
+	// MaxRecords that one cycle takes.
+	MaxRecords int `yaml:"max_records"`
+	// MaxBytes that one cycle takes, keys, values and headers together, as they are in memory. A cycle stops taking at the
+	// poll that passes it.
+	MaxBytes ByteSize `yaml:"max_bytes"`
+	// MaxTime that a cycle is predicted to take at the pace of the last ones. It stays far below the rebalance timeout,
+	// since a rebalance waits for the cycle in hand.
+	MaxTime time.Duration `yaml:"max_time"`
+	// Members of the group that run in this process: while one commits, the others keep the model busy.
+	Members int `yaml:"members"`
+	// Shutdown is how long the cycle in hand may take to end and commit when the service is asked to stop.
+	Shutdown time.Duration `yaml:"shutdown"`
+}
+
+// DefaultCycle is what a pipeline gets that says nothing.
+//
+// MaxRecords and MaxTime are guesses on the safe side: at 300 reviews a second a cycle is cut by time, at 100,000 by
+// number. Two members are the fewest that overlap a commit with scoring.
+func DefaultCycle() CycleConfig {
+	return CycleConfig{
+		MaxRecords: 4096,
+		MaxBytes:   32 << 20,
+		MaxTime:    5 * time.Second,
+		Members:    2,
+		Shutdown:   20 * time.Second,
+	}
+}
+
+// Validate names every problem, each with its key below path, its value and the remedy.
+func (c CycleConfig) Validate(path string) error {
+	var errs []error
+	atLeast := func(key string, got, want int64) {
+		if got < want {
+			errs = append(errs, fmt.Errorf("%s.%s is %d: want at least %d", path, key, got, want))
+		}
+	}
+	atLeast("max_records", int64(c.MaxRecords), 1)
+	atLeast("max_bytes", int64(c.MaxBytes), 1<<10)
+	atLeast("members", int64(c.Members), 1)
+	if c.MaxTime < 10*time.Millisecond || c.MaxTime > 30*time.Second {
+		errs = append(errs, fmt.Errorf("%s.max_time is %v: want between 10ms and 30s, below the rebalance timeout of 60s", path, c.MaxTime))
+	}
+	if c.Shutdown < time.Second {
+		errs = append(errs, fmt.Errorf("%s.shutdown is %v: want at least 1s, so that the cycle in hand can commit", path, c.Shutdown))
+	}
+	return errors.Join(errs...)
+}
+
+// ByteSize is a number of bytes. In a config it may carry a unit: 512KiB, 32MiB, 1GiB.
+type ByteSize int64
+
+// UnmarshalText reads a number with an optional unit, KiB, MiB, GiB or B.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	shift := 0
+	for _, unit := range []struct {
+		suffix string
+		shift  int
+	}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"B", 0}} {
+		if rest, ok := strings.CutSuffix(s, unit.suffix); ok {
+			s, shift = strings.TrimSpace(rest), unit.shift
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<62>>shift {
+		return fmt.Errorf("%q is not a size: want a number of bytes, or one with a unit such as 512KiB or 32MiB", text)
+	}
+	*b = ByteSize(n << shift)
+	return nil
+}
+
+func (b ByteSize) String() string {
+	for _, unit := range []struct {
+		suffix string
+		shift  int
+	}{{"GiB", 30}, {"MiB", 20}, {"KiB", 10}} {
+		if b != 0 && b%(1<<unit.shift) == 0 {
+			return fmt.Sprintf("%d%s", b>>unit.shift, unit.suffix)
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
