@@ -18,10 +18,10 @@ type Source interface {
 	// Publish sends the outputs in order, asynchronously, and returns when every one of them is acknowledged or
 	// refused. A *RefusedError names those that are at fault themselves; any other error is the broker's.
 	Publish(ctx context.Context, outputs []Output) error
-	// Commit ends the cycle: outputs and offsets at once. It returns false without an error when the group
-	// took partitions away meanwhile: nothing of the cycle happened, and its records come again.
-	Commit(ctx context.Context) (committed bool, err error)
-	// Abort ends the cycle as if it had not been: its records come again.
+	// Commit ends the cycle: outputs and offsets at once. After an error nobody knows whether it did: the source is of
+	// no more use, and a new one resumes from the committed offsets.
+	Commit(ctx context.Context) error
+	// Abort ends the cycle as if it had not been: its records come again. After an error the source is of no more use.
 	Abort(ctx context.Context) error
 	// Close leaves. A static member stays in its group until the session times out.
 	Close()

@@ -60,4 +60,6 @@ type Output struct {
 	Timestamp time.Time
 	// Source is the input record that this is the one effect of.
 	Source *Record
+	// Alone asks for a request of its own, so that a refusal can only be meant for this record.
+	Alone bool
 }

@@ -1,0 +1,64 @@
+package consumers
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/pipeline"
+)
+
+// permanent are the broker's answers that no retry changes: somebody must grant, create or mend something first.
+var permanent = []error{
+	kerr.TopicAuthorizationFailed,
+	kerr.GroupAuthorizationFailed,
+	kerr.ClusterAuthorizationFailed,
+	kerr.TransactionalIDAuthorizationFailed,
+	kerr.SaslAuthenticationFailed,
+	kerr.UnsupportedSaslMechanism,
+	kerr.UnsupportedVersion,
+	kerr.InvalidTopicException,
+	kerr.UnknownTopicOrPartition,
+	kerr.UnknownTopicID,
+	kerr.InvalidTransactionTimeout,
+	kerr.InvalidGroupID,
+	kerr.InconsistentGroupProtocol,
+	kerr.PolicyViolation,
+}
+
+// refusals are the broker's answers that blame a record for itself. The broker refuses the whole batch with it.
+var refusals = []error{
+	kerr.MessageTooLarge,
+	kerr.RecordListTooLarge,
+	kerr.InvalidRecord,
+	kerr.InvalidTimestamp,
+	kerr.UnsupportedForMessageFormat,
+}
+
+func isAny(err error, targets []error) bool {
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// blame wraps a broker's error so that pipeline.Assign knows whether it will pass.
+func blame(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isAny(err, permanent):
+		return fmt.Errorf("%w: %w", pipeline.ErrPermanent, err)
+	case errors.Is(err, kgo.ErrClientClosed):
+		return fmt.Errorf("the member's client was closed: %w", err)
+	default:
+		return err
+	}
+}
+
+// errAborted says that a commit was asked for and did not take place, or may not have: see Member.Commit.
+var errAborted = errors.New("the transaction was not committed")

@@ -1,0 +1,428 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/pipeline"
+)
+
+// Config of one member: what it shares with the whole service, and its own place in a group.
+type Config struct {
+	Kafka    KafkaConfig
+	Group    string
+	Topic    string
+	Start    Start
+	Delivery pipeline.Delivery
+	// Index of the member within this replica. The transactional id is group/replica/index.
+	Index int
+	// MaxRecordBytes is the largest record, uncompressed, that the topics published to take; 0 means Kafka's own default.
+	MaxRecordBytes int
+	// MaxRecords that one cycle publishes at the most; all of them are buffered until they are acknowledged.
+	MaxRecords int
+	// Options come last: hooks for metrics, a dialer for tests.
+	Options []kgo.Opt
+	Logger  *slog.Logger
+	Metrics *Metrics
+}
+
+// Member is one member of a consumer group with its transactional producer.
+//
+// They share one client because a transaction ends with the group's offsets in it, and only the client that knows the
+// group's generation can vouch for them (KIP-447). From the first record polled until Commit or Abort, a
+// rebalance waits: nothing that the cycle works on can be taken away in the middle of it, unless the member is
+// thrown out of the group, in which case the broker refuses the end.
+//
+// Not safe for concurrent use, as pipeline.Source says.
+type Member struct {
+	client *kgo.Client
+	// session is nil in an at-least-once member.
+	session *kgo.GroupTransactSession
+	config  Config
+	// begun says that a transaction is open.
+	begun bool
+	// stale says that partitions were taken away since the last end. It is set between polls only, where no record is in
+	// flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
+	stale atomic.Bool
+	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
+	average float64
+	lost    *retentionWatch
+}
+
+var _ pipeline.Source = (*Member)(nil)
+
+// Open makes a member. It joins its group at the first poll.
+func Open(config Config) (*Member, error) {
+	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config)}
+	if m.config.Logger == nil {
+		m.config.Logger = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if config.Delivery == pipeline.AtLeastOnce {
+		m.client, err = kgo.NewClient(m.options()...)
+	} else {
+		m.session, err = kgo.NewGroupTransactSession(m.options()...)
+		if err == nil {
+			m.client = m.session.Client()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open a member of group %s: %w", config.Group, err)
+	}
+	return m, nil
+}
+
+// TransactionalID of a member: the same for as long as the replica keeps its name, so that a restart fences what
+// was left behind.
+func (c Config) TransactionalID() string {
+	return fmt.Sprintf("%s/%s/%d", c.Group, c.Kafka.replica(), c.Index)
+}
+
+func (m *Member) options() []kgo.Opt {
+	c := m.config
+	maxRecordBytes := int32(c.MaxRecordBytes) //nolint:gosec // bounded by the config
+	if maxRecordBytes <= 0 {
+		maxRecordBytes = defaultMaxRecordBytes
+	}
+	start := kgo.NewOffset().AtStart()
+	switch {
+	case c.Start.Latest:
+		start = kgo.NewOffset().AtEnd()
+	case !c.Start.At.IsZero():
+		start = kgo.NewOffset().AfterMilli(c.Start.At.UnixMilli())
+	}
+	taken := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		if len(partitions) > 0 {
+			m.stale.Store(true)
+		}
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Kafka.Brokers...),
+		kgo.ClientID("nearline"),
+		kgo.ConsumerGroup(c.Group),
+		kgo.ConsumeTopics(c.Topic),
+		kgo.ConsumeStartOffset(start),
+		// Out of range means that retention overtook the group: go on with the oldest record there is, and count.
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)), //nolint:gosec // bounded by the config
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(c.Kafka.SessionTimeout),
+		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),
+		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.RequireStableFetchOffsets(),
+		kgo.DisableAutoCommit(),
+		kgo.OnPartitionsRevoked(taken),
+		kgo.OnPartitionsLost(taken),
+		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
+		// and a lone one does not wait for company.
+		kgo.ManualFlushing(),
+		kgo.MaxBufferedRecords(max(c.MaxRecords, 1) + 1),
+		kgo.ProducerBatchMaxBytes(maxRecordBytes),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.WithLogger(clientLogger{m.config.Logger}),
+	}
+	if c.Kafka.Static {
+		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", c.Kafka.replica(), c.Index)))
+	}
+	if c.Delivery != pipeline.AtLeastOnce {
+		opts = append(opts,
+			kgo.TransactionalID(c.TransactionalID()),
+			kgo.TransactionTimeout(c.Kafka.TransactionTimeout))
+	}
+	return append(opts, c.Options...)
+}
+
+// defaultMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
+const defaultMaxRecordBytes = 1 << 20
+
+// Poll waits for a record, then takes what the client has already fetched, up to the limits.
+//
+// The bound of bytes is kept by asking for as many records as the average weight so far lets fit; it is passed by one
+// such helping at the most, which the client holds in memory anyway.
+func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
+	var taken taking
+	for taken.empty() {
+		if m.stale.Load() {
+			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
+			if err := m.Abort(ctx); err != nil {
+				return nil, err
+			}
+			m.lost.forget()
+		}
+		m.client.AllowRebalance()
+		if err := m.fill(ctx, limits, &taken); err != nil {
+			return nil, err
+		}
+		if m.stale.Load() {
+			taken = taking{}
+		}
+	}
+	return taken.records, nil
+}
+
+// fill polls once, waiting, and then as long as there is something buffered, without.
+func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking) error {
+	wait := ctx
+	for {
+		helping := m.helping(limits, into)
+		if helping == 0 {
+			return nil
+		}
+		fetches := m.client.PollRecords(wait, helping)
+		if err := m.fetchError(ctx, fetches); err != nil {
+			return err
+		}
+		before := len(into.records)
+		m.lost.observe(m.client, fetches)
+		fetches.EachRecord(into.add)
+		if n := len(into.records) - before; n == 0 {
+			return nil
+		}
+		m.average += (float64(into.bytes)/float64(len(into.records)) - m.average) / 4
+		wait = nil
+	}
+}
+
+// helping is how many records to ask for next.
+func (m *Member) helping(limits pipeline.Limits, taken *taking) int {
+	n := limits.Records - len(taken.records)
+	if limits.Records <= 0 {
+		n = 1 << 16
+	}
+	if limits.Bytes > 0 {
+		left := limits.Bytes - taken.bytes
+		if left <= 0 {
+			return 0
+		}
+		n = min(n, max(1, int(float64(left)/max(m.average, 1))))
+	}
+	return max(n, 0)
+}
+
+// fetchError picks the error of a poll that makes the member useless, if there is one.
+func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, e := range fetches.Errors() {
+		var dataLoss *kgo.ErrDataLoss
+		switch {
+		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
+			continue
+		case errors.As(e.Err, &dataLoss):
+			// The client has already gone on from where the log now is.
+			m.config.Metrics.lostToTruncation(dataLoss.ConsumedTo - dataLoss.ResetTo)
+			m.config.Logger.Warn("the broker's log is shorter than what was read of it", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+			continue
+		}
+		return fmt.Errorf("poll %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
+	}
+	return nil
+}
+
+// Publish hands over all outputs and waits for every acknowledgement.
+//
+// The end of a transaction does not look at them: a transaction whose records were all refused commits its offsets
+// all the same, and the records are lost. So an error here must lead to Abort, never to Commit.
+func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
+	if err := m.begin(); err != nil {
+		return err
+	}
+	sent := newSending(len(outputs))
+	for i := range outputs {
+		if outputs[i].Alone {
+			if err := m.client.Flush(ctx); err != nil {
+				break
+			}
+		}
+		m.client.Produce(ctx, sent.record(i, &outputs[i]), sent.acknowledge)
+		if outputs[i].Alone {
+			if err := m.client.Flush(ctx); err != nil {
+				break
+			}
+		}
+	}
+	if err := m.client.Flush(ctx); err != nil {
+		// Only the end of ctx gets here. Closing is what makes the client give up on what it holds.
+		m.client.CloseAllowingRebalance()
+		sent.wait()
+		return context.Cause(ctx)
+	}
+	sent.wait()
+	return sent.result()
+}
+
+func (m *Member) begin() error {
+	if m.session == nil || m.begun {
+		return nil
+	}
+	if err := m.session.Begin(); err != nil {
+		return fmt.Errorf("begin a transaction as %s: %w", m.config.TransactionalID(), blame(err))
+	}
+	m.begun = true
+	return nil
+}
+
+// Commit ends the cycle.
+//
+// A transaction that ends without an error and without having committed was aborted because of a rebalance, or the
+// broker answered so that nobody knows; the client then goes on from the offsets that it last heard of, which in the
+// second case are the wrong ones. Both are an error here, so that a new member asks the group.
+func (m *Member) Commit(ctx context.Context) error {
+	if m.session == nil {
+		return m.commitOffsets(ctx)
+	}
+	m.begun = false
+	committed, err := m.session.End(ctx, kgo.TryCommit)
+	m.stale.Store(false)
+	switch {
+	case err != nil:
+		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), blame(err))
+	case !committed:
+		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
+	}
+	m.session.AllowRebalance()
+	return nil
+}
+
+func (m *Member) commitOffsets(ctx context.Context) error {
+	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
+		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
+	}
+	m.stale.Store(false)
+	m.client.AllowRebalance()
+	return nil
+}
+
+// Abort gives the cycle's records back: they are polled again.
+func (m *Member) Abort(ctx context.Context) error {
+	if m.session == nil {
+		m.rewind()
+		return nil
+	}
+	if err := m.begin(); err != nil {
+		return err
+	}
+	m.begun = false
+	_, err := m.session.End(ctx, kgo.TryAbort)
+	m.stale.Store(false)
+	if err != nil {
+		return fmt.Errorf("abort as %s: %w", m.config.TransactionalID(), blame(err))
+	}
+	m.session.AllowRebalance()
+	return nil
+}
+
+// rewind sets an at-least-once member back to what it has committed.
+func (m *Member) rewind() {
+	m.client.SetOffsets(m.client.CommittedOffsets())
+	m.stale.Store(false)
+	m.client.AllowRebalance()
+}
+
+// Close leaves the group at once; a static member keeps its place.
+func (m *Member) Close() { m.client.CloseAllowingRebalance() }
+
+// taking is what one cycle has taken so far.
+type taking struct {
+	records []*pipeline.Record
+	bytes   int
+}
+
+func (t *taking) empty() bool { return len(t.records) == 0 }
+
+func (t *taking) add(r *kgo.Record) {
+	record := &pipeline.Record{
+		Topic:     r.Topic,
+		Partition: r.Partition,
+		Offset:    r.Offset,
+		Key:       r.Key,
+		Value:     r.Value,
+		Timestamp: r.Timestamp,
+	}
+	if len(r.Headers) > 0 {
+		record.Headers = make([]pipeline.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			record.Headers[i] = pipeline.Header(h)
+		}
+	}
+	t.records = append(t.records, record)
+	t.bytes += record.Size()
+}
+
+// sending follows the outputs of one cycle until each is acknowledged or refused.
+type sending struct {
+	records []kgo.Record
+	waiting sync.WaitGroup
+
+	mu     sync.Mutex // guards failed
+	failed map[*kgo.Record]error
+}
+
+func newSending(n int) *sending { return &sending{records: make([]kgo.Record, n)} }
+
+func (s *sending) record(i int, o *pipeline.Output) *kgo.Record {
+	r := &s.records[i]
+	r.Topic, r.Key, r.Value, r.Timestamp = o.Topic, o.Key, o.Value, o.Timestamp
+	if len(o.Headers) > 0 {
+		r.Headers = make([]kgo.RecordHeader, len(o.Headers))
+		for j, h := range o.Headers {
+			r.Headers[j] = kgo.RecordHeader(h)
+		}
+	}
+	s.waiting.Add(1)
+	return r
+}
+
+func (s *sending) acknowledge(r *kgo.Record, err error) {
+	defer s.waiting.Done()
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = make(map[*kgo.Record]error)
+	}
+	s.failed[r] = err
+}
+
+func (s *sending) wait() { s.waiting.Wait() }
+
+// result turns the failures into one error. Where the broker refused a record for its own sake, the others that
+// failed did so because of it.
+func (s *sending) result() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failed) == 0 {
+		return nil
+	}
+	refused := make(map[int]error)
+	var other error
+	for i := range s.records {
+		err, failed := s.failed[&s.records[i]]
+		switch {
+		case !failed:
+		case isAny(err, refusals):
+			refused[i] = err
+		default:
+			other = err
+		}
+	}
+	switch len(refused) {
+	case 0:
+		return fmt.Errorf("publish: %d of %d records failed, one of them: %w", len(s.failed), len(s.records), blame(other))
+	case 1:
+		return &pipeline.RefusedError{Guilty: refused}
+	default:
+		return &pipeline.RefusedError{Suspect: refused}
+	}
+}

@@ -1,0 +1,267 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Cycle is what one member of a group does over and over: poll, decode, run the steps, encode, publish, commit.
+//
+// What must hold: every record of a poll has exactly one output (a result, a dead letter, or a tombstone for a tombstone),
+// and the outputs take effect together with the offsets, or not at all. Three rules follow.
+//
+//   - Commit comes only after every output was acknowledged. The end of a transaction does not look at the fate of what
+//     was produced in it.
+//   - Nothing is polled between a cycle's poll and its end, because the end commits all that was polled. The obvious
+//     gain of polling ahead is had instead by several members, each with its own client, that share the model.
+//   - Nothing is published before all predictions are in. The clock of a transaction starts with its first produce, so
+//     however slow the model is, it cannot run into the transaction's timeout.
+//
+// A cycle takes what is there and never waits for more: a lone record is answered at once, and a backlog fills it.
+//
+// Not safe for concurrent use: one goroutine calls Run.
+type Cycle struct {
+	// Open makes the source, and makes it anew after every error that leaves it in doubt.
+	Open    func() (Source, error)
+	Decoder Decoder
+	Steps   []Step
+	Builder Builder
+	Config  CycleConfig
+	Logger  *slog.Logger
+	Metrics *Metrics
+	Status  *Status
+	// At, if set, is called as each point of the cycle is reached. Tests cut the world off there.
+	At func(Point)
+
+	pace  pace
+	notes notes
+}
+
+// Point names a place between two steps of a cycle.
+type Point string
+
+// The points of a cycle, in order.
+const (
+	PointOpened    Point = "opened"
+	PointPolled    Point = "polled"
+	PointDecoded   Point = "decoded"
+	PointPredicted Point = "predicted"
+	PointEncoded   Point = "encoded"
+	PointPublished Point = "published"
+	PointCommitted Point = "committed"
+)
+
+// Points lists them all, in order.
+func Points() []Point {
+	return []Point{PointOpened, PointPolled, PointDecoded, PointPredicted, PointEncoded, PointPublished, PointCommitted}
+}
+
+func (c *Cycle) at(p Point) {
+	if c.At != nil {
+		c.At(p)
+	}
+}
+
+// Run turns until ctx ends; then the cycle in hand may still end and commit, for Config.Shutdown. It returns nil when it
+// was asked to stop and an error wrapping ErrStop when going on would break a promise; every other fault is waited out.
+func (c *Cycle) Run(ctx context.Context) error {
+	work, abandon := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abandon(nil)
+	var deadline *time.Timer
+	stopped := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		deadline = time.AfterFunc(c.Config.Shutdown, func() { abandon(errShutdown) })
+	})
+	defer func() {
+		if !release() {
+			<-stopped
+			deadline.Stop()
+		}
+	}()
+
+	var wait backoff
+	for ctx.Err() == nil {
+		err := c.session(ctx, work, &wait)
+		if ctx.Err() != nil {
+			if errors.Is(context.Cause(work), errShutdown) {
+				c.Logger.Warn("the cycle in hand did not end within the shutdown deadline; its records are scored by whoever reads them next",
+					"deadline", c.Config.Shutdown, "records", c.Status.inHand())
+			}
+			return nil
+		}
+		blame := Assign(err)
+		if blame == BlameStop {
+			c.Status.failed(blame, err)
+			return err
+		}
+		c.Status.failed(blame, err)
+		c.Metrics.reopened(blame)
+		pause := wait.next(blame)
+		c.Logger.Warn("the member starts anew from the committed offsets", "blame", blame.String(), "error", err, "in", pause.Round(time.Millisecond))
+		sleep(ctx, pause)
+	}
+	return nil
+}
+
+// errShutdown is why work is abandoned in the end.
+var errShutdown = errors.New("the shutdown deadline has passed")
+
+// session is the life of one source: cycles until an error leaves it in doubt.
+func (c *Cycle) session(intake, work context.Context, wait *backoff) error {
+	source, err := c.Open()
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	c.at(PointOpened)
+	for intake.Err() == nil {
+		err := c.turn(intake, work, source)
+		switch {
+		case err == nil:
+			wait.reset()
+			c.Status.turned()
+		case errors.Is(err, errGivenBack):
+			c.Status.failed(Assign(err), err)
+			pause := wait.next(Assign(err))
+			c.Logger.Warn("the cycle was given back and is tried again", "error", err, "in", pause.Round(time.Millisecond))
+			sleep(intake, pause)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// errGivenBack marks an error after which the source is whole: the cycle was aborted, and its records come again.
+var errGivenBack = errors.New("the cycle's records were given back")
+
+// turn is one cycle.
+func (c *Cycle) turn(intake, work context.Context, source Source) error {
+	records, err := source.Poll(intake, c.pace.limits(c.Config))
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	c.Status.took(len(records))
+	c.at(PointPolled)
+
+	rows := c.decode(records)
+	c.at(PointDecoded)
+
+	if err := c.run(work, rows); err != nil {
+		return c.giveBack(work, source, err)
+	}
+	c.pace.observe(len(records), time.Since(began))
+	c.at(PointPredicted)
+
+	outputs := c.encode(rows)
+	c.at(PointEncoded)
+
+	if err := source.Publish(work, outputs); err != nil {
+		return c.giveBack(work, source, c.notes.take(err, rows))
+	}
+	c.at(PointPublished)
+
+	if err := source.Commit(work); err != nil {
+		return err
+	}
+	c.at(PointCommitted)
+	c.notes.clear(rows)
+	c.Metrics.committed(rows, began)
+	return nil
+}
+
+// decode makes a row of every record. A tombstone's row has neither text nor fault: it passes the steps by.
+func (c *Cycle) decode(records []*Record) []*Row {
+	began := time.Now()
+	rows := make([]*Row, len(records))
+	for i, record := range records {
+		switch {
+		case !record.Tombstone():
+			row, fault := c.Decoder.Decode(record)
+			if fault != nil {
+				row = &Row{Fault: fault}
+			}
+			row.Record = record
+			rows[i] = row
+		case record.Key == nil:
+			rows[i] = &Row{Record: record, Fault: Faultf(ClassNoKey, StageDecode, "a null value without a key deletes nothing")}
+		default:
+			rows[i] = &Row{Record: record}
+		}
+		if fault := c.notes.fault(record); fault != nil {
+			rows[i].Fault = fault
+		}
+	}
+	c.Metrics.stage("decode", began)
+	return rows
+}
+
+// run takes the rows through the steps. A row that gets a fault in one step is not shown to the next.
+func (c *Cycle) run(ctx context.Context, rows []*Row) error {
+	for _, step := range c.Steps {
+		live := make([]*Row, 0, len(rows))
+		for _, row := range rows {
+			if row.Fault == nil && !row.Record.Tombstone() {
+				live = append(live, row)
+			}
+		}
+		if len(live) == 0 {
+			return nil
+		}
+		began := time.Now()
+		if err := step.Run(ctx, live); err != nil {
+			return fmt.Errorf("%s: %w", step.Name(), err)
+		}
+		c.Metrics.stage(step.Name(), began)
+	}
+	return nil
+}
+
+// encode makes the one output of every row, in input order.
+func (c *Cycle) encode(rows []*Row) []Output {
+	began := time.Now()
+	outputs := make([]Output, len(rows))
+	for i, row := range rows {
+		switch {
+		case row.Fault == nil && row.Record.Tombstone():
+			outputs[i] = c.Builder.Tombstone(row.Record)
+		case row.Fault == nil:
+			output, fault := c.Builder.Result(row)
+			row.Fault = fault
+			outputs[i] = output
+		}
+		if row.Fault != nil {
+			outputs[i] = c.Builder.DeadLetter(row.Record, row.Fault, c.notes.attempt(row.Record))
+		}
+		outputs[i].Source = row.Record
+		outputs[i].Alone = c.notes.suspect(row.Record)
+	}
+	c.Metrics.stage("encode", began)
+	return outputs
+}
+
+// giveBack aborts the cycle because of err. Where the abort works, the source can go on.
+func (c *Cycle) giveBack(ctx context.Context, source Source, err error) error {
+	c.Metrics.aborted(Assign(err))
+	if blame := Assign(err); blame == BlamePassing || blame == BlamePermanent || blame == BlameStop {
+		return err
+	}
+	if abortErr := source.Abort(ctx); abortErr != nil {
+		return errors.Join(abortErr, err)
+	}
+	return fmt.Errorf("%w: %w", errGivenBack, err)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics of all cycles of one pipeline. A nil *Metrics counts nothing.
+type Metrics struct {
+	cycles      *prometheus.CounterVec
+	reopens     *prometheus.CounterVec
+	records     *prometheus.CounterVec
+	deadLetters *prometheus.CounterVec
+	stages      *prometheus.HistogramVec
+	cycle       prometheus.Histogram
+	size        prometheus.Histogram
+	age         prometheus.Histogram
+}
+
+// NewMetrics registers the metrics of a pipeline's cycles.
+func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
+	labels := prometheus.Labels{"pipeline": pipeline}
+	seconds := prometheus.ExponentialBuckets(0.001, 2, 15)
+	m := &Metrics{
+		cycles: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nearline_pipeline_cycles_total", ConstLabels: labels,
+			Help: "Cycles by outcome. An aborted cycle had no effect, and its records were scored again: more than a few percent of them is wasted work.",
+		}, []string{"outcome"}),
+		reopens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nearline_pipeline_member_restarts_total", ConstLabels: labels,
+			Help: "Times a member was closed and made anew from the committed offsets, by whose fault it was.",
+		}, []string{"blame"}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nearline_pipeline_records_total", ConstLabels: labels,
+			Help: "Input records by their one committed effect: a result, a dead letter or a tombstone.",
+		}, []string{"effect"}),
+		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nearline_pipeline_dead_letters_total", ConstLabels: labels,
+			Help: "Dead letters by class. A sudden rise of one class is usually one producer's new release.",
+		}, []string{"class"}),
+		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "nearline_pipeline_stage_seconds", ConstLabels: labels, Buckets: seconds,
+			Help: "Time that one cycle spent in a stage. Under load, the prediction steps should be nearly all of it.",
+		}, []string{"stage"}),
+		cycle: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nearline_pipeline_cycle_seconds", ConstLabels: labels, Buckets: seconds,
+			Help: "Time from a cycle's poll to its commit. It must stay far below the rebalance timeout.",
+		}),
+		size: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nearline_pipeline_cycle_records", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(1, 2, 14),
+			Help: "Records in a committed cycle: 1 at rest, up to cycle.max_records with a backlog.",
+		}),
+		age: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nearline_pipeline_record_age_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 20),
+			Help: "Age of the oldest record of a cycle at its commit, by the record's own timestamp: what a reader of the output waits for.",
+		}),
+	}
+	registry.MustRegister(m.cycles, m.reopens, m.records, m.deadLetters, m.stages, m.cycle, m.size, m.age)
+	return m
+}
+
+func (m *Metrics) stage(name string, began time.Time) {
+	if m != nil {
+		m.stages.WithLabelValues(name).Observe(time.Since(began).Seconds())
+	}
+}
+
+func (m *Metrics) aborted(blame Blame) {
+	if m != nil {
+		m.cycles.WithLabelValues("aborted_" + blame.String()).Inc()
+	}
+}
+
+func (m *Metrics) reopened(blame Blame) {
+	if m != nil {
+		m.reopens.WithLabelValues(blame.String()).Inc()
+	}
+}
+
+func (m *Metrics) committed(rows []*Row, began time.Time) {
+	if m == nil {
+		return
+	}
+	var scored, tombstones int
+	classes := make(map[Class]int)
+	oldest := time.Now()
+	for _, row := range rows {
+		switch {
+		case row.Fault != nil:
+			classes[row.Fault.Class]++
+		case row.Record.Tombstone():
+			tombstones++
+		default:
+			scored++
+		}
+		if t := row.Record.Timestamp; !t.IsZero() && t.Before(oldest) {
+			oldest = t
+		}
+	}
+	m.records.WithLabelValues("result").Add(float64(scored))
+	m.records.WithLabelValues("tombstone").Add(float64(tombstones))
+	for class, n := range classes {
+		m.records.WithLabelValues("dead_letter").Add(float64(n))
+		m.deadLetters.WithLabelValues(string(class)).Add(float64(n))
+	}
+	m.cycles.WithLabelValues("committed").Inc()
+	m.size.Observe(float64(len(rows)))
+	m.cycle.Observe(time.Since(began).Seconds())
+	m.age.Observe(time.Since(oldest).Seconds())
+}

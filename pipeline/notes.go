@@ -1,0 +1,99 @@
+package pipeline
+
+import "errors"
+
+// notes are what a cycle remembers of records that the broker refused, until they are committed as dead letters. They
+// outlive the source, and are bounded by what one cycle takes.
+type notes map[Coordinates]*note
+
+type note struct {
+	fault   *Fault // set once the record is known to be guilty
+	alone   bool   // to be published alone, to find out
+	attempt int
+}
+
+// take notes of a refusal and says what the cycle is to be given back for. Another error comes back as it is.
+func (n *notes) take(err error, rows []*Row) error {
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	var fault *Fault
+	for i, cause := range refused.Guilty {
+		if rows[i].Fault != nil {
+			// Its dead letter was refused. There is no further place to put it, and it must not be lost.
+			return &lostCauseError{rows[i].Record.Coordinates(), cause}
+		}
+		fault = Faultf(ClassRefused, StagePublish, "the broker refused the result: %v", cause)
+		n.of(rows[i].Record).fault = fault
+		n.of(rows[i].Record).alone = false
+	}
+	for i, cause := range refused.Suspect {
+		n.of(rows[i].Record).alone = true
+		fault = Faultf(ClassRefused, StagePublish, "the broker refused a batch of results: %v", cause)
+	}
+	if fault == nil {
+		return err
+	}
+	return fault
+}
+
+func (n *notes) of(record *Record) *note {
+	if *n == nil {
+		*n = make(notes)
+	}
+	at := record.Coordinates()
+	if (*n)[at] == nil {
+		(*n)[at] = &note{attempt: 1}
+	}
+	(*n)[at].attempt++
+	return (*n)[at]
+}
+
+func (n notes) fault(record *Record) *Fault {
+	if len(n) == 0 {
+		return nil
+	}
+	if note := n[record.Coordinates()]; note != nil {
+		return note.fault
+	}
+	return nil
+}
+
+func (n notes) suspect(record *Record) bool {
+	if len(n) == 0 {
+		return false
+	}
+	note := n[record.Coordinates()]
+	return note != nil && note.alone
+}
+
+// attempt counts from 1.
+func (n notes) attempt(record *Record) int {
+	if note := n[record.Coordinates()]; note != nil {
+		return note.attempt
+	}
+	return 1
+}
+
+func (n notes) clear(rows []*Row) {
+	if len(n) == 0 {
+		return
+	}
+	for _, row := range rows {
+		delete(n, row.Record.Coordinates())
+	}
+}
+
+// lostCauseError says that even the dead letter of a record cannot be published.
+type lostCauseError struct {
+	at    Coordinates
+	cause error
+}
+
+func (e *lostCauseError) Error() string {
+	return "the broker refuses even the dead letter of " + e.at.String() + ": " + e.cause.Error() +
+		": raise the dead letter topic's max.message.bytes"
+}
+
+func (e *lostCauseError) Unwrap() []error { return []error{ErrPermanent, e.cause} }
