@@ -18,7 +18,6 @@ type Config struct {
 	Kafka    KafkaConfig
 	Group    string
 	Topic    string
-	Start    Start
 	Delivery pipeline.Delivery
 	// Index of the member within this replica. The transactional id is group/replica/index.
 	Index int
@@ -90,13 +89,6 @@ func (m *Member) options() []kgo.Opt {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
 	}
-	start := kgo.NewOffset().AtStart()
-	switch {
-	case c.Start.Latest:
-		start = kgo.NewOffset().AtEnd()
-	case !c.Start.At.IsZero():
-		start = kgo.NewOffset().AfterMilli(c.Start.At.UnixMilli())
-	}
 	taken := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		if len(partitions) > 0 {
 			m.stale.Store(true)
@@ -107,7 +99,8 @@ func (m *Member) options() []kgo.Opt {
 		kgo.ClientID("nearline"),
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
-		kgo.ConsumeStartOffset(start),
+		// A group that shall begin elsewhere has offsets committed there: see Cluster.SeedGroup.
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// Out of range means that retention overtook the group: go on with the oldest record there is, and count.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),

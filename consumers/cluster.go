@@ -1,0 +1,150 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Cluster asks a Kafka cluster about itself: whether it is there, what its topics take, where a group stands. It reads and
+// writes no records. Safe for concurrent use.
+type Cluster struct {
+	client *kgo.Client
+	admin  *kadm.Client
+}
+
+// Dial makes a client; nothing is connected to before the first question.
+func Dial(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Cluster, error) {
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(config.Brokers...),
+		kgo.ClientID("nearline-admin"),
+		kgo.RequestRetries(2),
+		kgo.RetryTimeout(5 * time.Second),
+		kgo.WithLogger(clientLogger{logger}),
+	}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka.brokers: %w", err)
+	}
+	return &Cluster{client: client, admin: kadm.NewClient(client)}, nil
+}
+
+// Close the connections.
+func (c *Cluster) Close() { c.client.Close() }
+
+// Brokers that answer for the cluster, by their number. An error means that none was reached.
+func (c *Cluster) Brokers(ctx context.Context) (int, error) {
+	metadata, err := c.admin.BrokerMetadata(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("reach the brokers: %w", err)
+	}
+	return len(metadata.Brokers), nil
+}
+
+// Topic is what a topic takes.
+type Topic struct {
+	Name       string
+	Partitions int
+	// MaxRecordBytes is the topic's max.message.bytes; 0 when it may not be read.
+	MaxRecordBytes int
+	// Retention is the topic's retention.ms; 0 when it may not be read, below zero when it is unlimited.
+	Retention time.Duration
+	// Err says why the topic cannot be used, such as kerr.UnknownTopicOrPartition.
+	Err error
+}
+
+// Missing says that there is no such topic.
+func (t Topic) Missing() bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
+
+// Topics looks the names up. Every name is in the answer.
+func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic, error) {
+	details, err := c.admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	topics := make(map[string]Topic, len(names))
+	var present []string
+	for _, name := range names {
+		detail := details[name]
+		topics[name] = Topic{Name: name, Partitions: len(detail.Partitions), Err: detail.Err}
+		if detail.Err == nil {
+			present = append(present, name)
+		}
+	}
+	if len(present) == 0 {
+		return topics, nil
+	}
+	configs, err := c.admin.DescribeTopicConfigs(ctx, present...)
+	if err != nil {
+		// Often not allowed to a service; the broker's own answer to a record then tells.
+		return topics, nil //nolint:nilerr // the limits stay unknown, as their comments say
+	}
+	for _, config := range configs {
+		topic := topics[config.Name]
+		for _, entry := range config.Configs {
+			if entry.Value == nil {
+				continue
+			}
+			n, err := strconv.ParseInt(*entry.Value, 10, 64)
+			switch {
+			case err != nil:
+			case entry.Key == "max.message.bytes":
+				topic.MaxRecordBytes = int(n)
+			case entry.Key == "retention.ms":
+				topic.Retention = max(time.Duration(n), -1) * time.Millisecond
+			}
+		}
+		topics[config.Name] = topic
+	}
+	return topics, nil
+}
+
+// SeedGroup commits where a group begins on a topic, unless it has begun already. Without it a partition that is added
+// later, or a member that dies before its first commit, would begin at the latest record anew and skip what came
+// in between. The earliest record needs no seed.
+func (c *Cluster) SeedGroup(ctx context.Context, group, topic string, start Start) error {
+	if start == (Start{}) {
+		return nil
+	}
+	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topic)
+	if err != nil {
+		return fmt.Errorf("read the offsets of group %s: %w", group, blame(err))
+	}
+	begun := false
+	committed.Each(func(o kadm.OffsetResponse) { begun = begun || (o.Topic == topic && o.At >= 0) })
+	if begun {
+		return nil
+	}
+	var listed kadm.ListedOffsets
+	if start.Latest {
+		listed, err = c.admin.ListEndOffsets(ctx, topic)
+	} else {
+		listed, err = c.admin.ListOffsetsAfterMilli(ctx, start.At.UnixMilli(), topic)
+	}
+	if err == nil {
+		err = listed.Error()
+	}
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return nil // whatever comes into it comes later
+	case err != nil:
+		return fmt.Errorf("find %s in %s: %w", start, topic, blame(err))
+	}
+	response, err := c.admin.CommitOffsets(ctx, group, listed.Offsets())
+	if err == nil {
+		err = response.Error()
+	}
+	switch {
+	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration), errors.Is(err, kerr.RebalanceInProgress):
+		return nil // another replica is at work already, and has seeded
+	case err != nil:
+		return fmt.Errorf("begin group %s at %s: %w", group, start, blame(err))
+	}
+	return nil
+}
