@@ -1,0 +1,78 @@
+package batching
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+)
+
+func TestLimitsNameKeyValueAndRemedy(t *testing.T) {
+	for _, c := range []struct {
+		change func(*Limits)
+		want   string
+	}{
+		{func(l *Limits) {}, ""},
+		{func(l *Limits) { l.MaxItems = 0 }, "max_items is 0: want at least 1"},
+		{func(l *Limits) { l.MaxTokens = -1 }, "max_tokens is -1: want at least the model's token limit"},
+		{func(l *Limits) { l.MaxPadding = 0.5 }, "max_padding is 0.5: want at least 1 (rows of equal length only), such as 1.1"},
+		{func(l *Limits) { l.MaxPadding = math.NaN() }, "max_padding is NaN: want at least 1 (rows of equal length only), such as 1.1"},
+		{func(l *Limits) { l.Order = 9 }, "order is 9: want nearest (0) or first come (1)"},
+		{func(l *Limits) { l.Bound = 0 }, "bound is 0: want at least 1, and max_items or more to fill a batch"},
+		{func(l *Limits) { l.MaxItems, l.Bound = 0, 0 },
+			"max_items is 0: want at least 1\nbound is 0: want at least 1, and max_items or more to fill a batch"},
+	} {
+		limits := loose
+		c.change(&limits)
+		got := ""
+		if err := limits.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q, want %q", limits, got, c.want)
+		}
+	}
+}
+
+func TestDeviceConfigNamesKeyValueAndRemedy(t *testing.T) {
+	for _, c := range []struct {
+		config DeviceConfig
+		want   string
+	}{
+		{DeviceConfig{Name: "cpu", Slots: 1, MaxWait: DefaultMaxWait}, ""},
+		{DeviceConfig{Slots: 1}, "name is empty: want what metrics call the device, such as cpu"},
+		{DeviceConfig{Name: "cpu"}, "slots is 0: want at least 1"},
+		{DeviceConfig{Name: "cpu", Slots: 1, MaxWait: [3]time.Duration{Stream: -1}}, "max_wait.stream is -1ns: want 0 (no limit) or more"},
+		{DeviceConfig{Name: "cpu", Slots: 1, HangTimeout: -time.Second}, "hang_timeout is -1s: want 0 (no limit), or well over the longest run"},
+	} {
+		got := ""
+		if err := c.config.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.config, got, c.want)
+		}
+	}
+}
+
+func TestBrokenPromisesPanic(t *testing.T) {
+	d := NewDevice(DeviceConfig{Name: "test", Slots: 1})
+	q := NewQueue(d, "q", loose, func(int, []Item[int]) error { return nil })
+	for name, call := range map[string]func(){
+		"device without slots": func() { NewDevice(DeviceConfig{Name: "cpu"}) },
+		"queue without limits": func() { NewQueue(d, "q", Limits{}, func(int, []Item[int]) error { return nil }) },
+		"unknown class":        func() { q.Group(3) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("got no panic")
+				}
+			}()
+			call()
+		})
+	}
+	if got, want := fmt.Sprint(Online, Stream, Backfill, Class(3)), "online stream backfill class 3"; got != want {
+		t.Errorf("classes: got %q, want %q", got, want)
+	}
+}
