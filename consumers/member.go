@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -41,6 +41,8 @@ type Config struct {
 // Not safe for concurrent use, as pipeline.Source says.
 type Member struct {
 	client *kgo.Client
+	// kill ends the client's lifetime, and with it all that it waits for.
+	kill context.CancelFunc
 	// session is nil in an at-least-once member.
 	session *kgo.GroupTransactSession
 	config  Config
@@ -62,16 +64,20 @@ func Open(config Config) (*Member, error) {
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
+	var life context.Context
+	life, m.kill = context.WithCancel(context.Background())
+	options := append(m.options(), kgo.WithContext(life))
 	var err error
 	if config.Delivery == pipeline.AtLeastOnce {
-		m.client, err = kgo.NewClient(m.options()...)
+		m.client, err = kgo.NewClient(options...)
 	} else {
-		m.session, err = kgo.NewGroupTransactSession(m.options()...)
+		m.session, err = kgo.NewGroupTransactSession(options...)
 		if err == nil {
 			m.client = m.session.Client()
 		}
 	}
 	if err != nil {
+		m.kill()
 		return nil, fmt.Errorf("open a member of group %s: %w", config.Group, err)
 	}
 	return m, nil
@@ -134,7 +140,7 @@ func (m *Member) options() []kgo.Opt {
 }
 
 // defaultMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
-const defaultMaxRecordBytes = 1 << 20
+const defaultMaxRecordBytes = 1_048_588
 
 // Poll waits for a record, then takes what the client has already fetched, up to the limits.
 //
@@ -221,42 +227,12 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 	return nil
 }
 
-// Publish hands over all outputs and waits for every acknowledgement.
-//
-// The end of a transaction does not look at them: a transaction whose records were all refused commits its offsets
-// all the same, and the records are lost. So an error here must lead to Abort, never to Commit.
-func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
-	if err := m.begin(); err != nil {
-		return err
-	}
-	sent := newSending(len(outputs))
-	for i := range outputs {
-		if outputs[i].Alone {
-			if err := m.client.Flush(ctx); err != nil {
-				break
-			}
-		}
-		m.client.Produce(ctx, sent.record(i, &outputs[i]), sent.acknowledge)
-		if outputs[i].Alone {
-			if err := m.client.Flush(ctx); err != nil {
-				break
-			}
-		}
-	}
-	if err := m.client.Flush(ctx); err != nil {
-		// Only the end of ctx gets here. Closing is what makes the client give up on what it holds.
-		m.client.CloseAllowingRebalance()
-		sent.wait()
-		return context.Cause(ctx)
-	}
-	sent.wait()
-	return sent.result()
-}
-
-func (m *Member) begin() error {
+func (m *Member) begin(ctx context.Context) error {
 	if m.session == nil || m.begun {
 		return nil
 	}
+	// Begin takes no context, and may ask the broker for a producer's identity.
+	defer context.AfterFunc(ctx, m.kill)()
 	if err := m.session.Begin(); err != nil {
 		return fmt.Errorf("begin a transaction as %s: %w", m.config.TransactionalID(), blame(err))
 	}
@@ -274,9 +250,13 @@ func (m *Member) Commit(ctx context.Context) error {
 		return m.commitOffsets(ctx)
 	}
 	m.begun = false
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
 	committed, err := m.session.End(ctx, kgo.TryCommit)
 	m.stale.Store(false)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), context.Cause(ctx))
 	case err != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), blame(err))
 	case !committed:
@@ -286,7 +266,18 @@ func (m *Member) Commit(ctx context.Context) error {
 	return nil
 }
 
+// inTime bounds the end of a cycle.
+//
+// The end of a transaction asks the group, by a heartbeat, whether the member still belongs to it. A member that was thrown
+// out has nobody to send that heartbeat: the client waits for the rebalance first, the rebalance waits for the end of the
+// cycle, and the end waits for the heartbeat. After the transaction's timeout the broker has aborted it anyway.
+func (m *Member) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, m.config.Kafka.TransactionTimeout, errEndless)
+}
+
 func (m *Member) commitOffsets(ctx context.Context) error {
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
@@ -301,7 +292,9 @@ func (m *Member) Abort(ctx context.Context) error {
 		m.rewind()
 		return nil
 	}
-	if err := m.begin(); err != nil {
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
+	if err := m.begin(ctx); err != nil {
 		return err
 	}
 	m.begun = false
@@ -321,8 +314,17 @@ func (m *Member) rewind() {
 	m.client.AllowRebalance()
 }
 
+// leaveTimeout is how long Close asks the group to be let go. A broker that does not answer in this time will notice by
+// the session timeout.
+const leaveTimeout = 3 * time.Second
+
 // Close leaves the group at once; a static member keeps its place.
-func (m *Member) Close() { m.client.CloseAllowingRebalance() }
+func (m *Member) Close() {
+	patience := time.AfterFunc(leaveTimeout, m.kill)
+	defer patience.Stop()
+	m.client.CloseAllowingRebalance()
+	m.kill()
+}
 
 // taking is what one cycle has taken so far.
 type taking struct {
@@ -349,73 +351,4 @@ func (t *taking) add(r *kgo.Record) {
 	}
 	t.records = append(t.records, record)
 	t.bytes += record.Size()
-}
-
-// sending follows the outputs of one cycle until each is acknowledged or refused.
-type sending struct {
-	records []kgo.Record
-	waiting sync.WaitGroup
-
-	mu     sync.Mutex // guards failed
-	failed map[*kgo.Record]error
-}
-
-func newSending(n int) *sending { return &sending{records: make([]kgo.Record, n)} }
-
-func (s *sending) record(i int, o *pipeline.Output) *kgo.Record {
-	r := &s.records[i]
-	r.Topic, r.Key, r.Value, r.Timestamp = o.Topic, o.Key, o.Value, o.Timestamp
-	if len(o.Headers) > 0 {
-		r.Headers = make([]kgo.RecordHeader, len(o.Headers))
-		for j, h := range o.Headers {
-			r.Headers[j] = kgo.RecordHeader(h)
-		}
-	}
-	s.waiting.Add(1)
-	return r
-}
-
-func (s *sending) acknowledge(r *kgo.Record, err error) {
-	defer s.waiting.Done()
-	if err == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed == nil {
-		s.failed = make(map[*kgo.Record]error)
-	}
-	s.failed[r] = err
-}
-
-func (s *sending) wait() { s.waiting.Wait() }
-
-// result turns the failures into one error. Where the broker refused a record for its own sake, the others that
-// failed did so because of it.
-func (s *sending) result() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.failed) == 0 {
-		return nil
-	}
-	refused := make(map[int]error)
-	var other error
-	for i := range s.records {
-		err, failed := s.failed[&s.records[i]]
-		switch {
-		case !failed:
-		case isAny(err, refusals):
-			refused[i] = err
-		default:
-			other = err
-		}
-	}
-	switch len(refused) {
-	case 0:
-		return fmt.Errorf("publish: %d of %d records failed, one of them: %w", len(s.failed), len(s.records), blame(other))
-	case 1:
-		return &pipeline.RefusedError{Guilty: refused}
-	default:
-		return &pipeline.RefusedError{Suspect: refused}
-	}
 }

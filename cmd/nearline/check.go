@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nearline/consumers"
+	"nearline/internal/config"
+	"nearline/models"
+)
+
+func checkCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Say everything that is wrong with a configuration, and with the world it names",
+		Long: `Prints every problem of the configuration at once, each with its key, its value and what to do. If there is none, it asks the
+world: are the brokers reached, are the topics there with limits that fit each other, does every model load and reproduce its
+golden examples. The exit status is 0 when nothing is wrong.`,
+		Args: cobra.NoArgs,
+	}
+	file := c.Flags().String("config", "", "the configuration, YAML")
+	_ = c.MarkFlagRequired("config")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		loaded, err := loadConfig(*file)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+		defer cancel()
+		return checkWorld(ctx, c.OutOrStdout(), loaded)
+	}
+	return c
+}
+
+// checkWorld prints a line for each thing that the configuration names and that is there or is not.
+func checkWorld(ctx context.Context, out io.Writer, c *config.Config) error {
+	wrong := 0
+	say := func(err error, format string, args ...any) {
+		var note noteError
+		switch what := fmt.Sprintf(format, args...); {
+		case err == nil:
+			fmt.Fprintf(out, "ok     %s\n", what)
+		case errors.As(err, &note):
+			fmt.Fprintf(out, "note   %s: %v\n", what, err)
+		default:
+			wrong++
+			fmt.Fprintf(out, "WRONG  %s: %v\n", what, err)
+		}
+	}
+	fmt.Fprintln(out, "ok     configuration")
+	checkModels(ctx, c, say)
+	if err := checkKafka(ctx, c, say); err != nil {
+		return err
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d things are wrong: %w", wrong, errTold)
+	}
+	return nil
+}
+
+// noteError is worth knowing, and nothing is lost by it.
+type noteError string
+
+func (e noteError) Error() string { return string(e) }
+
+type sayer func(err error, format string, args ...any)
+
+func checkModels(ctx context.Context, c *config.Config, say sayer) {
+	seen := make(map[string]bool)
+	device := c.Models.NewDevice()
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = device.Run(running)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	for _, p := range c.Pipelines {
+		for _, step := range p.Steps {
+			name := step.Predict.Model
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			model, err := models.Load(ctx, c.Models, name, device, models.NewMetrics(nil))
+			if err != nil {
+				say(err, "model %s", name)
+				continue
+			}
+			info := model.Info()
+			say(model.Close(ctx), "model %s version %d loads on %s and reproduces its golden examples", info.Name, info.Version, info.Device)
+		}
+	}
+}
+
+func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
+	cluster, err := consumers.Dial(c.Kafka, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	brokers, err := cluster.Brokers(ctx)
+	if err != nil {
+		say(fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here", err), "brokers %v", c.Kafka.Brokers)
+		return nil
+	}
+	say(nil, "brokers %v: %d in the cluster", c.Kafka.Brokers, brokers)
+	for _, p := range c.Pipelines {
+		topics, err := cluster.Topics(ctx, p.Input.Topic, p.Output.Topic, p.DeadLetters)
+		if err != nil {
+			say(err, "pipeline %s", p.Name)
+			continue
+		}
+		for _, name := range []string{p.Input.Topic, p.Output.Topic, p.DeadLetters} {
+			topic := topics[name]
+			if topic.Missing() {
+				say(errors.New("it does not exist: create it"), "pipeline %s: topic %s", p.Name, name)
+				continue
+			}
+			say(topic.Err, "pipeline %s: topic %s: %s", p.Name, name, describe(topic))
+		}
+		if note := limitNote(topics[p.Input.Topic], topics[p.DeadLetters]); note != "" {
+			say(note, "pipeline %s: dead letters of the largest records", p.Name)
+		}
+	}
+	return nil
+}
+
+func describe(t consumers.Topic) string {
+	limit := "record limit unknown"
+	if t.MaxRecordBytes > 0 {
+		limit = fmt.Sprintf("records up to %d bytes", t.MaxRecordBytes)
+	}
+	return fmt.Sprintf("%d partitions, %s", t.Partitions, limit)
+}
+
+// deadLetterHeaders is room for what a dead letter says beside the original, in bytes.
+const deadLetterHeaders = 4 << 10
+
+// limitNote compares what two topics take. A dead letter holds the whole original, so its topic must take more.
+func limitNote(in, dead consumers.Topic) noteError {
+	want := in.MaxRecordBytes + deadLetterHeaders
+	if in.MaxRecordBytes == 0 || dead.MaxRecordBytes == 0 || dead.MaxRecordBytes >= want {
+		return ""
+	}
+	return noteError(fmt.Sprintf("%s takes %d bytes a record, %s only %d: a larger original becomes a reference to it; "+
+		"set max.message.bytes of %s to %d to keep originals whole", in.Name, in.MaxRecordBytes, dead.Name, dead.MaxRecordBytes, dead.Name, want))
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"nearline/batching"
+	"nearline/models"
+	"nearline/offline"
+	"nearline/pipeline"
+	"nearline/schemas"
+)
+
+type scoreFlags struct {
+	model, in, out, rejects, models, runtime string
+	mapping                                  schemas.Mapping
+	copy                                     []string
+}
+
+func scoreCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "score --model NAME",
+		Short: "Run a file of JSON lines through the same engine, in input order",
+		Example: `  nearline score --model sentiment --in reviews.jsonl --out scored.jsonl --rejects rejects.jsonl
+  echo '{"text":"Never again."}' | nearline score --model sentiment`,
+		Args: cobra.NoArgs,
+	}
+	var f scoreFlags
+	c.Flags().StringVar(&f.model, "model", "", "the model, a folder of the repository")
+	c.Flags().StringVar(&f.in, "in", "-", "JSON lines to score; - is standard input")
+	c.Flags().StringVar(&f.out, "out", "-", "where the answers go; - is standard output")
+	c.Flags().StringVar(&f.rejects, "rejects", "", "where lines go that cannot be scored, each with its cause (default standard error)")
+	c.Flags().StringVar(&f.models, "models", "models/zoo", "the model repository")
+	c.Flags().StringVar(&f.runtime, "onnxruntime", "", "ONNX Runtime's library (default: where make puts it)")
+	c.Flags().StringVar(&f.mapping.ID, "id", "review_id", "the field with the event's id")
+	c.Flags().StringVar(&f.mapping.Text, "text", "text", "the field with the text")
+	c.Flags().StringVar(&f.mapping.Title, "title", "title", "the field with the title, if events have one")
+	c.Flags().StringSliceVar(&f.copy, "copy", []string{"item_id", "user_id"}, "fields to copy through")
+	_ = c.MarkFlagRequired("model")
+	c.RunE = func(c *cobra.Command, _ []string) error { return score(c.Context(), f) }
+	return c
+}
+
+func score(ctx context.Context, f scoreFlags) (err error) {
+	files, err := openFiles(f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.close()) }()
+	input := schemas.InputConfig{Map: &f.mapping}
+	output := schemas.OutputConfig{ID: f.mapping.ID}
+	for _, path := range f.copy {
+		output.Copy = append(output.Copy, schemas.NewCopyField(path))
+	}
+	decoder, err := schemas.NewDecoder(input, output)
+	if err != nil {
+		return err
+	}
+	encoder, err := schemas.NewEncoder(output, input)
+	if err != nil {
+		return err
+	}
+
+	config := models.DefaultConfig()
+	config.Repository, config.Runtime = f.models, f.runtime
+	device := config.NewDevice()
+	model, err := models.Load(ctx, config, f.model, device, models.NewMetrics(nil))
+	if err != nil {
+		return err
+	}
+	// The device outlives the interrupt, so that what is in it ends and is written.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running errgroup.Group
+	running.Go(func() error { return device.Run(inner) })
+
+	bar := offline.NewBar(os.Stderr, files.size, "scoring")
+	stats, err := offline.Run(ctx, offline.Options{
+		In: files.in, Out: files.out, Rejects: files.rejects, Name: f.in,
+		Decoder: decoder,
+		Steps:   []pipeline.Step{models.NewStep(model, batching.Backfill, nil)},
+		Encoder: encoder, Progress: bar.Show,
+	})
+	bar.Close()
+	err = errors.Join(err, model.Close(inner))
+	stop()
+	err = errors.Join(err, running.Wait())
+	if f.out != "-" || err != nil {
+		fmt.Fprintln(os.Stderr, stats)
+	}
+	return err
+}
+
+// scoreFiles are what a run reads and writes.
+type scoreFiles struct {
+	in           io.Reader
+	out, rejects io.Writer
+	size         int64 // of in, 0 when it is not known
+	opened       []io.Closer
+}
+
+func openFiles(f scoreFlags) (_ *scoreFiles, err error) {
+	files := &scoreFiles{in: os.Stdin, out: os.Stdout, rejects: os.Stderr}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, files.close())
+		}
+	}()
+	if f.in != "-" {
+		in, err := os.Open(f.in)
+		if err != nil {
+			return files, fmt.Errorf("--in: %w", err)
+		}
+		files.in, files.opened = in, append(files.opened, in)
+		if info, err := in.Stat(); err == nil && info.Mode().IsRegular() {
+			files.size = info.Size()
+		}
+	}
+	create := func(flag, path string, to *io.Writer) error {
+		file, err := os.Create(path)
+		if err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
+		*to, files.opened = file, append(files.opened, file)
+		return nil
+	}
+	if f.out != "-" {
+		if err := create("out", f.out, &files.out); err != nil {
+			return files, err
+		}
+	}
+	if f.rejects != "" && f.rejects != "-" {
+		if err := create("rejects", f.rejects, &files.rejects); err != nil {
+			return files, err
+		}
+	}
+	return files, nil
+}
+
+func (f *scoreFiles) close() error {
+	var errs []error
+	for _, file := range f.opened {
+		errs = append(errs, file.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"nearline/internal/dev"
+)
+
+func sendCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "send [FILE]",
+		Short: "Write JSON lines to a topic, from a file or standard input",
+		Example: `  echo '{"review_id":"r1","text":"Warm, light, and worth every cent."}' | nearline send
+  nearline send --topic feedback.events --key shop feedback.jsonl
+  nearline send --sample 10000`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	brokers, topic := kafkaFlags(c, dev.TopicRaw)
+	var options dev.SendOptions
+	c.Flags().StringVar(&options.Key, "key", "", "the field whose value becomes the record's key, such as item_id")
+	sample := c.Flags().Int("sample", 0, "send so many reviews of the sample stream instead")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		in, size, err := input(args, *sample)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		if dev.IsTerminal(os.Stderr) && size != 0 {
+			options.Progress = func(sent, _ int64) { fmt.Fprintf(os.Stderr, "\r%d sent", sent) }
+		}
+		sent, err := dev.Send(c.Context(), *brokers, *topic, in, options)
+		if options.Progress != nil {
+			fmt.Fprint(os.Stderr, "\r")
+		}
+		fmt.Fprintf(os.Stderr, "%d records sent to %s\n", sent, *topic)
+		return err
+	}
+	return c
+}
+
+// input is a file, standard input, or the sample stream. The size is 0 for standard input.
+func input(args []string, sample int) (io.ReadCloser, int64, error) {
+	switch {
+	case sample > 0:
+		reader, writer := io.Pipe()
+		go func() { writer.CloseWithError(dev.WriteSample(writer, sample, 1)) }() // ends when the reader is closed
+		return reader, -1, nil
+	case len(args) == 0 || args[0] == "-":
+		return io.NopCloser(os.Stdin), 0, nil
+	default:
+		file, err := os.Open(args[0])
+		if err != nil {
+			return nil, 0, fmt.Errorf("read the lines to send: %w", err)
+		}
+		return file, -1, nil
+	}
+}
+
+func tailCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "tail",
+		Short: "Follow a topic, as a read-committed consumer sees it",
+		Example: `  nearline tail
+  nearline tail --topic reviews.raw.dlq --from-beginning --headers`,
+		Args: cobra.NoArgs,
+	}
+	brokers, topic := kafkaFlags(c, dev.TopicScored)
+	var options dev.TailOptions
+	c.Flags().BoolVar(&options.FromBeginning, "from-beginning", false, "begin with the oldest record")
+	c.Flags().Int64Var(&options.Max, "max", 0, "stop after so many records")
+	c.Flags().BoolVar(&options.UntilEnd, "until-end", false, "stop where the topic ends now")
+	c.Flags().BoolVar(&options.Uncommitted, "uncommitted", false, "show what transactions wrote that are open or were aborted, too")
+	c.Flags().BoolVar(&options.Keys, "keys", false, "print keys before values")
+	c.Flags().BoolVar(&options.Headers, "headers", false, "print headers before values")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		_, err := dev.Tail(c.Context(), *brokers, *topic, c.OutOrStdout(), options)
+		return err
+	}
+	return c
+}
+
+func kafkaFlags(c *cobra.Command, fallback string) (brokers *[]string, topic *string) {
+	brokers = c.Flags().StringSlice("kafka", []string{dev.DefaultListen}, "brokers, HOST:PORT")
+	topic = c.Flags().String("topic", fallback, "the topic")
+	return brokers, topic
+}

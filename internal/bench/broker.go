@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/dev"
+)
+
+// partitions of every topic here.
+const partitions = 6
+
+// serveBroker is what the child process does: the embedded broker alone, until standard input ends.
+func serveBroker() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	config := dev.BrokerConfig{Listen: "127.0.0.1:0", Topics: []dev.Topic{}, Logger: slog.New(slog.DiscardHandler)}
+	return dev.RunBroker(ctx, config, func(addr string) { fmt.Println(addr) })
+}
+
+// broker is the embedded broker in a process of its own, so that its memory and its garbage are not the service's.
+type broker struct {
+	addr  string
+	admin *kadm.Client
+	child *exec.Cmd
+	stdin io.Closer
+}
+
+func startBroker() (*broker, error) {
+	child := exec.Command(os.Args[0], "broker")
+	child.Stderr = os.Stderr
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := child.Start(); err != nil {
+		return nil, fmt.Errorf("start the broker's process: %w", err)
+	}
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("the broker's process said nothing: %w", err)
+	}
+	b := &broker{addr: strings.TrimSpace(addr), child: child, stdin: stdin}
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr))
+	if err != nil {
+		return nil, err
+	}
+	b.admin = kadm.NewClient(client)
+	return b, nil
+}
+
+func (b *broker) close() error {
+	b.admin.Close()
+	return errors.Join(b.stdin.Close(), b.child.Wait())
+}
+
+// topic makes a topic anew.
+func (b *broker) topic(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		if _, err := b.admin.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
+			return fmt.Errorf("create %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (b *broker) drop(ctx context.Context, names ...string) error {
+	_, err := b.admin.DeleteTopics(ctx, names...)
+	return err
+}
+
+// fill writes the events to a topic, n in all, each under a key of its own.
+func (b *broker) fill(ctx context.Context, topic string, events [][]byte, n int) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	first := kgo.AbortingFirstErrPromise(client)
+	for i := range n {
+		client.Produce(ctx, &kgo.Record{Key: strconv.AppendInt(nil, int64(i), 10), Value: events[i%len(events)]}, first.Promise())
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	return first.Err()
+}

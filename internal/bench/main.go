@@ -1,0 +1,107 @@
+// Command bench measures Nearline against what it is made of and what it is compared with, side by side in one run:
+// `make bench`. Every figure is a ratio or a latency of its own rounds, so that a machine's pace cancels out.
+//
+//	go run ./internal/bench                         # all figures
+//	go run ./internal/bench -only plumbing,latency  # some
+//	go run ./internal/bench -reviews my.jsonl       # on your own reviews: {"review_id": …, "text": …} a line
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is what all figures share.
+type bench struct {
+	broker  *broker
+	reviews string // a file, or ""
+	rounds  int
+	n       int // reviews a round of the model, 0 for the default
+	binary  string
+}
+
+// The figures, in the order in which they are measured.
+var figures = []struct {
+	name    string
+	measure func(context.Context, *bench) ([]figure, error)
+}{
+	{"tokenizer", tokenizing},
+	{"plumbing", plumbing},
+	{"latency", latency},
+	{"scoring", scoring},
+	{"memory", memory},
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "broker" {
+		if err := serveBroker(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: broker:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var b bench
+	var only string
+	flag.StringVar(&only, "only", "", "figures to measure, of: "+names())
+	flag.StringVar(&b.reviews, "reviews", "", "file of JSON lines to take the reviews from")
+	flag.IntVar(&b.rounds, "rounds", 7, "rounds of each comparison")
+	flag.IntVar(&b.n, "n", 0, "reviews a round where the real model runs (default: what takes some ten seconds)")
+	flag.StringVar(&b.binary, "binary", "bin/nearline", "the built service, for the figure of its memory")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := b.run(ctx, only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // the deferred stop has nothing left to do
+	}
+}
+
+func names() string {
+	all := make([]string, 0, len(figures))
+	for _, f := range figures {
+		all = append(all, f.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func (b *bench) run(ctx context.Context, only string) (err error) {
+	wanted := strings.FieldsFunc(only, func(r rune) bool { return r == ',' || r == ' ' })
+	for _, name := range wanted {
+		if !slices.ContainsFunc(figures, func(f struct {
+			name    string
+			measure func(context.Context, *bench) ([]figure, error)
+		}) bool {
+			return f.name == name
+		}) {
+			return fmt.Errorf("-only %s: want some of %s", name, names())
+		}
+	}
+	b.broker, err = startBroker()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.broker.close()) }()
+	fmt.Printf("%s, %d cores, %s\n\n", runtime.GOARCH, runtime.GOMAXPROCS(0), time.Now().Format(time.DateOnly))
+	for _, f := range figures {
+		if len(wanted) > 0 && !slices.Contains(wanted, f.name) {
+			continue
+		}
+		results, err := f.measure(ctx, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		for _, result := range results {
+			fmt.Println(result)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package models
+
+import (
+	"context"
+	"slices"
+
+	"nearline/batching"
+	"nearline/pipeline"
+)
+
+// Step adds a model's predictions to rows.
+type Step struct {
+	model *Model
+	class batching.Class
+	as    map[string]string
+}
+
+var _ pipeline.Step = (*Step)(nil)
+
+// NewStep makes the step of a model, whose rows are of the given class. as gives columns other names in the result, from
+// the model's name to the new one; nil leaves all as they are.
+func NewStep(model *Model, class batching.Class, as map[string]string) *Step {
+	return &Step{model: model, class: class, as: as}
+}
+
+// Name is predict and the model.
+func (s *Step) Name() string { return "predict " + s.model.info.Name }
+
+// Run answers the rows that have no fault yet.
+func (s *Step) Run(ctx context.Context, rows []*pipeline.Row) error {
+	texts := make([]string, 0, len(rows))
+	sound := make([]*pipeline.Row, 0, len(rows))
+	for _, r := range rows {
+		if r.Fault == nil {
+			texts = append(texts, r.Text)
+			sound = append(sound, r)
+		}
+	}
+	predictions, faults, err := s.model.Predict(ctx, s.class, texts)
+	if err != nil {
+		return err
+	}
+	for i, r := range sound {
+		if faults[i] != nil {
+			r.Fault = pipeline.Faultf(pipeline.ClassModel, pipeline.StagePredict, "%v", faults[i])
+			r.Fault.Model, r.Fault.Version = s.model.info.Name, s.model.info.Version
+			continue
+		}
+		r.Predictions = append(r.Predictions, s.renamed(predictions[i]))
+	}
+	return nil
+}
+
+// renamed gives columns their names in the result.
+func (s *Step) renamed(p pipeline.Prediction) pipeline.Prediction {
+	if len(s.as) == 0 {
+		return p
+	}
+	// A constant's predictions share their columns.
+	p.Columns = slices.Clone(p.Columns)
+	for i := range p.Columns {
+		if name, ok := s.as[p.Columns[i].Name]; ok {
+			p.Columns[i].Name = name
+		}
+	}
+	return p
+}
+
+// Columns are the names of the columns that the step adds to a result, in their order.
+func (s *Step) Columns() []string {
+	var columns []string
+	for _, head := range s.model.info.Heads {
+		columns = append(columns, head.Name)
+	}
+	if constant, ok := s.model.engine.(*constant); ok {
+		for _, field := range constant.columns {
+			columns = append(columns, field.Name)
+		}
+	}
+	for i, name := range columns {
+		if as, ok := s.as[name]; ok {
+			columns[i] = as
+		}
+	}
+	return columns
+}
