@@ -6,6 +6,7 @@ import "strconv"
 // DeviceConfig.MaxWait.
 type Class uint8
 
+// The classes, the most urgent first.
 const (
 	Online   Class = iota // a caller waits for the answer now
 	Stream                // an event that has just happened

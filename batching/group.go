@@ -91,10 +91,9 @@ func (g *Group[T]) grow(item Item[T]) *cell[T] {
 		g.cells = append(g.cells, make([]cell[T], 0, min(max(1, g.size), maxChunk)))
 		last++
 	}
-	chunk := append(g.cells[last], cell[T]{item: item})
-	g.cells[last] = chunk
+	g.cells[last] = append(g.cells[last], cell[T]{item: item})
 	g.size++
-	c := &chunk[len(chunk)-1]
+	c := &g.cells[last][len(g.cells[last])-1]
 	c.queue, c.group, c.class, c.cost, c.self = g.queue, &g.tally, g.class, item.Cost, c
 	return c
 }

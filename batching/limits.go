@@ -9,6 +9,7 @@ import (
 // Order says which waiting rows of a queue join the row that a batch is formed around.
 type Order uint8
 
+// The orders.
 const (
 	Nearest   Order = iota // those nearest to it in cost: a backlog becomes a sort window, and little is padded
 	FirstCome              // those that came next: what a plain queue does; for comparison

@@ -53,7 +53,7 @@ func NewQueue[T any](d *Device, name string, limits Limits, run Run[T]) *Queue[T
 	core.run = func(slot int, rows []*row) (err error) {
 		batch := items[slot][:0]
 		for _, r := range rows {
-			batch = append(batch, r.self.(*cell[T]).item)
+			batch = append(batch, r.self.(*cell[T]).item) //nolint:errcheck // a queue holds cells of its own type only
 		}
 		items[slot] = batch
 		defer clear(batch)

@@ -97,7 +97,7 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 			case entry.Key == "max.message.bytes":
 				topic.MaxRecordBytes = int(n)
 			case entry.Key == "retention.ms":
-				topic.Retention = max(time.Duration(n), -1) * time.Millisecond
+				topic.Retention = time.UnixMilli(max(n, -1)).Sub(time.UnixMilli(0))
 			}
 		}
 		topics[config.Name] = topic

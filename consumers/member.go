@@ -107,16 +107,18 @@ func (m *Member) options() []kgo.Opt {
 		kgo.ConsumeTopics(c.Topic),
 		// A group that shall begin elsewhere has offsets committed there: see Cluster.SeedGroup.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		// Out of range means that retention overtook the group: go on with the oldest record there is, and count.
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		// Below the log's start, retention overtook the group: go on with the oldest record there is, and count. Where the
+		// broker cannot say how much of its log it lost, a minute is read again rather than all that it still has.
+		kgo.ConsumeResetOffset(kgo.RewindOffset(time.Minute)),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// New partitions are found within a minute, and so is a topic that a broker once forgot to name.
+		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)), //nolint:gosec // bounded by the config
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.RequireStableFetchOffsets(),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsRevoked(taken),
 		kgo.OnPartitionsLost(taken),

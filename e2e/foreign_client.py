@@ -57,8 +57,10 @@ def create_topics(brokers: str, topics: list[str]) -> None:
     """Create what is missing, six partitions each."""
     admin = AdminClient({"bootstrap.servers": brokers})
     have = admin.list_topics(timeout=30).topics
-    for future in admin.create_topics([NewTopic(t, 6, 1) for t in topics if t not in have]).values():
-        future.result(30)
+    missing = [NewTopic(topic, 6, 1) for topic in topics if topic not in have]
+    if missing:
+        for future in admin.create_topics(missing).values():
+            future.result(30)
 
 
 def subscribe_from_now(brokers: str, topics: list[str]) -> Consumer:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -62,9 +63,7 @@ func event(set native) native {
 		"at": time.UnixMilli(1700000000123).UTC(), "day": time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC),
 		"price": big.NewRat(-12345, 100), "nothings": []any{nil, nil},
 	}
-	for k, v := range set {
-		e[k] = v
-	}
+	maps.Copy(e, set)
 	return e
 }
 

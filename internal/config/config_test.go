@@ -1,0 +1,217 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares got with the file, or writes it.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v: make golden writes it", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+func files(t *testing.T, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.FromSlash(pattern))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files for %s: %v", pattern, err)
+	}
+	return files
+}
+
+// setEnv is what the environment holds in the golden files.
+func setEnv(t *testing.T) {
+	t.Setenv("NEARLINE_TEST_BROKER", "kafka-1:9092")
+	t.Setenv("NEARLINE_TEST_MEMBERS", "3")
+	t.Setenv("NEARLINE_TEST_YAML", "a: {b: [c\n# d")
+	t.Setenv("NEARLINE_TEST_EMPTY", "")
+	t.Setenv("NEARLINE_TEST_SECRET", "hunter2")
+}
+
+func TestGoodFilesGolden(t *testing.T) {
+	setEnv(t)
+	for _, file := range files(t, "testdata/good/*.yaml") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			config, err := Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := yaml.Marshal(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", filepath.ToSlash(string(got)))
+		})
+	}
+}
+
+func TestExamplesAreGood(t *testing.T) {
+	for _, file := range files(t, "../../examples/*.yaml") {
+		if _, err := Load(file); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestBadFilesGolden(t *testing.T) {
+	setEnv(t)
+	for _, file := range files(t, "testdata/bad/*.yaml") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := Parse(filepath.Base(file), data)
+			if err == nil {
+				t.Fatalf("no problem found, got %+v", config)
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", err.Error()+"\n")
+			if strings.Contains(err.Error(), os.Getenv("NEARLINE_TEST_SECRET")) {
+				t.Error("the error shows what the environment holds")
+			}
+		})
+	}
+}
+
+// The full example is what the README explains: a key that is missing there is a key that nobody knows of.
+func TestFullExampleNamesEveryKey(t *testing.T) {
+	data, err := os.ReadFile("testdata/good/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDecoder("full.yaml")
+	d.decode(data, Default())
+	var walk func(path string, typ reflect.Type)
+	walk = func(path string, typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Pointer:
+			walk(path, typ.Elem())
+		case reflect.Slice:
+			if typ.Elem().Kind() == reflect.Struct && !reflect.PointerTo(typ.Elem()).Implements(selfReading) {
+				walk(path+"[0]", typ.Elem())
+			}
+		case reflect.Struct:
+			for field := range typ.Fields() {
+				name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+				switch {
+				case options == "inline":
+					walk(path, field.Type)
+				case name != "" && name != "-":
+					if d.lines[join(path, name)] == 0 {
+						t.Errorf("%s is not in testdata/good/full.yaml", join(path, name))
+					}
+					walk(join(path, name), field.Type)
+				}
+			}
+		}
+	}
+	walk("", reflect.TypeFor[Config]())
+}
+
+var selfReading = reflect.TypeFor[interface{ UnmarshalYAML(func(any) error) error }]()
+
+func TestPathsAreRelativeToTheFile(t *testing.T) {
+	data, err := os.ReadFile("testdata/good/paths.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse("/etc/nearline/nearline.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []struct{ got, want string }{
+		{c.Models.Repository, "/etc/nearline/zoo"},
+		{c.Models.Runtime, "/opt/onnxruntime.so"},
+		{c.Pipelines[0].Input.Schema, "/etc/nearline/schemas/review.avsc"},
+		{c.Pipelines[0].Output.Schema, "/etc/result.avsc"},
+	} {
+		if path.got != path.want {
+			t.Errorf("got %s, want %s", path.got, path.want)
+		}
+	}
+}
+
+func TestDefaultLacksOnlyWhatNobodyCanGuess(t *testing.T) {
+	c, err := Parse("empty.yaml", nil)
+	if err == nil {
+		t.Fatalf("no problem found, got %+v", c)
+	}
+	want := "empty.yaml: kafka.brokers is empty: want at least one host:port\n" +
+		"empty.yaml: pipelines is empty: want at least one, with name, input, steps, output and dead_letters"
+	if err.Error() != want {
+		t.Errorf("got:\n%s\nwant:\n%s", err, want)
+	}
+}
+
+func TestProblemsAreToldInTheOrderOfTheFile(t *testing.T) {
+	_, err := Load("testdata/bad/everything.yaml")
+	problems := Problems(err)
+	if len(problems) < 10 {
+		t.Fatalf("got %d problems, want all of them at once", len(problems))
+	}
+	last := 0
+	for _, p := range problems {
+		if p.Line < last {
+			t.Errorf("line %d comes after line %d: %s", p.Line, last, p.Message)
+		}
+		last = p.Line
+	}
+}
+
+func TestLoadNamesTheFileThatIsMissing(t *testing.T) {
+	_, err := Load("testdata/none.yaml")
+	if err == nil || !strings.Contains(err.Error(), "testdata/none.yaml") || Problems(err) != nil {
+		t.Errorf("got %v, want one error that names the file", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Add([]byte("a: &a {<<: *a}\nb: *a"))
+	f.Add([]byte("kafka: &k {brokers: *k}"))
+	f.Add([]byte("pipelines: &p [*p]"))
+	f.Add([]byte("x-a: &a *a\nkafka: *a"))
+	f.Add([]byte(strings.Repeat("[", 1000)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("fuzz.yaml", data)
+		if err != nil {
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("Parse accepted what Validate refuses: %v", err)
+		}
+	})
+}

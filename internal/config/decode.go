@@ -1,0 +1,501 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// maxDepth of merge keys and aliases that lead to each other. Nobody needs more than two.
+const maxDepth = 16
+
+// decoder fills structs from a YAML tree, and goes on after a mistake, so that an operator sees all of them at once with
+// the line of each. That is why the library's own decoder, which stops at the first, only gets to parse: everything
+// below is about keys, lines and messages. Scalars expand ${env:NAME} here, after parsing, so a value from the environment
+// is never read as YAML.
+type decoder struct {
+	file      string
+	lookupEnv func(string) (string, bool)
+	// defaults are what a list's element is filled with before it is read.
+	defaults map[reflect.Type]reflect.Value
+	anchors  map[string]ast.Node
+
+	problems []*Problem
+	// lines are where each path stands, and spoiled the paths whose value could not be read.
+	lines   map[string]int
+	spoiled map[string]bool
+}
+
+func newDecoder(file string) *decoder {
+	return &decoder{
+		file:      file,
+		lookupEnv: os.LookupEnv,
+		defaults:  map[reflect.Type]reflect.Value{reflect.TypeFor[Pipeline](): reflect.ValueOf(DefaultPipeline())},
+		anchors:   map[string]ast.Node{},
+		lines:     map[string]int{},
+		spoiled:   map[string]bool{},
+	}
+}
+
+// pair is one key of a mapping.
+type pair struct {
+	key   string
+	line  int
+	value ast.Node
+}
+
+// decode reads the only document of data into the struct that target points to.
+func (d *decoder) decode(data []byte, target any) {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		d.refuse(err)
+		return
+	}
+	var body ast.Node
+	for _, document := range file.Docs {
+		if document.Body == nil || isComment(document.Body) {
+			continue
+		}
+		if body != nil {
+			d.add(lineOf(document.Body), "", "a second document begins here: want one, remove the ---")
+			return
+		}
+		body = document.Body
+	}
+	if body == nil {
+		return
+	}
+	ast.Walk(anchorFinder(d.anchors), body)
+	d.value("", body, reflect.ValueOf(target).Elem())
+}
+
+// refuse takes an error of the parser apart: its own text draws the source around the place.
+func (d *decoder) refuse(err error) {
+	syntax, ok := errors.AsType[yaml.Error](err)
+	if !ok {
+		d.add(0, "", err.Error())
+		return
+	}
+	line := 0
+	if token := syntax.GetToken(); token != nil && token.Position != nil {
+		line = token.Position.Line
+	}
+	d.add(line, "", "not YAML: "+syntax.GetMessage())
+}
+
+func (d *decoder) add(line int, path, message string) {
+	d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: message})
+	if path != "" {
+		d.spoiled[path] = true
+	}
+}
+
+// value reads node into v, which is addressable and holds the default. A null leaves it.
+func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
+	if _, known := d.lines[path]; !known && path != "" {
+		d.lines[path] = lineOf(node)
+	}
+	node, err := d.resolve(node)
+	if err != nil {
+		d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
+		return
+	}
+	if node.Type() == ast.NullType {
+		return
+	}
+	switch target := v.Addr().Interface().(type) {
+	case interface{ UnmarshalYAML(func(any) error) error }:
+		if err := target.UnmarshalYAML(func(inner any) error { return d.try(path, node, inner) }); err != nil {
+			d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
+		}
+		return
+	case encoding.TextUnmarshaler:
+		d.scalar(path, node, func(text string) error {
+			if err := target.UnmarshalText([]byte(text)); err != nil {
+				return &remedy{err.Error(), true}
+			}
+			return nil
+		})
+		return
+	case *time.Duration:
+		d.scalar(path, node, func(text string) (err error) {
+			if *target, err = time.ParseDuration(text); err != nil {
+				return want("a duration such as 500ms, 10s or 2m")
+			}
+			return nil
+		})
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+			d.setDefault(v.Elem())
+		}
+		d.value(path, node, v.Elem())
+	case reflect.Struct:
+		d.structure(path, node, v)
+	case reflect.Slice:
+		d.list(path, node, v)
+	case reflect.Map:
+		d.mapping(path, node, v)
+	default:
+		d.scalar(path, node, func(text string) error { return setScalar(v, text) })
+	}
+}
+
+// try reads node into what inner points to, for a type that reads itself, and keeps the problems out of the list.
+func (d *decoder) try(path string, node ast.Node, inner any) error {
+	own := *d
+	own.problems, own.spoiled = nil, map[string]bool{}
+	own.value(path, node, reflect.ValueOf(inner).Elem())
+	var errs []error
+	for _, p := range own.problems {
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}
+
+func (d *decoder) setDefault(v reflect.Value) {
+	if value, ok := d.defaults[v.Type()]; ok {
+		v.Set(value)
+	}
+}
+
+func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
+	fields := map[string]reflect.Value{}
+	var names []string
+	collectFields(v, fields, &names)
+	pairs, ok := d.pairs(path, node, "a mapping of "+strings.Join(names, ", "))
+	if !ok {
+		return
+	}
+	for _, p := range pairs {
+		field, known := fields[p.key]
+		switch {
+		case known:
+			d.lines[join(path, p.key)] = p.line
+			d.value(join(path, p.key), p.value, field)
+		case path == "" && strings.HasPrefix(p.key, "x-"):
+			// A place for anchors, as Compose files have it.
+		default:
+			d.unknown(path, p, names)
+		}
+	}
+}
+
+// unknown reports a key that there is not, with the one that was meant if that can be guessed.
+func (d *decoder) unknown(path string, p pair, names []string) {
+	full := join(path, p.key)
+	if remedy, ok := planned[unindexed(full)]; ok {
+		d.add(p.line, full, fmt.Sprintf("%s is not supported yet: %s", full, remedy))
+		return
+	}
+	if meant := nearest(p.key, names); meant != "" {
+		d.spoiled[join(path, meant)] = true
+		d.add(p.line, full, fmt.Sprintf("%s is not a key: did you mean %s?", full, meant))
+		return
+	}
+	d.add(p.line, full, fmt.Sprintf("%s is not a key: want one of %s", full, strings.Join(names, ", ")))
+}
+
+func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
+	sequence, ok := node.(*ast.SequenceNode)
+	if !ok {
+		example := ""
+		if text, ok := scalarText(node); ok {
+			example = fmt.Sprintf(", such as [%s]", text)
+		}
+		d.add(lineOf(node), path, fmt.Sprintf("%s is %s: want a list%s", path, describe(node), example))
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values))
+	for i, element := range sequence.Values {
+		d.setDefault(list.Index(i))
+		d.value(fmt.Sprintf("%s[%d]", path, i), element, list.Index(i))
+	}
+	v.Set(list)
+}
+
+func (d *decoder) mapping(path string, node ast.Node, v reflect.Value) {
+	pairs, ok := d.pairs(path, node, "a mapping of names to values")
+	if !ok {
+		return
+	}
+	m := reflect.MakeMapWithSize(v.Type(), len(pairs))
+	for _, p := range pairs {
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.setDefault(value)
+		d.value(join(path, p.key), p.value, value)
+		m.SetMapIndex(reflect.ValueOf(p.key).Convert(v.Type().Key()), value)
+	}
+	v.Set(m)
+}
+
+// pairs are the keys of a mapping in order, with those that it merges in before its own.
+func (d *decoder) pairs(path string, node ast.Node, wanted string) ([]pair, bool) {
+	var pairs []pair
+	if err := d.collectPairs(node, &pairs, 0); err != nil {
+		at := path
+		if at == "" {
+			at = "the configuration"
+		}
+		if wrong, ok := errors.AsType[*notMapping](err); ok {
+			err = fmt.Errorf("is %s: want %s", describe(wrong.node), wanted)
+			node = wrong.node
+		}
+		d.add(lineOf(node), path, fmt.Sprintf("%s %v", at, err))
+		return nil, false
+	}
+	return pairs, true
+}
+
+// notMapping says that there is something else where keys were expected.
+type notMapping struct{ node ast.Node }
+
+func (*notMapping) Error() string { return "is not a mapping" }
+
+func (d *decoder) collectPairs(node ast.Node, pairs *[]pair, depth int) error {
+	if depth > maxDepth {
+		return errors.New("merges itself: want << with an alias to a mapping that stands elsewhere")
+	}
+	node, err := d.resolve(node)
+	if err != nil {
+		return err
+	}
+	var values []*ast.MappingValueNode
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		values = n.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{n}
+	default:
+		return &notMapping{node}
+	}
+	for _, v := range values {
+		if !v.Key.IsMergeKey() {
+			continue
+		}
+		merged, err := d.resolve(v.Value)
+		if err != nil {
+			return err
+		}
+		sources := []ast.Node{merged}
+		if sequence, ok := merged.(*ast.SequenceNode); ok {
+			sources = slices.Clone(sequence.Values) // the first of them wins, so it comes last
+			slices.Reverse(sources)
+		}
+		for _, source := range sources {
+			if err := d.collectPairs(source, pairs, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	for _, v := range values {
+		if v.Key.IsMergeKey() {
+			continue
+		}
+		key, ok := scalarText(v.Key)
+		if !ok {
+			return fmt.Errorf("has a key that is %s: want a name", describe(v.Key))
+		}
+		own := pair{key, lineOf(v.Key), v.Value}
+		if i := slices.IndexFunc(*pairs, func(p pair) bool { return p.key == key }); i >= 0 {
+			(*pairs)[i] = own
+		} else {
+			*pairs = append(*pairs, own)
+		}
+	}
+	return nil
+}
+
+// resolve follows anchors and aliases to the value itself.
+func (d *decoder) resolve(node ast.Node) (ast.Node, error) {
+	at := node
+	for range maxDepth {
+		switch n := node.(type) {
+		case nil:
+			return ast.Null(at.GetToken()), nil
+		case *ast.AnchorNode:
+			node = n.Value
+		case *ast.AliasNode:
+			name := n.Value.GetToken().Value
+			anchored, ok := d.anchors[name]
+			if !ok {
+				return at, fmt.Errorf("*%s is nowhere defined: want &%s before a value above", name, name)
+			}
+			node = anchored
+		case *ast.TagNode:
+			return at, fmt.Errorf("tag %s is not supported: write the value without it", n.Start.Value)
+		default:
+			return node, nil
+		}
+	}
+	return at, errors.New("an alias leads back to itself")
+}
+
+// scalar hands the node's text, with the environment's values in it, to set. Messages show the text as it was written:
+// what the environment holds may be secret.
+func (d *decoder) scalar(path string, node ast.Node, set func(text string) error) {
+	written, ok := scalarText(node)
+	if !ok {
+		d.add(lineOf(node), path, fmt.Sprintf("%s is %s: want a single value", path, describe(node)))
+		return
+	}
+	text, err := written, error(nil)
+	switch node.(type) {
+	case *ast.StringNode, *ast.LiteralNode:
+		text, err = expand(written, d.lookupEnv)
+	}
+	if err == nil {
+		err = set(text)
+	}
+	r, ok := errors.AsType[*remedy](err)
+	switch complete := ok && r.complete; {
+	case err == nil:
+	case complete && text == written:
+		d.add(lineOf(node), path, fmt.Sprintf("%s is %s", path, r.text))
+	case complete:
+		d.add(lineOf(node), path, fmt.Sprintf("%s is %q, and its value cannot be used", path, written))
+	default:
+		d.add(lineOf(node), path, fmt.Sprintf("%s is %q: %v", path, written, err))
+	}
+}
+
+// remedy says what was wanted of a scalar. A complete one begins with the value itself.
+type remedy struct {
+	text     string
+	complete bool
+}
+
+func (r *remedy) Error() string { return r.text }
+
+func want(what string) error { return &remedy{text: "want " + what} }
+
+func setScalar(v reflect.Value, text string) error {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		switch text {
+		case "true", "false":
+			v.SetBool(text == "true")
+		default:
+			return want("true or false")
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, v.Type().Bits())
+		if err != nil {
+			return want("a whole number")
+		}
+		v.SetInt(n)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(strings.ReplaceAll(text, "_", ""), 10, v.Type().Bits())
+		if err != nil {
+			return want("a whole number, 0 or more")
+		}
+		v.SetUint(n)
+	case reflect.Float32, reflect.Float64:
+		f, err := strconv.ParseFloat(text, v.Type().Bits())
+		if err != nil {
+			return want("a number")
+		}
+		v.SetFloat(f)
+	default:
+		panic("config: a field of type " + v.Type().String() + " cannot be read")
+	}
+	return nil
+}
+
+// collectFields finds the fields of a struct by their YAML names, those of inlined structs among them.
+func collectFields(v reflect.Value, fields map[string]reflect.Value, names *[]string) {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			collectFields(v.Field(i), fields, names)
+		case !field.IsExported() || name == "-" || name == "":
+		default:
+			if _, twice := fields[name]; twice {
+				panic("config: " + v.Type().String() + " has two fields called " + name)
+			}
+			fields[name] = v.Field(i)
+			*names = append(*names, name)
+		}
+	}
+}
+
+type anchorFinder map[string]ast.Node
+
+func (f anchorFinder) Visit(node ast.Node) ast.Visitor {
+	if anchor, ok := node.(*ast.AnchorNode); ok {
+		f[anchor.Name.GetToken().Value] = anchor.Value
+	}
+	return f
+}
+
+// scalarText is a scalar as it was written, without quotes.
+func scalarText(node ast.Node) (string, bool) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case ast.ScalarNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+// describe names a value in an error.
+func describe(node ast.Node) string {
+	switch node.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	}
+	if text, ok := scalarText(node); ok {
+		return strconv.Quote(text)
+	}
+	return "a " + strings.ToLower(node.Type().YAMLName())
+}
+
+func isComment(node ast.Node) bool {
+	_, ok := node.(*ast.CommentGroupNode)
+	return ok
+}
+
+func lineOf(node ast.Node) int {
+	if node == nil || reflect.ValueOf(node).IsNil() {
+		return 0
+	}
+	if m, ok := node.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
+		return lineOf(m.Values[0].Key)
+	}
+	if m, ok := node.(*ast.MappingValueNode); ok {
+		return lineOf(m.Key)
+	}
+	if token := node.GetToken(); token != nil && token.Position != nil {
+		return token.Position.Line
+	}
+	return 0
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

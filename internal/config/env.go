@@ -1,0 +1,39 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// reference is ${env:NAME} or ${env:NAME:-default}; with one more $ before it, it stands for itself.
+var (
+	reference = regexp.MustCompile(`\$?\$\{env:([^}]*)\}`)
+	variable  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// expand puts the environment's values in place of references. As in a shell, :- gives what to use when a variable is
+// missing or empty; a default cannot hold a closing brace.
+func expand(text string, lookup func(string) (string, bool)) (string, error) {
+	var problem error
+	expanded := reference.ReplaceAllStringFunc(text, func(match string) string {
+		if strings.HasPrefix(match, "$$") {
+			return match[1:]
+		}
+		name, fallback, hasFallback := strings.Cut(match[len("${env:"):len(match)-1], ":-")
+		value, set := lookup(name)
+		switch {
+		case !variable.MatchString(name):
+			problem = fmt.Errorf("%q is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}", name)
+		case hasFallback && value == "":
+			return fallback
+		case !set:
+			problem = fmt.Errorf("the environment variable %s is not set: set it, or give a default as in ${env:%s:-default}", name, name)
+		}
+		return value
+	})
+	if problem == nil && strings.Contains(reference.ReplaceAllString(text, ""), "${env:") {
+		problem = fmt.Errorf("a ${env: is not closed: want ${env:NAME} or ${env:NAME:-default}")
+	}
+	return expanded, problem
+}

@@ -1,0 +1,34 @@
+package config
+
+import "testing"
+
+func TestExpand(t *testing.T) {
+	lookup := func(name string) (string, bool) {
+		value, ok := map[string]string{"A": "one", "EMPTY": "", "NESTED": "${env:A}"}[name]
+		return value, ok
+	}
+	for _, c := range []struct{ text, want, problem string }{
+		{"plain $ {env:A} $A ${A}", "plain $ {env:A} $A ${A}", ""},
+		{"${env:A}", "one", ""},
+		{"<${env:A}${env:A}>", "<oneone>", ""},
+		{"${env:EMPTY}", "", ""},
+		{"${env:EMPTY:-two}", "two", ""},
+		{"${env:MISSING:-two:-three}", "two:-three", ""},
+		{"${env:MISSING:-}", "", ""},
+		{"${env:A:-two}", "one", ""},
+		{"$${env:A}", "${env:A}", ""},
+		{"${env:NESTED}", "${env:A}", ""},
+		{"${env:MISSING}", "", "the environment variable MISSING is not set: set it, or give a default as in ${env:MISSING:-default}"},
+		{"${env:}", "", `"" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
+		{"${env:A B}", "", `"A B" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
+		{"${env:A", "", "a ${env: is not closed: want ${env:NAME} or ${env:NAME:-default}"},
+	} {
+		got, err := expand(c.text, lookup)
+		switch {
+		case c.problem == "" && (err != nil || got != c.want):
+			t.Errorf("expand(%q) = %q, %v; want %q", c.text, got, err, c.want)
+		case c.problem != "" && (err == nil || err.Error() != c.problem):
+			t.Errorf("expand(%q) gave error %v, want %s", c.text, err, c.problem)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nearline/pipeline"
+	"nearline/producers"
+)
+
+// planned are keys that the design knows and this version does not, with what to do meanwhile.
+var planned = map[string]string{
+	"kafka.tls":                     "use a listener without TLS",
+	"kafka.sasl":                    "use a listener without authentication",
+	"kafka.registry":                "name the schema's file with schema",
+	"pipelines[].steps[].features":  "the only verb is predict",
+	"pipelines[].steps[].rank":      "the only verb is predict",
+	"pipelines[].steps[].aggregate": "the only verb is predict",
+}
+
+var (
+	// Kafka's own rule for topics; groups may be anything, but other tools expect the same.
+	legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+	legalName  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
+)
+
+// Validate names every problem, each with its key, its value and the remedy.
+func (c *Config) Validate() error {
+	v := &validation{}
+	v.join(c.Kafka.Validate("kafka"))
+	v.join(c.Models.Validate("models"))
+	v.join(c.Serving.Validate("serving"))
+	if len(c.Pipelines) == 0 {
+		v.add("pipelines is empty: want at least one, with name, input, steps, output and dead_letters")
+	}
+	for i := range c.Pipelines {
+		c.validatePipeline(v, i)
+	}
+	c.validateLoops(v)
+	return errors.Join(v.errs...)
+}
+
+func (c *Config) validatePipeline(v *validation, i int) {
+	p := &c.Pipelines[i]
+	path := fmt.Sprintf("pipelines[%d]", i)
+	switch same := c.first(i, func(o *Pipeline) bool { return o.Name == p.Name }); {
+	case !legalName.MatchString(p.Name):
+		v.add("%s.name is %q: want letters, digits, dots, dashes and underscores, such as reviews", path, p.Name)
+	case same >= 0:
+		v.add("%s.name is %q: pipelines[%d] has that name, choose another", path, p.Name, same)
+	}
+	switch same := c.first(i, func(o *Pipeline) bool { return o.Group == p.Group }); {
+	case !legalName.MatchString(p.Name) && p.Group == groupOf(p.Name):
+		// Told above.
+	case !legalTopic.MatchString(p.Group):
+		v.add("%s.group is %q: want letters, digits, dots, dashes and underscores, at most 249", path, p.Group)
+	case same >= 0 && c.Pipelines[same].Name != p.Name:
+		v.add("%s.group is %q: pipelines[%d] has that group, and members with one transactional id fence each other; "+
+			"choose another, or leave it out for %s", path, p.Group, same, groupOf(p.Name))
+	}
+	if p.Delivery != pipeline.ExactlyOnce && p.Delivery != pipeline.AtLeastOnce {
+		v.add("%s.delivery is %q: want %s or %s", path, p.Delivery, pipeline.ExactlyOnce, pipeline.AtLeastOnce)
+	}
+	v.topic(path+".input.topic", p.Input.Topic)
+	v.join(p.Input.Validate(path + ".input"))
+	c.validateSteps(v, path, p)
+	v.topic(path+".output.topic", p.Output.Topic)
+	v.join(p.Output.Validate(path+".output", p.Input.InputConfig))
+	// The topics are told of here, under their own keys; what else the producer wants is in output.
+	v.join(producers.Config{
+		Topic: "results", DeadLetters: "dead.letters", Headers: p.Output.Headers, MaxRecordBytes: p.Output.MaxRecordBytes,
+	}.Validate(path + ".output"))
+	v.topic(path+".dead_letters", p.DeadLetters)
+	if p.DeadLetters != "" && p.DeadLetters == p.Output.Topic {
+		v.add("%s.dead_letters is %q: results go there, and their readers expect nothing else; choose another topic, such as %s.dlq",
+			path, p.DeadLetters, p.Input.Topic)
+	}
+	// A rebalance waits for the cycle in hand: one that takes longer gets the member thrown out, and its work is lost.
+	err, limit := p.Cycle.Validate(path+".cycle"), c.Kafka.RebalanceTimeout/2
+	v.join(err)
+	if err == nil && p.Cycle.MaxTime > limit {
+		v.add("%s.cycle.max_time is %v: want at most %v, half of kafka.rebalance_timeout, or raise that",
+			path, p.Cycle.MaxTime, limit)
+	}
+}
+
+// first is the index of the first pipeline before i that is the same in some respect, or -1.
+func (c *Config) first(i int, same func(*Pipeline) bool) int {
+	for j := range i {
+		if same(&c.Pipelines[j]) {
+			return j
+		}
+	}
+	return -1
+}
+
+func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
+	if len(p.Steps) == 0 {
+		v.add("%s.steps is empty: want at least one, such as predict: {model: sentiment}", path)
+	}
+	predicted := map[string]string{} // columns under the name that the model gives them, by model and column
+	for i, step := range p.Steps {
+		path := fmt.Sprintf("%s.steps[%d]", path, i)
+		if step.Predict == nil {
+			v.add("%s is empty: want one verb, such as predict: {model: sentiment}", path)
+			continue
+		}
+		model := step.Predict.Model
+		if !legalName.MatchString(model) {
+			v.add("%s.predict.model is %q: want the name of a folder in models.repository (%s), such as sentiment",
+				path, model, c.Models.Repository)
+			continue
+		}
+		if earlier, twice := predicted[model]; twice && len(step.Predict.As) == 0 {
+			v.add("%s.predict.model is %q: %s has it already, and results cannot have a column twice; "+
+				"remove it, or rename its columns with as", path, model, earlier)
+		}
+		predicted[model] = path
+		names := map[string]string{}
+		for _, column := range slices.Sorted(maps.Keys(step.Predict.As)) {
+			as := step.Predict.As[column]
+			switch other, twice := names[as]; {
+			case as == "":
+				v.add("%s.predict.as.%s is empty: want the column's name in the result", path, column)
+			case twice:
+				v.add("%s.predict.as.%s is %q: %s has that name already, choose another", path, column, as, other)
+			}
+			names[as] = column
+		}
+	}
+}
+
+// validateLoops finds pipelines that would read what they caused themselves, for ever.
+func (c *Config) validateLoops(v *validation) {
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
+		if p.Input.Topic == "" {
+			continue
+		}
+		for _, out := range []struct{ key, topic string }{{"output.topic", p.Output.Topic}, {"dead_letters", p.DeadLetters}} {
+			if out.topic == p.Input.Topic {
+				v.add("pipelines[%d].%s is %q: the pipeline reads that topic, so each record would cause the next for ever; "+
+					"choose another", i, out.key, out.topic)
+				continue
+			}
+			// Each loop is told once, by the first pipeline in it.
+			if way := c.way(out.topic, p.Input.Topic, map[string]bool{}); way != nil && i < slices.Min(way) {
+				v.add("pipelines[%d].%s is %q: through %s it comes back to %q, so each record would cause the next for ever; "+
+					"break the loop", i, out.key, out.topic, c.names(way), p.Input.Topic)
+			}
+		}
+	}
+}
+
+// way is the pipelines that lead from one topic to another, nil when none do.
+func (c *Config) way(from, to string, visited map[string]bool) []int {
+	if from == "" || visited[from] {
+		return nil
+	}
+	visited[from] = true
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
+		if p.Input.Topic != from {
+			continue
+		}
+		for _, topic := range []string{p.Output.Topic, p.DeadLetters} {
+			if topic == to {
+				return []int{i}
+			}
+			if rest := c.way(topic, to, visited); rest != nil {
+				return append([]int{i}, rest...)
+			}
+		}
+	}
+	return nil
+}
+
+// names of pipelines, for an error.
+func (c *Config) names(indices []int) string {
+	names := make([]string, len(indices))
+	for i, index := range indices {
+		names[i] = c.Pipelines[index].Name
+	}
+	return strings.Join(names, " and ")
+}
+
+type validation struct{ errs []error }
+
+func (v *validation) add(format string, args ...any) {
+	v.errs = append(v.errs, fmt.Errorf(format, args...))
+}
+
+func (v *validation) join(err error) { v.errs = append(v.errs, err) }
+
+func (v *validation) topic(path, topic string) {
+	switch {
+	case topic == "":
+		v.add("%s is missing: want the name of a topic", path)
+	case !legalTopic.MatchString(topic) || topic == "." || topic == "..":
+		v.add("%s is %q: want a topic as Kafka allows it: letters, digits, dots, dashes and underscores, at most 249", path, topic)
+	}
+}

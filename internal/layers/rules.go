@@ -1,0 +1,155 @@
+package layers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// module is the path that all packages of ours begin with.
+const module = "nearline"
+
+// layer says what the packages in one folder may import of ours. The longest matching folder rules.
+type layer struct {
+	folder string
+	// may are the folders it may import from, itself apart; everything stands for all of them.
+	may []string
+	why string
+}
+
+const everything = "..."
+
+// layers, from the inside out.
+var layers = []layer{
+	{"pipeline", nil,
+		"the heart defines the vocabulary and the interfaces; it knows nobody"},
+	{"batching", nil,
+		"the scheduler is generic: it knows neither Kafka nor models"},
+
+	{"consumers", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"schemas", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"producers", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"features", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"offline", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"serving", []string{"pipeline"}, "a room knows the heart; models reach it through interfaces of its own"},
+	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks"},
+		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
+	{"models/onnx", []string{"pipeline", "batching"}, "sessions run what the scheduler hands them"},
+	{"models/tokenizer", nil, "text to tokens, nothing else"},
+	{"models/tasks", []string{"pipeline"}, "outputs to predictions, nothing else"},
+
+	{"internal/config", []string{
+		"pipeline", "batching", "consumers", "schemas", "producers", "features", "offline", "serving", "models",
+		"internal/observe",
+	}, "the whole configuration is made of the rooms' own"},
+	{"internal/observe", nil, "whoever has something to report comes to it"},
+	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
+	{"internal/layers", nil, "this test"},
+
+	{"internal/service", []string{everything}, "a configuration, made into a running service"},
+	{"internal/bench", []string{everything}, "measures the whole service"},
+	{"internal/dev", []string{everything}, "the embedded mode wires the service like cmd does"},
+	{"cmd", []string{everything}, "the only place that knows every package"},
+	{"e2e", []string{everything}, "tests of the whole service"},
+}
+
+// forTests may be imported by tests of any folder, beside what the folder itself may import.
+var forTests = []string{"internal/kafkatest"}
+
+// outside says which folders alone may import a package that is not ours, in code that ships. Packages below it count.
+var outside = []struct {
+	path string
+	by   []string
+	why  string
+}{
+	{"C", []string{"models/onnx"}, "the only cgo in the repository"},
+	{"github.com/yalue/onnxruntime_go", []string{"models/onnx"}, "the rest builds and runs without the library"},
+	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/dev", "internal/kafkatest", "cmd", "e2e"},
+		"the member owns the client; schemas and producers handle bytes"},
+	{"github.com/linkedin/goavro/v2", []string{"schemas"}, "what bytes mean is the schemas' matter"},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "models", "cmd"}, "one way to read a configuration"},
+	{"github.com/spf13/cobra", []string{"cmd"}, "flags are the command's matter"},
+	{"github.com/charmbracelet", []string{"internal/dev", "cmd"}, "the live view is the embedded mode's"},
+	{"testing", []string{"internal/kafkatest", "e2e"}, "code that ships does not carry the test framework"},
+}
+
+// imports are what one package says: path is relative to the module.
+type imports struct {
+	path  string
+	code  []string
+	tests []string
+}
+
+// violations says which imports break the rules, each with the rule's reason.
+func violations(packages []imports) []string {
+	var found []string
+	for _, p := range packages {
+		rule, ok := ruleFor(p.path)
+		if !ok {
+			found = append(found, fmt.Sprintf("%s is in no layer: add its line to internal/layers/rules.go", p.path))
+			continue
+		}
+		for _, imported := range p.code {
+			if why := forbidden(p.path, rule, imported, false); why != "" {
+				found = append(found, fmt.Sprintf("%s imports %s: %s", p.path, imported, why))
+			}
+		}
+		for _, imported := range p.tests {
+			if why := forbidden(p.path, rule, imported, true); why != "" {
+				found = append(found, fmt.Sprintf("%s imports %s in a test: %s", p.path, imported, why))
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// forbidden says why the package at path, ruled by rule, must not import the other; "" when it may.
+func forbidden(path string, rule layer, imported string, inTest bool) string {
+	if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+		allowed := slices.Contains(rule.may, everything) || ours == path || below(ours, rule.folder) && !ruledApart(ours, rule)
+		for _, may := range rule.may {
+			target, _ := ruleFor(ours)
+			allowed = allowed || target.folder == may
+		}
+		if inTest {
+			allowed = allowed || slices.ContainsFunc(forTests, func(folder string) bool { return below(ours, folder) })
+		}
+		if !allowed {
+			return rule.why
+		}
+		return ""
+	}
+	if inTest {
+		return ""
+	}
+	for _, rule := range outside {
+		if below(imported, rule.path) && !slices.ContainsFunc(rule.by, func(folder string) bool { return below(path, folder) }) {
+			return rule.why
+		}
+	}
+	return ""
+}
+
+// ruledApart says that a package below the rule's folder has a line of its own.
+func ruledApart(path string, rule layer) bool {
+	own, ok := ruleFor(path)
+	return ok && own.folder != rule.folder
+}
+
+// ruleFor finds the longest folder in the table that holds the package.
+func ruleFor(path string) (layer, bool) {
+	var best layer
+	for _, l := range layers {
+		if below(path, l.folder) && len(l.folder) > len(best.folder) {
+			best = l
+		}
+	}
+	return best, best.folder != ""
+}
+
+// below says that path is folder, or in it.
+func below(path, folder string) bool {
+	rest, ok := strings.CutPrefix(path, folder)
+	return ok && (rest == "" || rest[0] == '/')
+}
