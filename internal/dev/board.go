@@ -1,0 +1,484 @@
+package dev
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+)
+
+// What the view shows is made of events; each says when it was received.
+
+// Scored is one result.
+type Scored struct {
+	At time.Time
+	// Input is the timestamp of the record that this is the answer to; zero when that record was not seen.
+	Input       time.Time
+	ReviewID    string
+	Text        string // of the input, or ""
+	Label       string
+	Score       float64
+	Helpfulness float64
+	Ranked      bool // Helpfulness is there
+}
+
+// DeadLetter is one record that could not be answered.
+type DeadLetter struct {
+	At     time.Time
+	Class  string
+	Cause  string
+	Source string // coordinates
+}
+
+// Tombstone is one deletion that was passed on.
+type Tombstone struct{ At time.Time }
+
+// Lag is how many input records the group has not committed yet.
+type Lag struct{ Records int64 }
+
+// Facts are what the head of the view says and what does not change.
+type Facts struct {
+	Kafka       string
+	HTTP        string // "" when nothing listens
+	Input       string
+	Output      string
+	DeadLetters string
+}
+
+// window is what "now" means: rates and latencies are those of the last ten seconds.
+const window = 10 * time.Second
+
+// latencySamples bounds the window where reviews come fast.
+const latencySamples = 4096
+
+// shownRows is how many of the latest results are kept for the table: more than any terminal has lines.
+const shownRows = 200
+
+// Board counts events and draws them. It does no input or output and has no clock: Add takes events, Draw and Line make
+// text. Not safe for concurrent use.
+//
+// Latency is from the timestamp of the input record, which its producer set when it handed the record to its client, to
+// the receipt of the committed result by this view. It holds two trips to the broker besides the service.
+type Board struct {
+	facts Facts
+	style style
+	begin time.Time
+
+	labels      map[string]int64
+	scored      int64
+	tombstones  int64
+	dead        map[string]int64
+	first, last time.Time // of the results
+
+	lag      int64
+	lagKnown bool
+	rates    [int(window / time.Second)]second
+	recent   ring[sample]
+	all      ring[time.Duration]
+	rows     ring[Scored]
+	faults   ring[DeadLetter]
+	notice   string // the latest line of log, for the foot
+}
+
+type second struct {
+	at    int64
+	count int
+}
+
+type sample struct {
+	at   time.Time
+	took time.Duration
+}
+
+// ring keeps the latest of what it is given.
+type ring[T any] struct {
+	kept []T
+	next int
+}
+
+func (r *ring[T]) add(v T, room int) {
+	if len(r.kept) < room {
+		r.kept = append(r.kept, v)
+		return
+	}
+	r.kept[r.next] = v
+	r.next = (r.next + 1) % room
+}
+
+// latest is the i-th youngest.
+func (r *ring[T]) latest(i int) T {
+	return r.kept[(r.next-1-i+2*len(r.kept))%len(r.kept)]
+}
+
+// NewBoard is empty. The renderer knows which colours the terminal has.
+func NewBoard(facts Facts, begin time.Time, renderer *lipgloss.Renderer) *Board {
+	return &Board{facts: facts, begin: begin, style: newStyle(renderer), labels: map[string]int64{}, dead: map[string]int64{}}
+}
+
+// Add counts an event: Scored, DeadLetter, Tombstone or Lag.
+func (b *Board) Add(event any) {
+	switch e := event.(type) {
+	case Scored:
+		b.scored++
+		b.labels[e.Label]++
+		b.count(e.At)
+		b.rows.add(e, shownRows)
+		if !e.Input.IsZero() {
+			took := max(e.At.Sub(e.Input), 0)
+			b.recent.add(sample{e.At, took}, latencySamples)
+			b.all.add(took, 16*latencySamples)
+		}
+	case DeadLetter:
+		b.dead[e.Class]++
+		b.count(e.At)
+		b.faults.add(e, 1)
+	case Tombstone:
+		b.tombstones++
+		b.count(e.At)
+	case Lag:
+		b.lag, b.lagKnown = e.Records, true
+	default:
+		panic(fmt.Sprintf("board: an event of type %T", event))
+	}
+}
+
+func (b *Board) count(at time.Time) {
+	if b.first.IsZero() {
+		b.first = at
+	}
+	b.last = at
+	s := &b.rates[at.Unix()%int64(len(b.rates))]
+	if s.at != at.Unix() {
+		*s = second{at: at.Unix()}
+	}
+	s.count++
+}
+
+// rate of the last whole seconds of the window, at most as long as there were results at all.
+func (b *Board) rate(now time.Time) float64 {
+	if b.first.IsZero() {
+		return 0
+	}
+	seconds := min(now.Unix()-b.first.Unix(), int64(len(b.rates))-1)
+	if seconds < 1 {
+		return 0
+	}
+	n := 0
+	for _, s := range b.rates {
+		if s.at < now.Unix() && s.at >= now.Unix()-seconds {
+			n += s.count
+		}
+	}
+	return float64(n) / float64(seconds)
+}
+
+// latency of the window.
+func (b *Board) latency(now time.Time) (median, p99 time.Duration, ok bool) {
+	var took []time.Duration
+	for _, s := range b.recent.kept {
+		if now.Sub(s.at) <= window {
+			took = append(took, s.took)
+		}
+	}
+	return percentiles(took)
+}
+
+func percentiles(took []time.Duration) (median, p99 time.Duration, ok bool) {
+	if len(took) == 0 {
+		return 0, 0, false
+	}
+	slices.Sort(took)
+	return took[len(took)/2], took[len(took)*99/100], true
+}
+
+// Summary is what a run came to.
+type Summary struct {
+	Scored      int64
+	Labels      map[string]int64
+	Tombstones  int64
+	DeadLetters map[string]int64 // by class
+	Duration    time.Duration
+	// Rate is effects a second, from the first to the last of them.
+	Rate float64
+	// Median and P99 are of the latencies of the last 65,536 results whose input was seen; Measured says how many.
+	Median, P99 time.Duration
+	Measured    int
+	// RecentMedian and RecentP99 are those of the last ten seconds of results, when a backlog may be worked off.
+	RecentMedian, RecentP99 time.Duration
+}
+
+// Summary of everything so far.
+func (b *Board) Summary(now time.Time) Summary {
+	s := Summary{Scored: b.scored, Labels: b.labels, Tombstones: b.tombstones, DeadLetters: b.dead, Duration: now.Sub(b.begin), Measured: len(b.all.kept)}
+	s.Median, s.P99, _ = percentiles(slices.Clone(b.all.kept))
+	s.RecentMedian, s.RecentP99, _ = b.latency(b.last)
+	s.Rate = b.average()
+	return s
+}
+
+// average of effects a second, from the first to the last of them.
+func (b *Board) average() float64 {
+	if d := b.last.Sub(b.first); d > 0 {
+		return float64(b.effects()) / d.Seconds()
+	}
+	return 0
+}
+
+func (b *Board) effects() int64 { return b.scored + b.tombstones + sum(b.dead) }
+
+// Write prints the summary, a few lines for a person.
+func (s Summary) Write(w io.Writer) error {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s reviews scored in %s", thousands(s.Scored), s.Duration.Round(100*time.Millisecond))
+	if s.Rate > 0 {
+		fmt.Fprintf(&out, " (%.0f/s)", s.Rate)
+	}
+	fmt.Fprintf(&out, "%s\ndead letters: %s%s\n", counts(s.Labels, ": ", ""), thousands(sum(s.DeadLetters)), counts(s.DeadLetters, " (", ")"))
+	if s.Tombstones > 0 {
+		fmt.Fprintf(&out, "tombstones passed on: %s\n", thousands(s.Tombstones))
+	}
+	if s.Measured > 0 {
+		fmt.Fprintf(&out, "latency from the input's timestamp to the committed result: median %s, 99th percentile %s", short(s.Median), short(s.P99))
+		fmt.Fprintf(&out, "\n  over the last %.0f s: median %s, 99th percentile %s\n", window.Seconds(), short(s.RecentMedian), short(s.RecentP99))
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+func sum(counts map[string]int64) (n int64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+// counts lists what was counted, the most frequent first, between two marks; nothing when there is nothing.
+func counts(m map[string]int64, before, after string) string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return ""
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(cmp.Compare(m[b], m[a]), cmp.Compare(a, b))
+	})
+	parts := make([]string, len(keys))
+	for i, key := range keys {
+		parts[i] = thousands(m[key]) + " " + clean(key)
+	}
+	return before + strings.Join(parts, ", ") + after
+}
+
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// short writes a duration in three digits or so.
+func short(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
+// clean makes one printable line of whatever a record holds: a review must not be able to drive the terminal.
+func clean(s string) string {
+	space := false
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			if space {
+				return -1
+			}
+			space = true
+			return ' '
+		case r == '\u200d' || r == '\ufe0f': // joiners within emoji
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		space = false
+		return r
+	}, s))
+}
+
+// style is the view's colours; on a terminal without any they are all plain.
+type style struct {
+	good, bad, other, dim, bold, alarm lipgloss.Style
+}
+
+func newStyle(r *lipgloss.Renderer) style {
+	return style{
+		good:  r.NewStyle().Foreground(lipgloss.ANSIColor(2)),
+		bad:   r.NewStyle().Foreground(lipgloss.ANSIColor(1)),
+		other: r.NewStyle().Foreground(lipgloss.ANSIColor(4)),
+		dim:   r.NewStyle().Faint(true),
+		bold:  r.NewStyle().Bold(true),
+		alarm: r.NewStyle().Foreground(lipgloss.ANSIColor(3)),
+	}
+}
+
+func (s style) label(label string) lipgloss.Style {
+	switch label {
+	case "positive":
+		return s.good
+	case "negative":
+		return s.bad
+	default:
+		return s.other
+	}
+}
+
+// Draw fills a terminal of the given size. Every line fits: none is wrapped.
+func (b *Board) Draw(width, height int, now time.Time) string {
+	width = max(width, 1)
+	d := drawing{width: width - 1, style: b.style} // some terminals wrap a full last column
+	d.head(b, now)
+	d.line("")
+	for _, line := range d.numbers(b, now) {
+		d.line(line)
+	}
+	d.line(b.style.dim.Render(strings.Repeat("─", d.width)))
+	d.table(b, height-len(d.lines)-1)
+	for len(d.lines) < height-1 {
+		d.line("")
+	}
+	if len(d.lines) > height-1 {
+		d.lines = d.lines[:max(height-1, 0)]
+	}
+	foot := b.style.dim.Render("q quits")
+	if b.notice != "" {
+		foot += "   " + b.style.alarm.Render(clean(b.notice))
+	} else if len(b.faults.kept) > 0 {
+		f := b.faults.latest(0)
+		foot += b.style.dim.Render("   last dead letter: " + clean(f.Class+": "+f.Cause))
+	}
+	d.line(foot)
+	return strings.Join(d.lines, "\n")
+}
+
+// drawing collects lines of one width.
+type drawing struct {
+	width int
+	style style
+	lines []string
+}
+
+func (d *drawing) line(s string) { d.lines = append(d.lines, ansi.Truncate(s, d.width, "…")) }
+
+func (d *drawing) head(b *Board, now time.Time) {
+	left := d.style.bold.Render("nearline") + "  kafka " + b.facts.Kafka
+	if b.facts.HTTP != "" {
+		left += "  http " + b.facts.HTTP
+	}
+	right := now.Sub(b.begin).Round(time.Second).String()
+	left = ansi.Truncate(left, max(d.width-len(right)-1, 0), "…")
+	d.line(left + strings.Repeat(" ", max(d.width-ansi.StringWidth(left)-len(right), 1)) + right)
+	d.line(d.style.dim.Render(b.facts.Input + " → " + b.facts.Output + "   dead letters: " + b.facts.DeadLetters))
+}
+
+// numbers are the figures. Which line a figure is on never changes, so that the table below stands still.
+func (d *drawing) numbers(b *Board, now time.Time) []string {
+	bold := d.style.bold.Render
+	pace := fmt.Sprintf("%s/s now   %s/s average   lag ", bold(fmt.Sprintf("%.0f", b.rate(now))), bold(fmt.Sprintf("%.0f", b.average())))
+	if b.lagKnown {
+		pace += bold(thousands(b.lag))
+	} else {
+		pace += "unknown"
+	}
+	if median, p99, ok := b.latency(now); ok {
+		pace += "   latency " + bold(short(median)) + " median, " + bold(short(p99)) + " p99"
+	}
+	scored := "scored " + bold(thousands(b.scored))
+	for _, label := range []string{"positive", "negative"} {
+		scored += "   " + d.style.label(label).Render(thousands(b.labels[label])+" "+label)
+	}
+	if b.tombstones > 0 {
+		scored += "   tombstones " + thousands(b.tombstones)
+	}
+	dead := "dead letters " + thousands(sum(b.dead)) + counts(b.dead, ": ", "")
+	if len(b.dead) > 0 {
+		dead = d.style.alarm.Render(dead)
+	}
+	return []string{pace, scored, dead}
+}
+
+// barWidth of the score, in cells.
+const barWidth = 8
+
+// table of the latest results, the youngest first.
+func (d *drawing) table(b *Board, height int) {
+	if height < 2 {
+		return
+	}
+	d.line(d.style.dim.Render("sentiment  score          helpful  review"))
+	if len(b.rows.kept) == 0 {
+		d.line("")
+		d.line("No results yet. Produce to " + b.facts.Input + " with any Kafka client, for example")
+		d.line(fmt.Sprintf("  echo '{\"text\":\"Love it!\"}' | kcat -P -b %s -t %s", b.facts.Kafka, b.facts.Input))
+		return
+	}
+	for i := range min(len(b.rows.kept), height-1) {
+		row := b.rows.latest(i)
+		style := d.style.label(row.Label)
+		label := ansi.Truncate(clean(row.Label), 9, "…")
+		label += strings.Repeat(" ", 9-ansi.StringWidth(label))
+		helpful := "  –   "
+		if row.Ranked {
+			helpful = fmt.Sprintf("%5.2f ", row.Helpfulness)
+		}
+		d.line(style.Render(label) + "  " + fmt.Sprintf("%.2f ", row.Score) + style.Render(bar(row.Score)) + "  " + helpful + "  " + said(row))
+	}
+}
+
+// bar of a share, in eighths of a cell.
+func bar(share float64) string {
+	eighths := int(min(max(share, 0), 1)*barWidth*8 + 0.5)
+	s := strings.Repeat("█", eighths/8)
+	if rest := eighths % 8; rest > 0 {
+		s += string([]rune("▏▎▍▌▋▊▉")[rest-1])
+	}
+	return s + strings.Repeat(" ", barWidth-len([]rune(s)))
+}
+
+// said is what the review says, or its id where that is not known.
+func said(s Scored) string {
+	if s.Text == "" {
+		return "review " + clean(s.ReviewID)
+	}
+	return clean(s.Text)
+}
+
+// lineWidth of a review where the view is not a terminal, in cells.
+const lineWidth = 160
+
+// Line is a result as one line of text.
+func (s Scored) Line() string {
+	line := fmt.Sprintf("%-8s %.2f  ", clean(s.Label), s.Score)
+	if s.Ranked {
+		line += fmt.Sprintf("helpful %.2f  ", s.Helpfulness)
+	}
+	return ansi.Truncate(line+said(s), lineWidth, "…")
+}
+
+// Line is a dead letter as one line of text.
+func (d DeadLetter) Line() string {
+	return ansi.Truncate(fmt.Sprintf("dead letter  %s  %s: %s", clean(d.Source), clean(d.Class), clean(d.Cause)), lineWidth, "…")
+}

@@ -1,0 +1,388 @@
+// Package offline runs files through the same decoders, steps and encoders as the stream: JSON lines in, JSON lines out,
+// in input order, and what cannot be answered into a file of rejects, each with its line and its cause.
+//
+// It owns reading, order and memory; what a line means and what is done with it is handed in. Files are opened and
+// closed by cmd.
+package offline
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nearline/pipeline"
+)
+
+// Encoder writes a row's answer, without the end of the line.
+type Encoder interface {
+	Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault)
+}
+
+// Options of a run.
+type Options struct {
+	In  io.Reader
+	Out io.Writer
+	// Rejects takes one JSON object a line: line, class, stage, cause and value.
+	Rejects io.Writer
+	// Name of the input: rows name it as their topic. Empty means "-".
+	Name string
+
+	Decoder pipeline.Decoder
+	Steps   []pipeline.Step
+	Encoder Encoder
+
+	// ChunkRows is how many rows go through the steps at once; zero means DefaultChunkRows. Order within a chunk is the
+	// steps' own business, so the larger it is the better batches can be sorted by length.
+	ChunkRows int
+	// ChunkBytes ends a chunk early, so that long lines do not fill the memory; zero means DefaultChunkBytes.
+	ChunkBytes int
+	// Chunks are in flight at once; zero means DefaultChunks.
+	Chunks int
+	// MaxLine is the longest line that is taken, in bytes; zero means DefaultMaxLine. A longer one is rejected.
+	MaxLine int
+	// Progress is called after every chunk that was written, and once at the end. Nil means never.
+	Progress func(Stats)
+}
+
+// Defaults of Options.
+const (
+	DefaultChunkRows  = 1024
+	DefaultChunkBytes = 8 << 20
+	// DefaultChunks keeps the model busy: while one chunk is read, encoded and written, another is in the model.
+	DefaultChunks = 2
+)
+
+// Stats of a run. What is counted has been written.
+type Stats struct {
+	// Lines were read and dealt with, up to and including this line number: each was scored, rejected or blank.
+	Lines    int64
+	Scored   int64
+	Rejected map[pipeline.Class]int64
+	Blank    int64
+	// Bytes of the input up to there.
+	Bytes   int64
+	Elapsed time.Duration
+}
+
+// Rejects is how many lines were rejected, for any cause.
+func (s Stats) Rejects() int64 {
+	var n int64
+	for _, count := range s.Rejected {
+		n += count
+	}
+	return n
+}
+
+// Rate is answered lines a second.
+func (s Stats) Rate() float64 {
+	if s.Elapsed <= 0 {
+		return 0
+	}
+	return float64(s.Scored) / s.Elapsed.Seconds()
+}
+
+// chunk is what goes through the steps at once. Its owner is whoever holds it: the reader, then a worker, then, once
+// done is closed, the writer.
+type chunk struct {
+	entries []entry
+	rows    []*pipeline.Row // those without a fault
+	last    int64           // line number
+	blank   int64
+	bytes   int64 // of the input, up to the end of the chunk
+	done    chan struct{}
+}
+
+// entry is a line that was not blank.
+type entry struct {
+	line  int64
+	value []byte
+	size  int64
+	row   *pipeline.Row
+	fault *pipeline.Fault
+}
+
+// Run reads In to its end. A bad line is rejected and stops nothing; an error is the input's, the output's or a step's,
+// and then, as when ctx ends, what was finished before is in Out, in order and whole, and counted in Stats.
+//
+// When ctx ends while In.Read blocks, Run returns without it: that read, and one chunk at most, are left behind.
+func Run(ctx context.Context, o Options) (Stats, error) {
+	o = o.withDefaults()
+	r := &run{Options: o, begin: time.Now(), out: bufio.NewWriterSize(o.Out, 256<<10), stats: Stats{Rejected: map[pipeline.Class]int64{}}}
+
+	work, order := make(chan *chunk), make(chan *chunk, o.Chunks)
+	group, running := errgroup.WithContext(ctx)
+	input := r.read(running)
+	group.Go(func() error {
+		defer close(work)
+		defer close(order)
+		return r.dispatch(running, input, work, order)
+	})
+	for range o.Chunks {
+		group.Go(func() error { return r.work(running, work) })
+	}
+	group.Go(func() error { return r.write(running, order) })
+	err := group.Wait()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if flushed := r.out.Flush(); flushed != nil && err == nil {
+		err = fmt.Errorf("write output: %w", flushed)
+	}
+	stats := r.snapshot()
+	if o.Progress != nil {
+		o.Progress(stats)
+	}
+	return stats, err
+}
+
+func (o Options) withDefaults() Options {
+	if o.Name == "" {
+		o.Name = "-"
+	}
+	if o.ChunkRows <= 0 {
+		o.ChunkRows = DefaultChunkRows
+	}
+	if o.ChunkBytes <= 0 {
+		o.ChunkBytes = DefaultChunkBytes
+	}
+	if o.Chunks <= 0 {
+		o.Chunks = DefaultChunks
+	}
+	if o.Rejects == nil {
+		o.Rejects = io.Discard
+	}
+	return o
+}
+
+// run is the state of one Run. The writer owns out and stats until all have ended.
+type run struct {
+	Options
+	begin time.Time
+	out   *bufio.Writer
+	stats Stats
+	buf   []byte
+}
+
+// input is a chunk, or why there is no further one.
+type input struct {
+	chunk *chunk
+	err   error
+}
+
+// read cuts the input into chunks. Its goroutine is the one that Run does not wait for: a Read cannot be interrupted.
+func (r *run) read(ctx context.Context) <-chan input {
+	chunks := make(chan input)
+	go func() {
+		defer close(chunks)
+		lines := NewLines(r.In, r.MaxLine)
+		for {
+			c, err := r.fill(ctx, lines)
+			if len(c.entries) > 0 || c.blank > 0 {
+				select {
+				case chunks <- input{chunk: c}:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					select {
+					case chunks <- input{err: fmt.Errorf("read input after line %d: %w", c.last, err)}:
+					case <-ctx.Done():
+					}
+				}
+				return
+			}
+		}
+	}()
+	return chunks
+}
+
+// fill reads one chunk. Values are copied into one buffer, which the chunk owns.
+func (r *run) fill(ctx context.Context, lines *Lines) (*chunk, error) {
+	c := &chunk{done: make(chan struct{}), last: lines.number}
+	size := 0
+	for len(c.entries) < r.ChunkRows && size < r.ChunkBytes {
+		if err := ctx.Err(); err != nil {
+			return c, err
+		}
+		line, err := lines.Next()
+		if err != nil {
+			return c, err
+		}
+		c.last, c.bytes = line.Number, lines.Read()
+		if line.Blank() {
+			c.blank++
+			continue
+		}
+		e := entry{line: line.Number, value: append([]byte(nil), line.Text...), size: line.Size}
+		if line.TooLong {
+			e.fault = pipeline.Faultf(pipeline.ClassTooLarge, pipeline.StageDecode, "the line has %d bytes: want at most %d", line.Size, lines.max)
+		}
+		size += len(e.value)
+		c.entries = append(c.entries, e)
+	}
+	return c, nil
+}
+
+// dispatch hands every chunk to a worker, and to the writer in input order. The room in order bounds the chunks that are
+// finished but wait for an earlier one.
+func (r *run) dispatch(ctx context.Context, chunks <-chan input, work, order chan<- *chunk) error {
+	for {
+		var in input
+		var ok bool
+		select {
+		case in, ok = <-chunks:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if !ok || in.err != nil {
+			return in.err
+		}
+		for _, to := range []chan<- *chunk{order, work} {
+			select {
+			case to <- in.chunk:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+func (r *run) work(ctx context.Context, work <-chan *chunk) error {
+	for c := range work {
+		r.decode(c)
+		for _, step := range r.Steps {
+			if err := r.step(ctx, step, c); err != nil {
+				return err
+			}
+		}
+		close(c.done)
+	}
+	return nil
+}
+
+func (r *run) decode(c *chunk) {
+	for i := range c.entries {
+		e := &c.entries[i]
+		if e.fault != nil {
+			continue
+		}
+		record := &pipeline.Record{Topic: r.Name, Offset: e.line, Value: e.value}
+		if e.row, e.fault = r.Decoder.Decode(record); e.fault == nil {
+			e.row.Record = record
+		}
+	}
+}
+
+// step runs on the rows that have no fault so far.
+func (r *run) step(ctx context.Context, step pipeline.Step, c *chunk) error {
+	c.rows = c.rows[:0]
+	for i := range c.entries {
+		if e := &c.entries[i]; e.fault == nil && e.row.Fault == nil {
+			c.rows = append(c.rows, e.row)
+		}
+	}
+	if len(c.rows) == 0 {
+		return nil
+	}
+	if err := step.Run(ctx, c.rows); err != nil {
+		return fmt.Errorf("%s, lines %d to %d: %w", step.Name(), c.entries[0].line, c.last, err)
+	}
+	return nil
+}
+
+// write writes the chunks in input order as they are done.
+func (r *run) write(ctx context.Context, order <-chan *chunk) error {
+	for c := range order {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := r.writeChunk(c); err != nil {
+			return err
+		}
+		if r.Progress != nil {
+			r.Progress(r.snapshot())
+		}
+	}
+	return nil
+}
+
+// writeChunk writes all of a chunk or, when the output fails, counts none of it.
+func (r *run) writeChunk(c *chunk) error {
+	counted := r.stats
+	counted.Rejected = maps.Clone(r.stats.Rejected)
+	for i := range c.entries {
+		e := &c.entries[i]
+		if e.fault == nil {
+			e.fault = e.row.Fault
+		}
+		if e.fault == nil {
+			r.buf, e.fault = r.Encoder.Append(r.buf[:0], e.row)
+		}
+		if e.fault != nil {
+			if err := r.reject(e); err != nil {
+				return err
+			}
+			counted.Rejected[e.fault.Class]++
+			continue
+		}
+		r.buf = append(r.buf, '\n')
+		if _, err := r.out.Write(r.buf); err != nil {
+			return fmt.Errorf("write output: %w", err)
+		}
+		counted.Scored++
+	}
+	// People watch the output of a slow model, and an interrupted run is whole to here.
+	if err := r.out.Flush(); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	counted.Lines, counted.Bytes = c.last, c.bytes
+	counted.Blank += c.blank
+	r.stats = counted
+	return nil
+}
+
+// Reject is one line of the rejects.
+type Reject struct {
+	Line  int64          `json:"line"`
+	Class pipeline.Class `json:"class"`
+	Stage string         `json:"stage"`
+	Cause string         `json:"cause"`
+	// Value is the line as it was; bytes that are not UTF-8 are replaced, and of a line that is too long only the
+	// beginning is there.
+	Value string `json:"value"`
+	// Size is the length of the line in bytes, where Value is not all of it.
+	Size int64 `json:"size,omitempty"`
+}
+
+func (r *run) reject(e *entry) error {
+	reject := Reject{Line: e.line, Class: e.fault.Class, Stage: e.fault.Stage, Cause: e.fault.Cause, Value: string(e.value)}
+	if e.size > int64(len(e.value)) {
+		reject.Size = e.size
+	}
+	line, err := json.Marshal(reject)
+	if err == nil {
+		_, err = r.Rejects.Write(append(line, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write reject of line %d: %w", e.line, err)
+	}
+	return nil
+}
+
+func (r *run) snapshot() Stats {
+	stats := r.stats
+	stats.Rejected = maps.Clone(r.stats.Rejected)
+	stats.Elapsed = time.Since(r.begin)
+	return stats
+}
