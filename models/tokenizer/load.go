@@ -1,0 +1,241 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+)
+
+// Load reads a tokenizer.json. What it does not know, it refuses by name.
+func Load(path string) (*Tokenizer, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load tokenizer: %w", err)
+	}
+	t, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("load tokenizer %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// Parse reads the content of a tokenizer.json.
+func Parse(data []byte) (*Tokenizer, error) {
+	t, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	return t, nil
+}
+
+func parse(data []byte) (*Tokenizer, error) {
+	var f struct {
+		Version       *string         `json:"version"`
+		Truncation    json.RawMessage `json:"truncation"`
+		Padding       json.RawMessage `json:"padding"`
+		AddedTokens   json.RawMessage `json:"added_tokens"`
+		Normalizer    json.RawMessage `json:"normalizer"`
+		PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+		PostProcessor json.RawMessage `json:"post_processor"`
+		Decoder       json.RawMessage `json:"decoder"` // turns ids into text, which nobody asks of us
+		Model         json.RawMessage `json:"model"`
+	}
+	if err := decode("file", data, &f); err != nil {
+		return nil, err
+	}
+	if f.Version != nil && *f.Version != "1.0" {
+		return nil, unsupported("version", *f.Version, "1.0")
+	}
+	normalizer, err := parseNormalizer("normalizer", f.Normalizer)
+	if err != nil {
+		return nil, err
+	}
+	preTokenizer, err := parsePreTokenizer("pre_tokenizer", f.PreTokenizer)
+	if err != nil {
+		return nil, err
+	}
+	model, err := parseModel("model", f.Model)
+	if err != nil {
+		return nil, err
+	}
+	template, err := parsePostProcessor("post_processor", f.PostProcessor)
+	if err != nil {
+		return nil, err
+	}
+	added, err := parseAddedTokens("added_tokens", f.AddedTokens, model, normalizer)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := parseTruncation("truncation", f.Truncation, template.added())
+	if err != nil {
+		return nil, err
+	}
+	padID, err := parsePadding("padding", f.Padding)
+	if err != nil {
+		return nil, err
+	}
+
+	t := &Tokenizer{
+		rawTokens:    added.raw,
+		normalTokens: added.normal,
+		normalizer:   normalizer,
+		preTokenizer: preTokenizer,
+		model:        model,
+		template:     template,
+		maxTokens:    limits.maxTokens,
+		keepEnd:      limits.keepEnd,
+		windowed:     preTokenizer.splitsAtSpaces() && added.normal == nil,
+	}
+	if len(preTokenizer) == 1 {
+		t.preTokenizer = preTokenizer[0]
+	}
+	top := max(model.idLimit(), added.limit)
+	for _, s := range append(template.before[:len(template.before):len(template.before)], template.after...) {
+		top = max(top, s.id+1)
+	}
+	t.vocabSize = int(top)
+	switch pad, ok := lookUp("[PAD]", added, model); {
+	case padID != nil:
+		t.padID = *padID
+	case ok:
+		t.padID = pad
+	}
+	return t, nil
+}
+
+func lookUp(token string, added addedTokens, m model) (int64, bool) {
+	if id, ok := added.ids[token]; ok {
+		return id, true
+	}
+	return m.id(token)
+}
+
+func parseModel(at string, raw json.RawMessage) (model, error) {
+	kind, err := partType(at, raw)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case "":
+		return nil, missing("file", at)
+	case "WordPiece":
+		return parseWordPiece(at, raw)
+	default:
+		return nil, unsupported(at+".type", kind, "WordPiece")
+	}
+}
+
+type truncation struct {
+	maxTokens int
+	keepEnd   bool
+}
+
+// parseTruncation refuses limits at which the reference panics or, by wrapping around, cuts nothing.
+func parseTruncation(at string, raw json.RawMessage, added int) (truncation, error) {
+	if isNull(raw) {
+		return truncation{}, nil
+	}
+	var f struct {
+		Direction *string `json:"direction"`
+		MaxLength *uint64 `json:"max_length"`
+		Strategy  *string `json:"strategy"`
+		Stride    *uint64 `json:"stride"`
+	}
+	if err := decode(at, raw, &f); err != nil {
+		return truncation{}, err
+	}
+	switch {
+	case f.MaxLength == nil:
+		return truncation{}, missing(at, "max_length")
+	case f.Strategy == nil:
+		return truncation{}, missing(at, "strategy")
+	case f.Stride == nil:
+		return truncation{}, missing(at, "stride")
+	}
+	if s := *f.Strategy; s != "LongestFirst" && s != "OnlyFirst" { // the same for a single text
+		return truncation{}, unsupported(at+".strategy", s, "LongestFirst", "OnlyFirst")
+	}
+	t := truncation{maxTokens: int(min(*f.MaxLength, math.MaxInt))}
+	if least := max(1, added); t.maxTokens < least {
+		return t, fmt.Errorf("%s.max_length is %d: want at least %d", at, t.maxTokens, least)
+	}
+	if room := t.maxTokens - added; room > 0 && *f.Stride >= uint64(room) {
+		return t, fmt.Errorf("%s.stride is %d: want less than the %d tokens that %s.max_length leaves for text",
+			at, *f.Stride, room, at)
+	}
+	if f.Direction != nil {
+		switch *f.Direction {
+		case "Right":
+		case "Left":
+			t.keepEnd = true
+		default:
+			return t, unsupported(at+".direction", *f.Direction, "Left", "Right")
+		}
+	}
+	return t, nil
+}
+
+// parsePadding reads the id to pad with and nothing else: how long a row gets is the batch's affair.
+func parsePadding(at string, raw json.RawMessage) (*int64, error) {
+	if isNull(raw) {
+		return nil, nil
+	}
+	var f struct {
+		ID *uint32 `json:"pad_id"`
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	if f.ID == nil {
+		return nil, missing(at, "pad_id")
+	}
+	id := int64(*f.ID)
+	return &id, nil
+}
+
+func isNull(raw json.RawMessage) bool {
+	return len(raw) == 0 || bytes.Equal(bytes.TrimSpace(raw), []byte("null"))
+}
+
+// partType returns the type of a part, "" for a part that is absent or null.
+func partType(at string, raw json.RawMessage) (string, error) {
+	if isNull(raw) {
+		return "", nil
+	}
+	var f struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return "", fmt.Errorf("%s: %w", at, err)
+	}
+	if f.Type == "" {
+		return "", missing(at, "type")
+	}
+	return f.Type, nil
+}
+
+// decode reads raw into v, which must have a place for everything in it.
+func decode(at string, raw []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: text follows the JSON value", at)
+	}
+	return nil
+}
+
+func missing(at, key string) error {
+	return fmt.Errorf("%s has no %q", at, key)
+}
+
+func unsupported(key, value string, known ...string) error {
+	return fmt.Errorf("%s %q is not supported: want one of %s", key, value, strings.Join(known, ", "))
+}

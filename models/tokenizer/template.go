@@ -1,0 +1,134 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// template is what every supported post-processor comes down to for a single text: special tokens before and after it.
+type template struct {
+	before, after []special
+	typeID        int64 // of the text's own tokens
+}
+
+type special struct{ id, typeID int64 }
+
+func (t *template) added() int { return len(t.before) + len(t.after) }
+
+func appendSpecials(dst []int64, specials []special) []int64 {
+	for _, s := range specials {
+		dst = append(dst, s.id)
+	}
+	return dst
+}
+
+func parsePostProcessor(at string, raw json.RawMessage) (template, error) {
+	kind, err := partType(at, raw)
+	if err != nil {
+		return template{}, err
+	}
+	switch kind {
+	case "":
+		return template{}, nil
+	case "TemplateProcessing":
+		return parseTemplate(at, raw)
+	case "BertProcessing":
+		return parseBertProcessing(at, raw)
+	default:
+		return template{}, unsupported(at+".type", kind, "TemplateProcessing", "BertProcessing")
+	}
+}
+
+func parseTemplate(at string, raw json.RawMessage) (template, error) {
+	type piece struct {
+		ID     string `json:"id"`
+		TypeID uint32 `json:"type_id"`
+	}
+	var f struct {
+		Type   string `json:"type"`
+		Single []struct {
+			Sequence     *piece `json:"Sequence"`
+			SpecialToken *piece `json:"SpecialToken"`
+		} `json:"single"`
+		Pair          json.RawMessage `json:"pair"` // we encode one text at a time
+		SpecialTokens map[string]struct {
+			ID     string   `json:"id"`
+			IDs    []uint32 `json:"ids"`
+			Tokens []string `json:"tokens"`
+		} `json:"special_tokens"`
+	}
+	if err := decode(at, raw, &f); err != nil {
+		return template{}, err
+	}
+	var t template
+	texts := 0
+	for i, p := range f.Single {
+		switch {
+		case (p.Sequence == nil) == (p.SpecialToken == nil):
+			return t, fmt.Errorf("%s.single[%d]: want a Sequence or a SpecialToken", at, i)
+		case p.Sequence != nil && p.Sequence.ID != "A":
+			return t, fmt.Errorf("%s.single[%d].Sequence.id is %q: want A", at, i, p.Sequence.ID)
+		case p.Sequence != nil:
+			texts++
+			t.typeID = int64(p.Sequence.TypeID)
+		default:
+			tokens, ok := f.SpecialTokens[p.SpecialToken.ID]
+			if !ok {
+				return t, fmt.Errorf("%s.single[%d]: %q is not in %s.special_tokens", at, i, p.SpecialToken.ID, at)
+			}
+			for _, id := range tokens.IDs {
+				s := special{int64(id), int64(p.SpecialToken.TypeID)}
+				if texts == 0 {
+					t.before = append(t.before, s)
+				} else {
+					t.after = append(t.after, s)
+				}
+			}
+		}
+	}
+	if texts != 1 {
+		return t, fmt.Errorf("%s.single has the text %d times: want it once", at, texts)
+	}
+	return t, nil
+}
+
+func parseBertProcessing(at string, raw json.RawMessage) (template, error) {
+	var f struct {
+		Type string   `json:"type"`
+		Sep  *tokenID `json:"sep"`
+		Cls  *tokenID `json:"cls"`
+	}
+	if err := decode(at, raw, &f); err != nil {
+		return template{}, err
+	}
+	switch {
+	case f.Sep == nil:
+		return template{}, missing(at, "sep")
+	case f.Cls == nil:
+		return template{}, missing(at, "cls")
+	}
+	return template{before: []special{{id: f.Cls.id}}, after: []special{{id: f.Sep.id}}}, nil
+}
+
+// tokenID is a pair ["[SEP]", 102].
+type tokenID struct {
+	token string
+	id    int64
+}
+
+func (t *tokenID) UnmarshalJSON(b []byte) error {
+	var pair []json.RawMessage
+	if err := json.Unmarshal(b, &pair); err != nil {
+		return err
+	}
+	if len(pair) != 2 {
+		return errors.New("want a token and its id")
+	}
+	var id uint32
+	if err := errors.Join(json.Unmarshal(pair[0], &t.token), json.Unmarshal(pair[1], &id)); err != nil {
+		return err
+	}
+	t.id = int64(id)
+	return nil
+}
