@@ -30,7 +30,6 @@ func copyRecords(ctx context.Context, brokers, group, from, to string, members, 
 				kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 				kgo.Balancers(kgo.CooperativeStickyBalancer()),
 				kgo.BlockRebalanceOnPoll(),
-				kgo.RequireStableFetchOffsets(),
 				kgo.DefaultProduceTopic(to),
 				kgo.ProducerLinger(0),
 			)

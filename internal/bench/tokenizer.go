@@ -7,11 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"nearline/models/tokenizer"
+	"nearline/schemas"
 )
 
 // tokenizing is our tokenizer against the reference on the same texts, one thread each.
@@ -20,14 +21,11 @@ func tokenizing(ctx context.Context, b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	texts := make([]string, len(events))
-	for i, event := range events {
-		var r review
-		if err := json.Unmarshal(event, &r); err != nil {
-			continue // the sample stream has a few that are not JSON
-		}
-		texts[i] = r.Text
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{})
+	if err != nil {
+		return nil, err
 	}
+	texts := texts(decoder, events)
 	file, err := writeTexts(texts)
 	if err != nil {
 		return nil, err
@@ -35,27 +33,30 @@ func tokenizing(ctx context.Context, b *bench) ([]figure, error) {
 	defer os.Remove(file)
 	vocabulary := filepath.Join("models", "zoo", "sentiment", "1", "tokenizer.json")
 	ours, err := tokenizer.Load(vocabulary)
+	if err == nil {
+		ours, err = ours.WithMaxTokens(128) // as the reference's script sets it
+	}
 	if err != nil {
 		return nil, err
 	}
 	var ids []int64
 	a := func(int) (float64, error) {
-		began := time.Now()
-		for _, text := range texts {
-			ids = ours.AppendIDs(ids[:0], text)
+		began, done := time.Now(), 0
+		for ; time.Since(began) < 2*time.Second; done += len(texts) {
+			for _, text := range texts {
+				ids = ours.AppendIDs(ids[:0], text)
+			}
 		}
-		return float64(len(texts)) / time.Since(began).Seconds(), nil
+		return float64(done) / time.Since(began).Seconds(), nil
 	}
 	reference := func(int) (float64, error) {
-		command := exec.CommandContext(ctx, pythonWithTokenizers(), "models/tokenizer/bench_reference.py", "--tokenizer", vocabulary, file)
-		command.Env = append(os.Environ(), "TOKENIZERS_PARALLELISM=false", "RAYON_NUM_THREADS=1")
+		command := exec.CommandContext(ctx, pythonWithTokenizers(), "models/tokenizer/testdata/bench_reference.py", vocabulary, file, "2")
 		command.Stderr = os.Stderr
 		out, err := command.Output()
 		if err != nil {
 			return 0, fmt.Errorf("the reference tokenizer: %w", err)
 		}
-		fields := strings.Fields(string(out))
-		return strconv.ParseFloat(fields[0], 64)
+		return fastest(string(out))
 	}
 	ratios, as, bs, err := paired(b.rounds, a, reference)
 	if err != nil {
@@ -65,6 +66,21 @@ func tokenizing(ctx context.Context, b *bench) ([]figure, error) {
 		name: "tokenizer ÷ Hugging Face tokenizers, one core", floor: 1.5, aim: 5, rounds: ratios,
 		note: fmt.Sprintf("%.0f reviews/s against %.0f, %s", median(as), median(bs), source),
 	}}, nil
+}
+
+// fastest of the ways that the reference was run in: it goes text by text, and in batches.
+func fastest(out string) (best float64, err error) {
+	for _, match := range regexp.MustCompile(`: (\d+) reviews/s`).FindAllStringSubmatch(out, -1) {
+		rate, err := strconv.ParseFloat(match[1], 64)
+		if err != nil {
+			return 0, err
+		}
+		best = max(best, rate)
+	}
+	if best == 0 {
+		return 0, fmt.Errorf("the reference tokenizer printed no rate: %q", out)
+	}
+	return best, nil
 }
 
 // pythonWithTokenizers is the one of the virtual environment that `make bench` prepares.
