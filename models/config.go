@@ -1,0 +1,178 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"nearline/batching"
+	"nearline/models/onnx"
+)
+
+// Config says where models lie and what they run on.
+type Config struct {
+	// Repository is the folder of models: NAME/VERSION/ with an integer version, as in TensorFlow Serving and Triton.
+	Repository string `yaml:"repository"`
+	// Versions pins models to a version; the others run their highest.
+	Versions map[string]int `yaml:"versions"`
+	// Device is cpu, cuda, or cuda:N for one of several GPUs.
+	Device string `yaml:"device"`
+	// Runtime is the path of ONNX Runtime's library, or of its folder; "" looks for it (see onnx.FindLibrary).
+	Runtime string `yaml:"runtime"`
+	// Slots is how many batches run at once; 0 is the container's cores ÷ threads, and 2 on a GPU, so that one fills its
+	// input while the other computes.
+	//
+	// Cores are what runtime.GOMAXPROCS says at the start, which since Go 1.25 heeds the CPU quota of cgroups (but never says
+	// less than 2 for a quota) and the CPU set; ONNX Runtime by itself heeds neither.
+	Slots int `yaml:"slots"`
+	// Threads is how many cores one run uses; 0 is 1. One run on all of 2 cores did 0.65 of the texts of one run on each (12
+	// paired rounds of 80 texts of 81 tokens, MiniLM-L6 in int8), and 0.88 in 5 rounds on a busier machine; BenchmarkThreads
+	// tells for another. More threads answer a lone text sooner.
+	Threads int `yaml:"threads"`
+	// HangTimeout is how long one run may take before the process is held to be stuck, and ends.
+	HangTimeout time.Duration `yaml:"hang_timeout"`
+	// Batch bounds what runs together.
+	Batch BatchConfig `yaml:"batch"`
+	// Override stands in place of the limits, whatever graphs demand, and nothing checks that neighbours do not matter. For
+	// benchmarks of other ways to batch.
+	Override *batching.Limits `yaml:"-"`
+}
+
+// BatchConfig bounds micro-batches; 0 is the default for the device. A graph that computes quantisation scales while it
+// runs gets one row at a time whatever is said here.
+type BatchConfig struct {
+	// MaxItems is the most rows in a batch; 0 is 1 on CPU, where one row without padding a run is as fast as any batch (300
+	// to 370 reviews a second with all-MiniLM-L6-v2 in int8 on 4 cores either way), and 64 on a GPU, a guess.
+	MaxItems int `yaml:"max_items"`
+	// MaxTokens is the most tokens in a batch, padding included; 0 is 16384, a guess.
+	MaxTokens int `yaml:"max_tokens"`
+	// MaxPadding bounds padded tokens ÷ real tokens; 0 is 1.1. More fills batches faster, and computes more that is thrown
+	// away. A guess.
+	MaxPadding float64 `yaml:"max_padding"`
+	// Bound is how many rows of a model may wait in each class; 0 is 1024: some seconds' work of a CPU, and on a GPU enough
+	// to find rows of equal length in. A guess.
+	Bound int `yaml:"bound"`
+}
+
+// DefaultConfig says nothing but where the shipped models are.
+func DefaultConfig() Config {
+	return Config{
+		Repository: "models/zoo",
+		Device:     "cpu",
+		// The longest run seen takes some tens of milliseconds. A guess, far above any run and below anybody's patience.
+		HangTimeout: 30 * time.Second,
+	}
+}
+
+// Validate names every problem with its key, below path, its value and the remedy.
+func (c Config) Validate(path string) error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(path+"."+format, args...)) }
+	if c.Repository == "" {
+		add("repository is empty: want the folder that holds models as NAME/VERSION/, such as models/zoo")
+	}
+	for _, name := range sortedKeys(c.Versions) {
+		if c.Versions[name] < 1 {
+			add("versions.%s is %d: want at least 1, or leave it out for the highest", name, c.Versions[name])
+		}
+	}
+	if _, err := onnx.ParseDevice(c.Device); err != nil {
+		add("device is %q: want cpu, cuda, or cuda:N with the number of a GPU", c.Device)
+	}
+	if c.Slots < 0 {
+		add("slots is %d: want at least 1, or 0 for one on each core", c.Slots)
+	}
+	if c.Threads < 0 {
+		add("threads is %d: want at least 1, or 0 for the default", c.Threads)
+	}
+	if c.HangTimeout < 0 {
+		add("hang_timeout is %v: want well over the longest run, such as 30s, or 0 for no limit", c.HangTimeout)
+	}
+	if c.Batch.MaxItems < 0 {
+		add("batch.max_items is %d: want at least 1, or 0 for the default", c.Batch.MaxItems)
+	}
+	if c.Batch.MaxTokens < 0 {
+		add("batch.max_tokens is %d: want at least the models' token limit, or 0 for the default", c.Batch.MaxTokens)
+	}
+	if p := c.Batch.MaxPadding; p != 0 && !(p >= 1 && p <= 100) {
+		add("batch.max_padding is %v: want 1 (rows of equal length only) to 100, such as 1.1, or 0 for the default", p)
+	}
+	if c.Batch.Bound < 0 {
+		add("batch.bound is %d: want at least 1, or 0 for the default", c.Batch.Bound)
+	}
+	return errors.Join(errs...)
+}
+
+// NewDevice makes the device that the models of this config share. Whoever makes it runs it (Device.Run).
+func (c Config) NewDevice() *batching.Device {
+	device, slots, _ := c.machine()
+	return batching.NewDevice(batching.DeviceConfig{
+		Name:        device.String(),
+		Slots:       slots,
+		MaxWait:     batching.DefaultMaxWait,
+		HangTimeout: c.HangTimeout,
+	})
+}
+
+// machine resolves what runs take. The config is valid.
+func (c Config) machine() (device onnx.Device, slots, threads int) {
+	device, _ = onnx.ParseDevice(c.Device)
+	threads = max(1, c.Threads)
+	slots = c.Slots
+	switch {
+	case slots > 0:
+	case device.CUDA:
+		slots = 2
+	default:
+		slots = max(1, runtime.GOMAXPROCS(0)/threads)
+	}
+	return device, slots, threads
+}
+
+// limits of a model that takes texts of maxTokens and whose rows are, or are not, to run alone.
+func (c Config) limits(maxTokens int, alone bool) (batching.Limits, error) {
+	if c.Override != nil {
+		return *c.Override, nil
+	}
+	device, _, _ := c.machine()
+	l := batching.Limits{
+		MaxItems:   1,
+		MaxTokens:  max(16384, maxTokens),
+		MaxPadding: 1.1,
+		Order:      batching.Nearest,
+		Bound:      1024,
+	}
+	if device.CUDA {
+		l.MaxItems = 64
+	}
+	if c.Batch.MaxItems > 0 {
+		l.MaxItems = c.Batch.MaxItems
+	}
+	if alone {
+		l.MaxItems = 1
+	}
+	if c.Batch.MaxTokens > 0 {
+		l.MaxTokens = c.Batch.MaxTokens
+	}
+	if l.MaxTokens < maxTokens {
+		return l, fmt.Errorf("models.batch.max_tokens is %d: the model takes texts of %d tokens, want at least as many", l.MaxTokens, maxTokens)
+	}
+	if c.Batch.MaxPadding > 0 {
+		l.MaxPadding = c.Batch.MaxPadding
+	}
+	if c.Batch.Bound > 0 {
+		l.Bound = c.Batch.Bound
+	}
+	return l, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,290 @@
+package models
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"nearline/models/tasks"
+	"nearline/pipeline"
+)
+
+// manifest is nearline.yaml: what only we need. Every value has a default, read from the other files.
+type manifest struct {
+	Task task `yaml:"task"`
+	// Graph is the path of the graph below the folder, where there are several.
+	Graph     string       `yaml:"graph"`
+	MaxTokens int          `yaml:"max_tokens"`
+	Heads     []tasks.Head `yaml:"heads"`
+	Golden    []golden     `yaml:"golden"`
+	// Tolerance is how far the scores of golden examples may be off: kinds of CPU differ.
+	Tolerance *float64 `yaml:"tolerance"`
+	// Columns are what a constant answers.
+	Columns yaml.MapSlice `yaml:"columns"`
+}
+
+// golden is a text with the answer that the model is known to give.
+type golden struct {
+	Text   string                  `yaml:"text"`
+	Expect map[string]tasks.Expect `yaml:"expect"` // by column
+}
+
+type task string
+
+const (
+	taskClassification task = "classification" // the default
+	taskConstant       task = "constant"       // no model: the same answer for every text
+)
+
+// defaultTolerance is 0.02, as kinds of CPU differ in how they round int8.
+const defaultTolerance = 0.02
+
+// settings is what we read of config.json and tokenizer_config.json of a Hugging Face export.
+type settings struct {
+	ModelType    string            `json:"model_type"`
+	ID2Label     map[string]string `json:"id2label"`
+	ProblemType  string            `json:"problem_type"`
+	Positions    int               `json:"max_position_embeddings"`
+	PadTokenID   int               `json:"pad_token_id"`
+	tokensStated int               // model_max_length
+}
+
+// readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
+func readManifest(folder string) (manifest, error) {
+	var m manifest
+	path := filepath.Join(folder, "nearline.yaml")
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		m.Task = taskClassification
+		return m, nil
+	}
+	if err != nil {
+		return m, err
+	}
+	defer file.Close()
+	err = yaml.NewDecoder(file, yaml.Strict(), yaml.UseOrderedMap()).Decode(&m)
+	var located yaml.Error
+	switch {
+	case errors.Is(err, io.EOF): // it is empty
+	case errors.As(err, &located) && located.GetToken() != nil:
+		at := located.GetToken().Position
+		return m, fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, located.GetMessage())
+	case err != nil:
+		return m, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := m.validate(); err != nil {
+		return m, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func (m *manifest) validate() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch m.Task {
+	case "":
+		m.Task = taskClassification
+	case taskClassification, taskConstant:
+	default:
+		add("task is %q: want %s or %s", m.Task, taskClassification, taskConstant)
+	}
+	if m.Graph != "" && !filepath.IsLocal(m.Graph) {
+		add("graph is %q: want a path below the folder, such as onnx/model.onnx", m.Graph)
+	}
+	if m.MaxTokens < 0 {
+		add("max_tokens is %d: want at least 1, or leave it out", m.MaxTokens)
+	}
+	if t := m.Tolerance; t != nil && !(*t >= 0) {
+		add("tolerance is %v: want 0 or more, such as %v", *t, defaultTolerance)
+	}
+	for i, g := range m.Golden {
+		if len(g.Expect) == 0 {
+			add("golden[%d].expect is empty: want what the model answers, such as {sentiment: {label: positive, score: 0.99}}", i)
+		}
+	}
+	switch {
+	case m.Task == taskConstant && len(m.Columns) == 0:
+		add("columns is empty: want what the constant answers, such as {sentiment: {label: positive, score: 0.5}}")
+	case m.Task != taskConstant && len(m.Columns) > 0:
+		add("columns is for task %s: a model computes its own, remove them", taskConstant)
+	}
+	return errors.Join(errs...)
+}
+
+// checkGolden says which examples expect what no head can answer.
+func (m *manifest) checkGolden(heads []tasks.Head) error {
+	var errs []error
+	for i, g := range m.Golden {
+		for _, name := range sortedKeys(g.Expect) {
+			at := slices.IndexFunc(heads, func(h tasks.Head) bool { return h.Name == name })
+			if at < 0 {
+				errs = append(errs, fmt.Errorf("golden[%d].expect.%s: there is no such head, want %s", i, name, oneOf(headNames(heads))))
+			} else if err := g.Expect[name].Fits(&heads[at]); err != nil {
+				errs = append(errs, fmt.Errorf("golden[%d].expect: %w", i, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func headNames(heads []tasks.Head) []string {
+	var names []string
+	for _, h := range heads {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
+// graphPath finds the graph: the one that nearline.yaml names, model.onnx, onnx/model.onnx, or the only onnx/model*.onnx.
+func (m *manifest) graphPath(folder string) (string, error) {
+	for _, name := range []string{m.Graph, "model.onnx", "onnx/model.onnx"} {
+		if name == "" {
+			continue
+		}
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		stat, err := os.Stat(path)
+		if err == nil && stat.Mode().IsRegular() {
+			return path, nil
+		}
+		if name == m.Graph {
+			return "", fmt.Errorf("graph is %q: there is no such file in %s", m.Graph, folder)
+		}
+	}
+	found, _ := filepath.Glob(filepath.Join(folder, "onnx", "model*.onnx"))
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("%s has no model.onnx and no onnx/model*.onnx: want the folder of a Hugging Face ONNX export", folder)
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, path := range found {
+		names = append(names, "onnx/"+filepath.Base(path))
+	}
+	return "", fmt.Errorf("%s has several graphs: want graph in nearline.yaml to be %s", folder, oneOf(names))
+}
+
+// readSettings reads config.json and tokenizer_config.json, where they are.
+func readSettings(folder string) (settings, error) {
+	var s settings
+	if err := readJSON(filepath.Join(folder, "config.json"), &s); err != nil {
+		return s, err
+	}
+	var t struct {
+		// A tokenizer that has no limit says 1e30.
+		ModelMaxLength float64 `json:"model_max_length"`
+	}
+	if err := readJSON(filepath.Join(folder, "tokenizer_config.json"), &t); err != nil {
+		return s, err
+	}
+	if t.ModelMaxLength >= 1 && t.ModelMaxLength <= 1<<20 {
+		s.tokensStated = int(t.ModelMaxLength)
+	}
+	// The first of RoBERTa's positions are for padding.
+	if s.Positions > 0 && strings.Contains(s.ModelType, "roberta") {
+		s.Positions -= s.PadTokenID + 1
+	}
+	return s, nil
+}
+
+func readJSON(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// labels of the logits in their order; nil when the ids are not 0, 1, 2 and so on.
+func (s settings) labels() []string {
+	labels := make([]string, len(s.ID2Label))
+	for id, label := range s.ID2Label {
+		n, err := strconv.Atoi(id)
+		if err != nil || n < 0 || n >= len(labels) {
+			return nil
+		}
+		labels[n] = label
+	}
+	return labels
+}
+
+// maxTokens decides how long texts may be: what nearline.yaml says, or model_max_length, or what tokenizer.json truncates
+// to, or the positions that the model has, or 512; never past those positions.
+func maxTokens(m manifest, s settings, truncation int) (int, error) {
+	if m.MaxTokens > 0 {
+		if s.Positions > 0 && m.MaxTokens > s.Positions {
+			return 0, fmt.Errorf("max_tokens is %d: config.json says that the model has positions for %d, want at most that", m.MaxTokens, s.Positions)
+		}
+		return m.MaxTokens, nil
+	}
+	n := 512
+	for _, stated := range []int{s.tokensStated, truncation, s.Positions} {
+		if stated > 0 {
+			n = stated
+			break
+		}
+	}
+	if s.Positions > 0 {
+		n = min(n, s.Positions)
+	}
+	return n, nil
+}
+
+// columns converts what a constant answers.
+func (m *manifest) columns() ([]pipeline.Field, error) {
+	value, err := constantValue(m.Columns)
+	return value.Fields, err
+}
+
+func constantValue(v any) (pipeline.Value, error) {
+	switch v := v.(type) {
+	case nil:
+		return pipeline.Value{}, nil
+	case bool:
+		return pipeline.Value{Kind: pipeline.Bool, Bool: v}, nil
+	case uint64:
+		return pipeline.IntValue(int64(v)), nil
+	case int64:
+		return pipeline.IntValue(v), nil
+	case float64:
+		return pipeline.FloatValue(v), nil
+	case string:
+		return pipeline.StringValue(v), nil
+	case []any:
+		list := pipeline.Value{Kind: pipeline.List}
+		for _, item := range v {
+			value, err := constantValue(item)
+			if err != nil {
+				return value, err
+			}
+			list.List = append(list.List, value)
+		}
+		return list, nil
+	case yaml.MapSlice:
+		object := pipeline.ObjectValue()
+		for _, item := range v {
+			value, err := constantValue(item.Value)
+			if err != nil {
+				return value, err
+			}
+			object.Fields = append(object.Fields, pipeline.Field{Name: fmt.Sprint(item.Key), Value: value})
+		}
+		return object, nil
+	}
+	return pipeline.Value{}, fmt.Errorf("columns: %v is a %T: want texts, numbers, true, false, lists and mappings", v, v)
+}

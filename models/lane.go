@@ -1,0 +1,118 @@
+package models
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"nearline/models/onnx"
+	"nearline/pipeline"
+)
+
+// runner is an *onnx.Runner, or a fake.
+type runner interface {
+	Run(inputs []onnx.Input) ([]onnx.Output, error)
+}
+
+// lane is what one slot runs with; its buffers are used again for every run.
+type lane struct {
+	runner runner
+	inputs []onnx.Input
+	padded [][]int64 // by input, for batches of several rows
+	rows   []*row
+}
+
+func (t *textModel) newLane(r runner) *lane {
+	return &lane{runner: r, inputs: make([]onnx.Input, len(t.inputs)), padded: make([][]int64, len(t.inputs))}
+}
+
+// answer runs rows as one batch, and gives each its columns or its own error.
+func (t *textModel) answer(l *lane, rows []*row) error {
+	outputs, err := t.compute(l, rows)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for i, r := range rows {
+		r.columns, r.err = t.columns(outputs, i)
+		r.at = now
+	}
+	return nil
+}
+
+// compute runs rows as one batch. The outputs are valid until the lane's next run, and have a row of logits for each row.
+func (t *textModel) compute(l *lane, rows []*row) ([]onnx.Output, error) {
+	tokens := t.fill(l, rows)
+	began := time.Now()
+	outputs, err := l.runner.Run(l.inputs)
+	t.series.ran(began, tokens)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range outputs {
+		if len(o.Shape) == 0 || len(o.Shape) > 2 || o.Shape[0] != int64(len(rows)) {
+			return nil, fmt.Errorf("output %s has shape %v for %d rows: want [batch] or [batch, logits]", t.outputs[i], o.Shape, len(rows))
+		}
+	}
+	return outputs, nil
+}
+
+// fill puts rows into the lane's inputs, padded to the longest on the right, and returns how many tokens they have. A row
+// that is alone is handed on where it lies.
+func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
+	longest := 0
+	for _, r := range rows {
+		longest = max(longest, len(r.ids))
+		tokens += len(r.ids)
+	}
+	for i, kind := range t.inputs {
+		in := &l.inputs[i]
+		in.Rows, in.Columns = len(rows), longest
+		if len(rows) == 1 {
+			in.Data, _ = t.values(kind, rows[0])
+			continue
+		}
+		data := slices.Grow(l.padded[i][:0], len(rows)*longest)
+		for _, r := range rows {
+			values, padding := t.values(kind, r)
+			data = append(data, values...)
+			for range longest - len(values) {
+				data = append(data, padding)
+			}
+		}
+		l.padded[i], in.Data = data, data
+	}
+	return tokens
+}
+
+// values are what a row has for an input, and what is put where other rows are longer.
+func (t *textModel) values(kind input, r *row) (values []int64, padding int64) {
+	switch kind {
+	case inputIDs:
+		return r.ids, t.tokens.PadID()
+	case attentionMask:
+		return t.ones[:len(r.ids)], 0
+	case tokenTypes:
+		return r.types, 0
+	default:
+		return t.counts[:len(r.ids)], 0
+	}
+}
+
+// columns are the answer to row i.
+func (t *textModel) columns(outputs []onnx.Output, i int) ([]pipeline.Field, error) {
+	columns := make([]pipeline.Field, len(t.heads))
+	for h := range t.heads {
+		var err error
+		if columns[h], err = t.heads[h].Column(logits(outputs[t.reads[h]], i)); err != nil {
+			return nil, err
+		}
+	}
+	return columns, nil
+}
+
+// logits of row i.
+func logits(o onnx.Output, i int) []float32 {
+	width := len(o.Data) / int(o.Shape[0])
+	return o.Data[i*width : (i+1)*width]
+}

@@ -1,0 +1,190 @@
+// Package models turns folders into models that answer: it finds versions in a repository, loads one (tokenizer, graph,
+// heads, golden examples), and runs texts through it on a device that several models share.
+//
+// How rows become batches is batching's; what graphs, tokens and logits are is onnx's, tokenizer's and tasks'. Nothing here
+// knows of Kafka, or of what texts are about.
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nearline/batching"
+	"nearline/models/tasks"
+	"nearline/pipeline"
+)
+
+// Model is one loaded version of a model: it has reproduced its golden examples, and answers while its device runs. It is
+// safe for concurrent use.
+//
+// Each loaded version has a queue of its own on the device, so that a version can be retired while its successor already
+// answers, and several models share the same cores or GPU.
+type Model struct {
+	info    Info
+	engine  engine
+	queue   *batching.Queue[*row]
+	metrics *Metrics
+	series  series
+}
+
+// Info says what a loaded version is.
+type Info struct {
+	Name    string
+	Version int
+	Folder  string // that it was loaded from
+	Device  string
+	// Heads are the columns that it answers with, in their order; nil for a constant.
+	Heads []tasks.Head
+	// MaxTokens is what texts are cut to, special tokens included; 0 for a constant.
+	MaxTokens int
+	// Limits of its batches.
+	Limits batching.Limits
+	// Alone says why rows are run one at a time; "" when nothing demands it.
+	Alone string
+	// LoadTime is how long it took to load, warm-up and golden examples included.
+	LoadTime time.Duration
+}
+
+// engine computes rows. prepare is called from many goroutines, run from one goroutine a slot.
+type engine interface {
+	// prepare makes a row of the text, and says what it costs, in tokens.
+	prepare(text string, r *row) (cost int, err error)
+	// run answers rows, as batching.Run asks for it.
+	run(slot int, batch []batching.Item[*row]) error
+	// close frees what the engine holds. No run is under way, and none follows.
+	close() error
+}
+
+// row is one text on its way through the model.
+type row struct {
+	ids, types []int64
+	columns    []pipeline.Field
+	at         time.Time
+	err        error // the row's own: the run went well, its answer did not
+}
+
+// Load finds the version of the model that the config asks for, loads it, warms it up, and checks that it gives the
+// answers that its golden examples want: a model that fails that never answers anybody. The device need not run yet; it
+// has to be made by the same config.
+//
+// Loading takes from a fraction of a second to minutes and does not heed ctx while the runtime works.
+func Load(ctx context.Context, c Config, name string, device *batching.Device, metrics *Metrics) (*Model, error) {
+	m, err := load(ctx, c, name, device, metrics)
+	outcome := "ready"
+	if err != nil {
+		outcome = "failed"
+	}
+	metrics.loads.WithLabelValues(name, outcome).Inc()
+	return m, err
+}
+
+func load(ctx context.Context, c Config, name string, device *batching.Device, metrics *Metrics) (*Model, error) {
+	began := time.Now()
+	folder, version, err := c.locate(name)
+	if err != nil {
+		return nil, err
+	}
+	wrap := func(err error) error { return fmt.Errorf("load model %s version %d: %w", name, version, err) }
+	manifest, err := readManifest(folder)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	on, _, _ := c.machine()
+	m := &Model{
+		info:    Info{Name: name, Version: version, Folder: folder, Device: on.String()},
+		metrics: metrics,
+		series:  metrics.version(name, version),
+	}
+	switch manifest.Task {
+	case taskConstant:
+		m.engine, err = newConstant(manifest)
+		m.info.Limits, _ = c.limits(1, false)
+	default:
+		m.engine, err = loadText(ctx, c, manifest, device.Slots(), m)
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
+	m.info.LoadTime = time.Since(began)
+	m.queue = batching.NewQueue(device, name, m.info.Limits, m.engine.run)
+	metrics.info.WithLabelValues(m.labels()...).Set(1)
+	return m, nil
+}
+
+func (m *Model) labels() []string {
+	return []string{m.info.Name, fmt.Sprint(m.info.Version), m.info.Device}
+}
+
+// Info says what the model is. Do not change what its slices point to.
+func (m *Model) Info() Info { return m.info }
+
+// Predict answers texts: one prediction and one error each, in their order. An error of a text is that text's own fault (the
+// run fails with it alone, its answer is not a number), and its prediction is then of no use.
+//
+// The last error is nobody's: ctx has ended, the model is retired, or its runtime failed (it wraps pipeline.ErrRuntime);
+// then there are no answers. Predict returns only when nothing of it runs any more. Texts are tokenized in the caller's
+// goroutine, and the model starts on the first ones meanwhile.
+func (m *Model) Predict(ctx context.Context, class batching.Class, texts []string) ([]pipeline.Prediction, []error, error) {
+	rows := make([]row, len(texts))
+	faults := make([]error, len(texts))
+	group := m.queue.Group(class)
+	added := make([]int, 0, len(texts)) // indices of the texts that the group has
+	var refused error
+	for i, text := range texts {
+		cost, err := m.engine.prepare(text, &rows[i])
+		if err != nil {
+			faults[i] = err
+			continue
+		}
+		if refused = group.Add(ctx, batching.Item[*row]{Cost: cost, Value: &rows[i]}); refused != nil {
+			break
+		}
+		added = append(added, i)
+	}
+	if refused != nil {
+		// The others are of no use without those that were not taken.
+		withdrawn, cancel := context.WithCancelCause(ctx)
+		cancel(refused)
+		group.Wait(withdrawn)
+		return nil, nil, fmt.Errorf("predict with %s: %w", m.info.Name, refused)
+	}
+	for n, err := range group.Wait(ctx) {
+		i := added[n]
+		switch {
+		case err == nil:
+			faults[i] = rows[i].err
+		case errors.Is(err, batching.ErrDevice):
+			return nil, nil, fmt.Errorf("predict with %s: %w: %w", m.info.Name, pipeline.ErrRuntime, err)
+		case errors.Is(err, batching.ErrClosed), ctx.Err() != nil:
+			return nil, nil, fmt.Errorf("predict with %s: %w", m.info.Name, err)
+		default:
+			faults[i] = err
+		}
+	}
+	predictions := make([]pipeline.Prediction, len(texts))
+	for i := range rows {
+		if faults[i] != nil {
+			m.series.faults.Inc()
+			continue
+		}
+		predictions[i] = pipeline.Prediction{
+			Model:   m.info.Name,
+			Version: m.info.Version,
+			Columns: rows[i].columns,
+			At:      rows[i].at,
+		}
+	}
+	return predictions, faults, nil
+}
+
+// Close retires the model: rows that are in it end, further ones are refused, and then its memory is freed. When ctx ends
+// first it returns ctx's cause, frees nothing, and may be called again: nothing is freed under a run.
+func (m *Model) Close(ctx context.Context) error {
+	if err := m.queue.Drain(ctx); err != nil {
+		return err
+	}
+	m.metrics.info.DeleteLabelValues(m.labels()...)
+	return m.engine.close()
+}

@@ -1,0 +1,529 @@
+package onnx
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Graph is what an ONNX file says of itself.
+type Graph struct {
+	Producer string // such as "pytorch 2.4.0"
+	// Opset is the version of the default operator set.
+	Opset int64
+	// Inputs that a run has to be given, and Outputs, in the graph's order.
+	Inputs, Outputs []Info
+	// Ops counts the nodes by operator, subgraphs and functions included. An operator outside the default domain is
+	// named with it: "com.microsoft.Attention".
+	Ops map[string]int
+	// Coupled says why rows of a batch move each other's answers; "" says that nothing of the kind was found. Such a
+	// graph computes a quantisation scale while it runs, over the whole batch: its rows have to be run one at a time.
+	Coupled string
+}
+
+// Input finds an input by name.
+func (g *Graph) Input(name string) (Info, bool) { return find(g.Inputs, name) }
+
+// Output finds an output by name.
+func (g *Graph) Output(name string) (Info, bool) { return find(g.Outputs, name) }
+
+func find(infos []Info, name string) (Info, bool) {
+	for _, i := range infos {
+		if i.Name == name {
+			return i, true
+		}
+	}
+	return Info{}, false
+}
+
+// maxNode bounds what Inspect reads into memory at once. Weights are initializers, which are passed by; what is left is
+// nodes, whose attributes are small.
+const maxNode = 64 << 20
+
+// Inspect reads the ONNX file at path. Weights are passed by, so that it costs a read of the file and little memory;
+// external data is not opened.
+//
+// The fields are numbered as in onnx.proto of ONNX 1.17; other fields are ignored, as protocol buffers ask for.
+func Inspect(path string) (*Graph, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("inspect model: %w", err)
+	}
+	defer file.Close()
+	stat, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("inspect model %s: %w", path, err)
+	}
+	graph, err := inspect(file, stat.Size())
+	if err != nil {
+		return nil, fmt.Errorf("inspect model %s: it is not a whole ONNX file: %w", path, err)
+	}
+	return graph, nil
+}
+
+var errTruncated = errors.New("it ends in the middle")
+
+// inspector walks a file once, from its beginning to its end.
+type inspector struct {
+	graph        Graph
+	initializers map[string]bool
+	inputs       []Info // initializers included, as files of IR version 3 list them
+	nodes        []node
+	hasGraph     bool
+}
+
+// node is what is kept of a NodeProto.
+type node struct {
+	op              string // with its domain, unless it is the default one
+	inputs, outputs []string
+	bodies          [][]node // of the graphs in its attributes
+}
+
+func inspect(r io.Reader, size int64) (*Graph, error) {
+	in := &inspector{graph: Graph{Ops: map[string]int{}}, initializers: map[string]bool{}}
+	if err := in.model(&section{r: bufio.NewReaderSize(r, 1<<16), left: size}); err != nil {
+		return nil, asTruncated(err)
+	}
+	if !in.hasGraph {
+		return nil, errors.New("it has no graph")
+	}
+	for _, i := range in.inputs {
+		if !in.initializers[i.Name] {
+			in.graph.Inputs = append(in.graph.Inputs, i)
+		}
+	}
+	in.judge(in.nodes, in.initializers)
+	return &in.graph, nil
+}
+
+// model reads a ModelProto.
+func (in *inspector) model(s *section) error {
+	var producer, producerVersion string
+	err := s.fields(func(num protowire.Number, size int64) error {
+		switch num {
+		case 2, 3: // producer_name, producer_version
+			b, err := s.bytes(size)
+			if num == 2 {
+				producer = string(b)
+			} else {
+				producerVersion = string(b)
+			}
+			return err
+		case 7: // graph
+			in.hasGraph = true
+			return s.within(size, in.topGraph)
+		case 8: // opset_import
+			b, err := s.bytes(size)
+			if err != nil {
+				return err
+			}
+			return in.opset(b)
+		case 25: // functions
+			b, err := s.bytes(size)
+			if err != nil {
+				return err
+			}
+			nodes, err := parseNodes(b, 7, 0)
+			if err != nil {
+				return err
+			}
+			// What a function is given may be computed, so nothing in it is taken for constant.
+			in.judge(nodes, map[string]bool{})
+			return nil
+		}
+		return s.skip(size)
+	})
+	in.graph.Producer = strings.TrimSpace(producer + " " + producerVersion)
+	return err
+}
+
+// topGraph reads the model's GraphProto, streaming.
+func (in *inspector) topGraph(s *section) error {
+	return s.fields(func(num protowire.Number, size int64) error {
+		switch num {
+		case 1: // node
+			b, err := s.bytes(size)
+			if err != nil {
+				return err
+			}
+			n, err := parseNode(b, 0)
+			in.nodes = append(in.nodes, n)
+			return err
+		case 5: // initializer
+			return s.within(size, in.initializer)
+		case 15: // sparse_initializer: its values are a TensorProto that has the name
+			return s.within(size, func(s *section) error {
+				return s.fields(func(num protowire.Number, size int64) error {
+					if num == 1 {
+						return s.within(size, in.initializer)
+					}
+					return s.skip(size)
+				})
+			})
+		case 11, 12: // input, output
+			b, err := s.bytes(size)
+			if err != nil {
+				return err
+			}
+			info, err := parseValueInfo(b)
+			if num == 11 {
+				in.inputs = append(in.inputs, info)
+			} else {
+				in.graph.Outputs = append(in.graph.Outputs, info)
+			}
+			return err
+		}
+		return s.skip(size)
+	})
+}
+
+// initializer reads a TensorProto's name and passes its data by.
+func (in *inspector) initializer(s *section) error {
+	return s.fields(func(num protowire.Number, size int64) error {
+		if num != 8 {
+			return s.skip(size)
+		}
+		b, err := s.bytes(size)
+		in.initializers[string(b)] = true
+		return err
+	})
+}
+
+func (in *inspector) opset(b []byte) error {
+	var domain string
+	var version int64
+	err := eachField(b, func(num protowire.Number, value []byte, number uint64) error {
+		switch num {
+		case 1:
+			domain = string(value)
+		case 2:
+			version = int64(number)
+		}
+		return nil
+	})
+	if domain == "" || domain == "ai.onnx" {
+		in.graph.Opset = version
+	}
+	return err
+}
+
+// judge counts the operators and looks for what couples rows, given the names whose values are constant. Nodes come
+// in an order in which each follows those that it reads from; ONNX demands it.
+func (in *inspector) judge(nodes []node, constant map[string]bool) {
+	known := make(map[string]bool, len(constant)+len(nodes))
+	for name := range constant {
+		known[name] = true
+	}
+	for _, n := range nodes {
+		in.graph.Ops[n.op]++
+		if in.graph.Coupled == "" {
+			in.graph.Coupled = coupling(n, known)
+		}
+		fixed := !strings.HasPrefix(n.op, "Random") && len(n.bodies) == 0
+		for _, name := range n.inputs {
+			fixed = fixed && (name == "" || known[name])
+		}
+		for _, name := range n.outputs {
+			known[name] = fixed
+		}
+		for _, body := range n.bodies {
+			in.judge(body, known)
+		}
+	}
+}
+
+// scaleInputs are the operators that quantise with a scale that they are given, and which inputs are such scales.
+var scaleInputs = map[string][]int{
+	"QuantizeLinear":                  {1},
+	"QLinearMatMul":                   {1, 4, 6},
+	"QLinearConv":                     {1, 4, 6},
+	"com.microsoft.QuantizeLinear":    {1},
+	"com.microsoft.QAttention":        {3, 4},
+	"com.microsoft.QGemm":             {1, 4, 7},
+	"com.microsoft.QLinearAdd":        {1, 4, 6},
+	"com.microsoft.QLinearMul":        {1, 4, 6},
+	"com.microsoft.QLinearLeakyRelu":  {1, 3},
+	"com.microsoft.QLinearSigmoid":    {1, 3},
+	"com.microsoft.QLinearSoftmax":    {1, 3},
+	"com.microsoft.QLinearReduceMean": {1, 3},
+}
+
+// coupling says why the node makes rows of a batch depend on each other, or "".
+func coupling(n node, constant map[string]bool) string {
+	op := n.op[strings.LastIndexByte(n.op, '.')+1:]
+	switch {
+	case strings.HasPrefix(op, "DynamicQuantize"):
+		return op + " takes the scale of its activations over the whole batch"
+	case op == "MatMulNBits":
+		// Seen: answers move by up to 0.005 with the number of rows, as other kernels are chosen.
+		return op + " computes differently for different numbers of rows"
+	}
+	for _, i := range scaleInputs[n.op] {
+		if i < len(n.inputs) && n.inputs[i] != "" && !constant[n.inputs[i]] {
+			return op + " quantises with a scale that is computed while it runs"
+		}
+	}
+	return ""
+}
+
+// maxDepth bounds how deep graphs may lie in the attributes of nodes.
+const maxDepth = 16
+
+// parseNodes reads the nodes out of a GraphProto (field 1) or a FunctionProto (field 7).
+func parseNodes(b []byte, field protowire.Number, depth int) ([]node, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("graphs lie in each other more than %d deep", maxDepth)
+	}
+	var nodes []node
+	err := eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
+		if num != field || value == nil {
+			return nil
+		}
+		n, err := parseNode(value, depth)
+		nodes = append(nodes, n)
+		return err
+	})
+	return nodes, err
+}
+
+func parseNode(b []byte, depth int) (node, error) {
+	var n node
+	var domain string
+	err := eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
+		switch num {
+		case 1:
+			n.inputs = append(n.inputs, string(value))
+		case 2:
+			n.outputs = append(n.outputs, string(value))
+		case 4:
+			n.op = string(value)
+		case 5:
+			return parseAttribute(value, &n, depth)
+		case 7:
+			domain = string(value)
+		}
+		return nil
+	})
+	if domain != "" && domain != "ai.onnx" {
+		n.op = domain + "." + n.op
+	}
+	return n, err
+}
+
+// parseAttribute keeps the graphs of an AttributeProto, as an If or a Loop has them.
+func parseAttribute(b []byte, n *node, depth int) error {
+	return eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
+		if (num != 6 && num != 11) || value == nil { // g, graphs
+			return nil
+		}
+		body, err := graphBody(value, depth+1)
+		if err != nil {
+			return err
+		}
+		n.bodies = append(n.bodies, body)
+		return nil
+	})
+}
+
+// graphBody reads a subgraph's nodes. Its own initializers become nodes without inputs: constants.
+func graphBody(b []byte, depth int) ([]node, error) {
+	var names []string
+	err := eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
+		if num != 5 {
+			return nil
+		}
+		return eachField(value, func(num protowire.Number, value []byte, _ uint64) error {
+			if num == 8 {
+				names = append(names, string(value))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := parseNodes(b, 1, depth)
+	if len(names) > 0 {
+		nodes = slices.Insert(nodes, 0, node{op: "Constant", outputs: names})
+	}
+	return nodes, err
+}
+
+// parseValueInfo reads a ValueInfoProto of a tensor.
+func parseValueInfo(b []byte) (Info, error) {
+	var info Info
+	tensor := func(num protowire.Number, value []byte, number uint64) error { // TypeProto.Tensor
+		switch num {
+		case 1:
+			info.Type = Type(number)
+		case 2:
+			info.Shape = []int64{}
+			return eachField(value, func(num protowire.Number, value []byte, _ uint64) error { // TensorShapeProto
+				if num != 1 {
+					return nil
+				}
+				dim := int64(-1)
+				err := eachField(value, func(num protowire.Number, _ []byte, number uint64) error { // Dimension
+					if num == 1 {
+						dim = max(int64(number), -1)
+					}
+					return nil
+				})
+				info.Shape = append(info.Shape, dim)
+				return err
+			})
+		}
+		return nil
+	}
+	err := eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
+		switch num {
+		case 1:
+			info.Name = string(value)
+		case 2: // TypeProto
+			return eachField(value, func(num protowire.Number, value []byte, _ uint64) error {
+				if num == 1 { // tensor_type
+					return eachField(value, tensor)
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	return info, err
+}
+
+// eachField calls visit with the fields of a message: value is what a length-delimited field holds, nil for others;
+// number is what a varint field holds.
+func eachField(b []byte, visit func(num protowire.Number, value []byte, number uint64) error) error {
+	for len(b) > 0 {
+		num, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		var value []byte
+		var number uint64
+		switch kind {
+		case protowire.BytesType:
+			value, n = protowire.ConsumeBytes(b)
+		case protowire.VarintType:
+			number, n = protowire.ConsumeVarint(b)
+		default:
+			n = protowire.ConsumeFieldValue(num, kind, b)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		if err := visit(num, value, number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// section is a length-delimited message inside a file, read forwards without holding it in memory.
+type section struct {
+	r    *bufio.Reader
+	left int64
+}
+
+// fields calls visit with each length-delimited field; visit has to consume its size. Other fields are passed by.
+func (s *section) fields(visit func(num protowire.Number, size int64) error) error {
+	for s.left > 0 {
+		tag, err := s.varint()
+		if err != nil {
+			return err
+		}
+		num, kind := protowire.DecodeTag(tag)
+		if num < protowire.MinValidNumber {
+			return errors.New("a field has no valid number")
+		}
+		switch kind {
+		case protowire.VarintType:
+			_, err = s.varint()
+		case protowire.Fixed32Type:
+			err = s.skip(4)
+		case protowire.Fixed64Type:
+			err = s.skip(8)
+		case protowire.BytesType:
+			var size uint64
+			if size, err = s.varint(); err != nil {
+				return err
+			}
+			if size > uint64(s.left) {
+				return errTruncated
+			}
+			err = visit(num, int64(size))
+		default:
+			err = errors.New("a field has an unknown type")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within reads the next size bytes as a message of its own.
+func (s *section) within(size int64, read func(*section) error) error {
+	inner := &section{r: s.r, left: size}
+	if err := read(inner); err != nil {
+		return err
+	}
+	s.left -= size - inner.left
+	return s.skip(inner.left)
+}
+
+func (s *section) varint() (uint64, error) {
+	peek, err := s.r.Peek(int(min(10, s.left)))
+	if err != nil {
+		return 0, err
+	}
+	v, n := protowire.ConsumeVarint(peek)
+	if n < 0 {
+		return 0, protowire.ParseError(n)
+	}
+	return v, s.skip(int64(n))
+}
+
+func (s *section) bytes(size int64) ([]byte, error) {
+	if size > maxNode {
+		return nil, fmt.Errorf("a node is larger than %d MiB", maxNode>>20)
+	}
+	if size > s.left {
+		return nil, errTruncated
+	}
+	b := make([]byte, size)
+	_, err := io.ReadFull(s.r, b)
+	s.left -= size
+	return b, err
+}
+
+func (s *section) skip(size int64) error {
+	if size > s.left {
+		return errTruncated
+	}
+	s.left -= size
+	for size > 0 {
+		n, err := s.r.Discard(int(min(size, 1<<30)))
+		size -= int64(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func asTruncated(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errTruncated
+	}
+	return err
+}

@@ -1,0 +1,160 @@
+package onnx
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+func TestInspectReadsWhatAGraphIsMadeOf(t *testing.T) {
+	got, err := Inspect("testdata/graphs/inputs.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := []int64{-1, -1}
+	want := &Graph{
+		Producer: "make 1",
+		Opset:    17,
+		Inputs: []Info{
+			{"input_ids", Int32, open}, {"attention_mask", Int32, open}, {"token_type_ids", Int32, open}, {"position_ids", Int32, open},
+		},
+		Outputs: []Info{{"half", Float16, []int64{-1, 2}}, {"open", Float32, open}, {"long", Int64, []int64{-1}}},
+		Ops:     map[string]int{"Mul": 2, "Add": 1, "ReduceSum": 2, "Concat": 1, "Cast": 3, "Squeeze": 1},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestInspectTellsGraphsWhoseRowsAreCoupled(t *testing.T) {
+	for path, want := range map[string]string{
+		"constant":     "",
+		"single_label": "",
+		"failing":      "",
+		"dynamic_int8": "DynamicQuantizeLinear takes the scale of its activations over the whole batch",
+	} {
+		g, err := Inspect(filepath.Join("testdata", path, "model.onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Coupled != want {
+			t.Errorf("%s: got %q, want %q", path, g.Coupled, want)
+		}
+	}
+
+	computed := "QuantizeLinear quantises with a scale that is computed while it runs"
+	for _, c := range []struct {
+		name  string
+		model []byte
+		want  string
+	}{
+		{"scale from an initializer", model(graphOf(initializer("s"), nodeOf("QuantizeLinear", "x s z", "y"))), ""},
+		{"scale from a constant", model(graphOf(nodeOf("Constant", "", "s"), nodeOf("QuantizeLinear", "x s z", "y"))), ""},
+		{"scale computed from constants", model(graphOf(initializer("s"), nodeOf("Sqrt", "s", "r"), nodeOf("QuantizeLinear", "x r", "y"))), ""},
+		{"scale computed from the input", model(graphOf(nodeOf("ReduceMax", "x", "m"), nodeOf("QuantizeLinear", "x m", "y"))), computed},
+		{"initializer after its use", model(graphOf(nodeOf("QuantizeLinear", "x s", "y"), initializer("s"))), ""},
+		{"another domain", model(graphOf(inDomain("com.microsoft", nodeOf("DynamicQuantizeMatMul", "x", "y")))),
+			"DynamicQuantizeMatMul takes the scale of its activations over the whole batch"},
+		{"kernels by number of rows", model(graphOf(inDomain("com.microsoft", nodeOf("MatMulNBits", "x w s", "y")))),
+			"MatMulNBits computes differently for different numbers of rows"},
+		{"in a branch", model(graphOf(withBody(nodeOf("If", "c", "y"), graphOf(nodeOf("DynamicQuantizeLinear", "x", "y s z"))))),
+			"DynamicQuantizeLinear takes the scale of its activations over the whole batch"},
+		{"constants of a branch", model(graphOf(withBody(nodeOf("If", "c", "y"), graphOf(initializer("s"), nodeOf("QuantizeLinear", "x s", "y"))))), ""},
+		{"in a function", append(model(graphOf(nodeOf("Mine", "x", "y"))), field(25, field(7, nodeOf("QuantizeLinear", "x s", "y")))...), computed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, err := inspect(bytes.NewReader(c.model), int64(len(c.model)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.Coupled != c.want {
+				t.Errorf("got %q, want %q", g.Coupled, c.want)
+			}
+		})
+	}
+}
+
+func TestInspectRefusesWhatIsNotAGraph(t *testing.T) {
+	deep := nodeOf("If", "c", "y")
+	for range 40 {
+		deep = withBody(nodeOf("If", "c", "y"), graphOf(deep))
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"nothing":               {nil, "no graph"},
+		"text":                  {[]byte("version https://git-lfs.example/spec/v1\n"), "inspect"},
+		"a length past the end": {field(7, nil)[:1], "ends in the middle"},
+		"graphs in graphs":      {model(graphOf(deep)), "deep"},
+	} {
+		path := filepath.Join(t.TempDir(), "model.onnx")
+		if err := os.WriteFile(path, c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Inspect(path); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error that says %q", name, err, c.want)
+		}
+	}
+}
+
+func FuzzInspect(f *testing.F) {
+	paths, _ := filepath.Glob("testdata/*/*.onnx")
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g, err := inspect(bytes.NewReader(data), int64(len(data)))
+		if (g == nil) == (err == nil) {
+			t.Errorf("got %v and %v, want one of them", g, err)
+		}
+	})
+}
+
+func field(num protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), value)
+}
+
+func model(graph []byte) []byte { return field(7, graph) }
+
+func graphOf(parts ...[]byte) []byte {
+	var g []byte
+	for _, p := range parts {
+		// A tensor is told from a node by what initializer puts first.
+		if len(p) > 0 && p[0] == tensorMark[0] {
+			g = append(g, field(5, p)...)
+		} else {
+			g = append(g, field(1, p)...)
+		}
+	}
+	return g
+}
+
+// tensorMark is field 8 of a TensorProto, its name; a node begins with its inputs, outputs or operator.
+var tensorMark = protowire.AppendTag(nil, 8, protowire.BytesType)
+
+func initializer(name string) []byte { return field(8, []byte(name)) }
+
+func nodeOf(op, inputs, outputs string) []byte {
+	var n []byte
+	for name := range strings.FieldsSeq(inputs) {
+		n = append(n, field(1, []byte(name))...)
+	}
+	for name := range strings.FieldsSeq(outputs) {
+		n = append(n, field(2, []byte(name))...)
+	}
+	return append(n, field(4, []byte(op))...)
+}
+
+func inDomain(domain string, node []byte) []byte { return append(node, field(7, []byte(domain))...) }
+
+func withBody(node, graph []byte) []byte { return append(node, field(5, field(6, graph))...) }

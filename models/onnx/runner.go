@@ -1,0 +1,263 @@
+//go:build cgo
+
+package onnx
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// Runner runs a session with buffers of its own, one for each slot. Not safe for concurrent use.
+type Runner struct {
+	session *Session
+	inputs  []ort.Value
+	outputs []ort.Value
+	narrow  [][]int32 // by input: what an int32 input is converted into
+	buffers []*buffer // by output
+	answers []Output
+	pinner  runtime.Pinner // for the inputs of one run
+}
+
+// Runner makes a runner of the session.
+func (s *Session) Runner() *Runner {
+	r := &Runner{
+		session: s,
+		inputs:  make([]ort.Value, len(s.inputs)),
+		outputs: make([]ort.Value, len(s.outputs)),
+		narrow:  make([][]int32, len(s.inputs)),
+		answers: make([]Output, len(s.outputs)),
+	}
+	for _, info := range s.outputs {
+		r.buffers = append(r.buffers, &buffer{info: info})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runners = append(s.runners, r)
+	return r
+}
+
+// Run computes the graph: inputs in the order of Graph.Inputs, all with the same number of rows; answers in the order of
+// Options.Outputs, valid until the next Run. It returns only when the computation has ended.
+//
+// An error that wraps ErrRuntime is nobody's fault. Any other may be that of what was put in (an id past the vocabulary,
+// more tokens than positions).
+func (r *Runner) Run(inputs []Input) ([]Output, error) {
+	if len(inputs) != len(r.inputs) {
+		return nil, fmt.Errorf("run got %d inputs: want %d", len(inputs), len(r.inputs))
+	}
+	defer r.clear()
+	for i, in := range inputs {
+		value, err := r.input(i, in)
+		if err != nil {
+			return nil, fmt.Errorf("input %s of [%d, %d]: %s", r.session.inputs[i].Name, in.Rows, in.Columns, trim(err))
+		}
+		r.inputs[i] = value
+	}
+	for i, b := range r.buffers {
+		value, err := b.sized(inputs[0].Rows)
+		if err != nil {
+			return nil, fmt.Errorf("output %s: %s", b.info.Name, trim(err))
+		}
+		r.outputs[i] = value
+	}
+	if err := r.session.session.Run(r.inputs, r.outputs); err != nil {
+		return nil, runError(trim(err))
+	}
+	for i, b := range r.buffers {
+		if err := b.read(r.outputs[i], &r.answers[i]); err != nil {
+			return nil, fmt.Errorf("output %s: %w", b.info.Name, err)
+		}
+	}
+	return r.answers, nil
+}
+
+// input wraps the data for the runtime, which reads it where it lies.
+func (r *Runner) input(i int, in Input) (ort.Value, error) {
+	if in.Rows < 1 || in.Columns < 1 || len(in.Data) != in.Rows*in.Columns {
+		return nil, fmt.Errorf("has %d elements", len(in.Data))
+	}
+	shape := ort.Shape{int64(in.Rows), int64(in.Columns)}
+	if r.session.inputs[i].Type == Int64 {
+		r.pinner.Pin(&in.Data[0])
+		return value(ort.NewTensor(shape, in.Data))
+	}
+	narrow := r.narrow[i][:0]
+	for _, v := range in.Data {
+		if v < math.MinInt32 || v > math.MaxInt32 {
+			return nil, fmt.Errorf("%d is not an int32", v)
+		}
+		narrow = append(narrow, int32(v))
+	}
+	r.narrow[i] = narrow
+	r.pinner.Pin(&narrow[0])
+	return value(ort.NewTensor(shape, narrow))
+}
+
+// value keeps a nil tensor from becoming a Value that is not nil.
+func value[T ort.TensorData](t *ort.Tensor[T], err error) (ort.Value, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// clear frees what one run made. The data stays: it is the callers', or r's.
+func (r *Runner) clear() {
+	for i, v := range r.inputs {
+		if v != nil {
+			v.Destroy()
+		}
+		r.inputs[i] = nil
+	}
+	for i, v := range r.outputs {
+		if v != nil && v != r.buffers[i].value {
+			v.Destroy()
+		}
+		r.outputs[i] = nil
+	}
+	r.pinner.Unpin()
+}
+
+// buffer is where an output is written to. It is kept from run to run while the number of rows stays, as it does where
+// rows run one by one.
+type buffer struct {
+	info   Info
+	rows   int
+	value  ort.Value // nil when the runtime has to allocate: the graph does not say how large a row is
+	pinner runtime.Pinner
+}
+
+// sized returns a tensor for so many rows, or nil to have the runtime allocate one.
+func (b *buffer) sized(rows int) (ort.Value, error) {
+	if b.rows == rows {
+		return b.value, nil
+	}
+	b.free()
+	if !stated(b.info) {
+		return nil, nil
+	}
+	shape := ort.Shape(b.info.Shape).Clone()
+	if shape[0] < 0 {
+		shape[0] = int64(rows)
+	}
+	var err error
+	switch b.info.Type {
+	case Float32:
+		b.value, err = pinned[float32](b, shape)
+	case Float64:
+		b.value, err = pinned[float64](b, shape)
+	case Int64:
+		b.value, err = pinned[int64](b, shape)
+	case Int32:
+		b.value, err = pinned[int32](b, shape)
+	case Float16:
+		data := make([]byte, 2*shape.FlattenedSize())
+		b.pinner.Pin(&data[0])
+		b.value, err = half(ort.NewCustomDataTensor(shape, data, ort.TensorElementDataTypeFloat16))
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.rows = rows
+	return b.value, nil
+}
+
+func half(t *ort.CustomDataTensor, err error) (ort.Value, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func pinned[T ort.TensorData](b *buffer, shape ort.Shape) (ort.Value, error) {
+	data := make([]T, shape.FlattenedSize())
+	b.pinner.Pin(&data[0])
+	return value(ort.NewTensor(shape, data))
+}
+
+func (b *buffer) free() {
+	if b.value != nil {
+		b.value.Destroy()
+	}
+	b.value, b.rows = nil, 0
+	b.pinner.Unpin()
+}
+
+// stated says whether the graph states how large a row of the output is.
+func stated(info Info) bool {
+	for i, d := range info.Shape {
+		if d == 0 || (i > 0 && d < 0) {
+			return false
+		}
+	}
+	return len(info.Shape) > 0
+}
+
+// readable says why an output cannot be read, if so.
+func readable(info Info) error {
+	switch info.Type {
+	case Float32, Float64, Int64, Int32:
+		return nil
+	case Float16:
+		// The binding copies half of such an output where the runtime allocates it.
+		if stated(info) {
+			return nil
+		}
+		return errors.New("a float16 output has to state its shape, but for the batch")
+	}
+	return errors.New("want float32, float16, float64, int64 or int32")
+}
+
+// read hands out the tensor's elements, converted where they are not float32.
+func (b *buffer) read(v ort.Value, to *Output) error {
+	to.Shape = append(to.Shape[:0], v.GetShape()...)
+	switch t := v.(type) {
+	case *ort.Tensor[float32]:
+		if v == b.value {
+			to.Data = t.GetData()
+		} else { // it is about to be freed
+			to.Data = append([]float32(nil), t.GetData()...)
+		}
+	case *ort.Tensor[float64]:
+		to.Data = converted(to.Data[:0], t.GetData())
+	case *ort.Tensor[int64]:
+		to.Data = converted(to.Data[:0], t.GetData())
+	case *ort.Tensor[int32]:
+		to.Data = converted(to.Data[:0], t.GetData())
+	case *ort.CustomDataTensor:
+		to.Data = halves(to.Data[:0], t.GetData())
+	default:
+		return fmt.Errorf("is a %v: want a tensor of numbers", v.GetONNXType())
+	}
+	return nil
+}
+
+func converted[T float64 | int64 | int32](dst []float32, src []T) []float32 {
+	for _, v := range src {
+		dst = append(dst, float32(v))
+	}
+	return dst
+}
+
+// halves converts IEEE 754 half precision, in the machine's byte order.
+func halves(dst []float32, src []byte) []float32 {
+	for ; len(src) > 1; src = src[2:] {
+		h := uint32(binary.NativeEndian.Uint16(src))
+		sign, exponent, fraction := h>>15<<31, h>>10&0x1f, h&0x3ff
+		switch exponent {
+		case 0: // zero, and what is too small to be normal
+			v := float32(fraction) / (1 << 24)
+			dst = append(dst, math.Float32frombits(sign|math.Float32bits(v)))
+		case 0x1f: // infinite, or not a number
+			dst = append(dst, math.Float32frombits(sign|0x7f800000|fraction<<13))
+		default:
+			dst = append(dst, math.Float32frombits(sign|(exponent+127-15)<<23|fraction<<13))
+		}
+	}
+	return dst
+}

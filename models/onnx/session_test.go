@@ -1,0 +1,255 @@
+//go:build cgo
+
+package onnx
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open opens a graph of testdata for the time of the test. Without the library the test fails: models/onnx/fetch.sh
+// fetches it, and CGO_ENABLED=0 runs the tests that do not need it.
+func open(t testing.TB, path string, o Options) *Session {
+	t.Helper()
+	s, err := Open(filepath.Join("testdata", path), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+// matrix is an input of rows of equal length.
+func matrix(rows ...[]int64) Input {
+	return Input{Data: slices.Concat(rows...), Rows: len(rows), Columns: len(rows[0])}
+}
+
+func run(t *testing.T, r *Runner, inputs ...Input) []Output {
+	t.Helper()
+	outputs, err := r.Run(inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outputs
+}
+
+func TestRunnerAnswersEveryKindOfInputAndOutput(t *testing.T) {
+	s := open(t, "graphs/inputs.onnx", Options{})
+	r := s.Runner()
+	// More rows, fewer rows, the same again: buffers are kept and replaced.
+	for _, rows := range []int{1, 3, 3, 1, 2} {
+		var ids, ones, types, places [][]int64
+		for i := range rows {
+			n := int64(i)
+			ids = append(ids, []int64{1 + n, 2, 3})
+			ones = append(ones, []int64{1, 1, 0})
+			types = append(types, []int64{0, 1, 1})
+			places = append(places, []int64{0, 1, 2})
+		}
+		out := run(t, r, matrix(ids...), matrix(ones...), matrix(types...), matrix(places...))
+		var half, open, long []float32
+		for i := range rows {
+			n := float32(i)
+			half = append(half, 3+n, 2)
+			open = append(open, 1+n, 2, 0)
+			long = append(long, 3+n)
+		}
+		for i, want := range []Output{
+			{Shape: []int64{int64(rows), 2}, Data: half},
+			{Shape: []int64{int64(rows), 3}, Data: open},
+			{Shape: []int64{int64(rows)}, Data: long},
+		} {
+			if !slices.Equal(out[i].Shape, want.Shape) || !slices.Equal(out[i].Data, want.Data) {
+				t.Errorf("%d rows: output %d: got %v, want %v", rows, i, out[i], want)
+			}
+		}
+	}
+}
+
+func TestRunnerRefusesWhatIsNotAnInt32(t *testing.T) {
+	r := open(t, "graphs/inputs.onnx", Options{}).Runner()
+	one := matrix([]int64{1})
+	_, err := r.Run([]Input{matrix([]int64{math.MaxInt32 + 1}), one, one, one})
+	if err == nil || !strings.Contains(err.Error(), "is not an int32") {
+		t.Errorf("got %v, want an error that says that it is not an int32", err)
+	}
+}
+
+func TestOpenTakesOutputsByName(t *testing.T) {
+	s := open(t, "graphs/inputs.onnx", Options{Outputs: []string{"long"}})
+	one := matrix([]int64{7})
+	if out := run(t, s.Runner(), one, one, one, one); len(out) != 1 || out[0].Data[0] != 49 {
+		t.Errorf("got %v, want long alone: 49", out)
+	}
+	_, err := Open("testdata/graphs/inputs.onnx", Options{Outputs: []string{"short"}})
+	if err == nil || !strings.Contains(err.Error(), `no output "short": want one of half, long, open`) {
+		t.Errorf("got %v, want an error that names the outputs there are", err)
+	}
+}
+
+func TestOpenReadsExternalData(t *testing.T) {
+	s := open(t, "graphs/external.onnx", Options{})
+	if out := run(t, s.Runner(), matrix([]int64{1, 100})); !slices.Equal(out[0].Data, []float32{202, 204}) {
+		t.Errorf("got %v, want [202 204]", out[0].Data)
+	}
+}
+
+func TestRunErrorIsTheInputs(t *testing.T) {
+	r := open(t, "failing/model.onnx", Options{}).Runner()
+	good, bad := matrix([]int64{2, 5, 3}), matrix([]int64{2, 9999, 3})
+	ones := matrix([]int64{1, 1, 1})
+	before := slices.Clone(run(t, r, good, ones)[0].Data)
+	_, err := r.Run([]Input{bad, ones})
+	if err == nil || errors.Is(err, ErrRuntime) || !strings.Contains(err.Error(), "out of data bounds") {
+		t.Errorf("got %v, want an error of the input, with the runtime's words", err)
+	}
+	if after := run(t, r, good, ones)[0].Data; !slices.Equal(before, after) {
+		t.Errorf("after a failed run: got %v, want %v", after, before)
+	}
+}
+
+func TestRunErrorOfTheRuntimeIsMarked(t *testing.T) {
+	for _, message := range []string{
+		"Non-zero status code returned while running MatMul node. Failed to allocate memory for requested buffer of size 68719476736",
+		"std::bad_alloc",
+		"CUDA failure 2: out of memory ; GPU=0",
+		"CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED",
+	} {
+		if err := runError(message); !errors.Is(err, ErrRuntime) {
+			t.Errorf("%s: got an error without ErrRuntime", message)
+		}
+	}
+}
+
+func TestSessionServesManyRunnersAtOnce(t *testing.T) {
+	s := open(t, "single_label/model.onnx", Options{Threads: 1})
+	var wg sync.WaitGroup
+	for n := range 8 {
+		r := s.Runner()
+		wg.Go(func() {
+			row := []int64{2, int64(10 + n), 3}
+			ones := matrix([]int64{1, 1, 1})
+			var first []float32
+			for range 50 {
+				out, err := r.Run([]Input{matrix(row), ones})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if first == nil {
+					first = slices.Clone(out[0].Data)
+				}
+				if !slices.Equal(first, out[0].Data) {
+					t.Errorf("runner %d: got %v, want %v as before", n, out[0].Data, first)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestEnvironmentEndsWithTheLastSession(t *testing.T) {
+	for range 2 {
+		a, err := Open("testdata/constant/model.onnx", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Open("testdata/single_label/model.onnx", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := filepath.Join(t.TempDir(), libraryName)
+		if err := os.WriteFile(other, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open("testdata/constant/model.onnx", Options{Library: other}); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a second library: got %v, want ErrUnavailable", err)
+		}
+		if err := errors.Join(a.Close(), b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		environment.Lock()
+		users := environment.users
+		environment.Unlock()
+		if users != 0 {
+			t.Fatalf("got %d users of the environment, want 0", users)
+		}
+	}
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	folder := t.TempDir()
+	broken := filepath.Join(folder, "broken.onnx")
+	data, err := os.ReadFile("testdata/single_label/model.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(broken, data[:len(data)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notALibrary := filepath.Join(folder, libraryName)
+	if err := os.WriteFile(notALibrary, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := "testdata/single_label/model.onnx"
+	for _, c := range []struct {
+		name, path string
+		options    Options
+		want       string
+	}{
+		{"no file", filepath.Join(folder, "none.onnx"), Options{}, "no such file"},
+		{"half a file", broken, Options{}, "it is not a whole ONNX file"},
+		{"no such library", good, Options{Library: filepath.Join(folder, "none.so")}, "models.runtime (flag --onnxruntime) is"},
+		{"not a library", good, Options{Library: notALibrary}, "want ONNX Runtime 1.24 or later"},
+		{"no CUDA", good, Options{Device: Device{CUDA: true}}, "CUDA needs libonnxruntime_providers_cuda.so"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := Open(c.path, c.options)
+			if err == nil {
+				s.Close()
+				t.Fatal("got no error")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want it to say %q", err, c.want)
+			}
+		})
+	}
+}
+
+// One row takes a fixed few allocations and nothing that grows with the text.
+func TestRunAllocatesLittle(t *testing.T) {
+	r := open(t, "single_label/model.onnx", Options{}).Runner()
+	ids := make([]int64, 32)
+	in := []Input{{ids, 1, 32}, {slices.Repeat([]int64{1}, 32), 1, 32}}
+	run(t, r, in...)
+	if got := testing.AllocsPerRun(100, func() { run(t, r, in...) }); got > 30 {
+		t.Errorf("got %v allocations a run, want at most 30", got)
+	}
+	runtime.KeepAlive(ids)
+}
+
+func BenchmarkRunOverhead(b *testing.B) {
+	r := open(b, "constant/model.onnx", Options{}).Runner()
+	in := []Input{matrix([]int64{2, 5, 3}), matrix([]int64{1, 1, 1})}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Run(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

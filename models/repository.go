@@ -1,0 +1,81 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Versions lists the versions of a model in the repository, lowest first: the subfolders whose names are integers from 1.
+// Other folders and files are passed by.
+func Versions(repository, name string) ([]int, error) {
+	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return nil, fmt.Errorf("model %q: want the name of a folder in %s", name, repository)
+	}
+	folder := filepath.Join(repository, name)
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("model %s: %s has no such folder: want %s", name, repository, oneOf(present(repository)))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", name, err)
+	}
+	var versions []int
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if err != nil || n < 1 || strconv.Itoa(n) != e.Name() {
+			continue
+		}
+		// A version may be a link to where it really lies.
+		if stat, err := os.Stat(filepath.Join(folder, e.Name())); err == nil && stat.IsDir() {
+			versions = append(versions, n)
+		}
+	}
+	if len(versions) == 0 {
+		return nil, fmt.Errorf("model %s: %s has no version: want a folder with an integer for a name, such as %s", name, folder,
+			filepath.Join(folder, "1"))
+	}
+	slices.Sort(versions)
+	return versions, nil
+}
+
+// locate returns the folder of the version that is to run: the pinned one, or else the highest.
+func (c Config) locate(name string) (folder string, version int, err error) {
+	versions, err := Versions(c.Repository, name)
+	if err != nil {
+		return "", 0, err
+	}
+	version = versions[len(versions)-1]
+	if pin, ok := c.Versions[name]; ok {
+		if !slices.Contains(versions, pin) {
+			return "", 0, fmt.Errorf("models.versions.%s is %d: %s has %v", name, pin, filepath.Join(c.Repository, name), versions)
+		}
+		version = pin
+	}
+	return filepath.Join(c.Repository, name, strconv.Itoa(version)), version, nil
+}
+
+// present lists the models of a repository.
+func present(repository string) []string {
+	entries, _ := os.ReadDir(repository)
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// oneOf says what to choose from.
+func oneOf(names []string) string {
+	if len(names) == 0 {
+		return "one, and there is none"
+	}
+	return "one of " + strings.Join(names, ", ")
+}
