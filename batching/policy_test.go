@@ -217,7 +217,7 @@ func (p *plain) next(now time.Duration, free int) []*row {
 	batch := []*row{first}
 	fits := func(r *row) bool {
 		longest, real := 0, 0
-		for _, r := range append(batch[:len(batch):len(batch)], r) {
+		for _, r := range append(slices.Clip(batch), r) {
 			longest, real = max(longest, r.cost), real+r.cost
 		}
 		padded := longest * (len(batch) + 1)

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Cluster asks a Kafka cluster about itself: whether it is there, what its topics take, where a group stands. It reads and
@@ -27,6 +28,8 @@ func Dial(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Cluster
 		kgo.ClientID("nearline-admin"),
 		kgo.RequestRetries(2),
 		kgo.RetryTimeout(5 * time.Second),
+		// A topic that was just created is seen within a second.
+		kgo.MetadataMinAge(time.Second),
 		kgo.WithLogger(clientLogger{logger}),
 	}, options...)...)
 	if err != nil {
@@ -40,11 +43,14 @@ func (c *Cluster) Close() { c.client.Close() }
 
 // Brokers that answer for the cluster, by their number. An error means that none was reached.
 func (c *Cluster) Brokers(ctx context.Context) (int, error) {
-	metadata, err := c.admin.BrokerMetadata(ctx)
+	// The admin client's own question is answered from memory once there has been an answer, and would see no outage.
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	response, err := request.RequestWith(ctx, c.client)
 	if err != nil {
 		return 0, fmt.Errorf("reach the brokers: %w", err)
 	}
-	return len(metadata.Brokers), nil
+	return len(response.Brokers), nil
 }
 
 // Topic is what a topic takes.
@@ -112,8 +118,8 @@ func (c *Cluster) SeedGroup(ctx context.Context, group, topic string, start Star
 	if start == (Start{}) {
 		return nil
 	}
-	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topic)
-	if err != nil {
+	committed, err := c.admin.FetchOffsets(ctx, group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("read the offsets of group %s: %w", group, blame(err))
 	}
 	begun := false

@@ -62,3 +62,9 @@ func blame(err error) error {
 
 // errAborted says that a commit was asked for and did not take place, or may not have: see Member.Commit.
 var errAborted = errors.New("the transaction was not committed")
+
+// errUnheard says that outputs were not acknowledged in time: see Member.Publish.
+var errUnheard = errors.New("the brokers did not acknowledge within the rebalance timeout")
+
+// errEndless says that the end of a cycle took longer than the transaction may last: see Member.inTime.
+var errEndless = errors.New("the end of the cycle took longer than the transaction timeout")

@@ -224,6 +224,9 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 			m.config.Logger.Warn("the broker's log is shorter than what was read of it", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
 			continue
 		}
+		if e.Topic == "" { // the group's error
+			return fmt.Errorf("poll: %w", blame(e.Err))
+		}
 		return fmt.Errorf("poll %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
 	}
 	return nil

@@ -3,8 +3,11 @@ package pipeline
 import "errors"
 
 // notes are what a cycle remembers of records that the broker refused, until they are committed as dead letters. They
-// outlive the source, and are bounded by what one cycle takes.
+// outlive the source. A noted record whose partition goes to another member is never committed here: what such
+// records leave behind is forgotten at maxNotes, at the price of finding the guilty once more.
 type notes map[Coordinates]*note
+
+const maxNotes = 1 << 16
 
 type note struct {
 	fault   *Fault // set once the record is known to be guilty
@@ -25,8 +28,8 @@ func (n *notes) take(err error, rows []*Row) error {
 			return &lostCauseError{rows[i].Record.Coordinates(), cause}
 		}
 		fault = Faultf(ClassRefused, StagePublish, "the broker refused the result: %v", cause)
-		n.of(rows[i].Record).fault = fault
-		n.of(rows[i].Record).alone = false
+		note := n.of(rows[i].Record)
+		note.fault, note.alone = fault, false
 	}
 	for i, cause := range refused.Suspect {
 		n.of(rows[i].Record).alone = true
@@ -44,6 +47,9 @@ func (n *notes) of(record *Record) *note {
 	}
 	at := record.Coordinates()
 	if (*n)[at] == nil {
+		if len(*n) >= maxNotes {
+			clear(*n)
+		}
 		(*n)[at] = &note{attempt: 1}
 	}
 	(*n)[at].attempt++

@@ -48,11 +48,18 @@ const (
 	firstBackoff     = 50 * time.Millisecond
 )
 
+// promptAttempts is how often a cycle is repeated at once because a record was refused. Two do: one to find the guilty,
+// one to publish the rest. Whatever takes more is not the record's fault.
+const promptAttempts = 4
+
 func (b *backoff) next(blame Blame) time.Duration {
 	limit := passingBackoff
 	switch blame {
 	case BlameRecord:
-		return 0 // the record is dealt with in the next cycle
+		if b.attempts < promptAttempts {
+			b.attempts++
+			return 0 // the record is dealt with in the next cycle
+		}
 	case BlamePermanent:
 		limit = permanentBackoff
 	}

@@ -25,9 +25,10 @@ type Snapshot struct {
 	Blame   Blame
 	Err     error
 	Since   time.Time
-	// Records in hand now, and Cycles committed so far.
-	Records int
-	Cycles  int64
+	// Records in hand now; Cycles committed so far, and the records in them.
+	Records   int
+	Cycles    int64
+	Committed int64
 	// LastCommit is zero before the first.
 	LastCommit time.Time
 }
@@ -65,6 +66,7 @@ func (s *Status) turned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = true
+	s.now.Committed += int64(s.now.Records)
 	s.now.Healthy, s.now.Blame, s.now.Err, s.now.Records = true, BlameNobody, nil, 0
 	s.now.LastCommit = time.Now()
 	s.now.Cycles++

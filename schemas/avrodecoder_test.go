@@ -3,8 +3,8 @@ package schemas
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
 	"maps"
+	"math"
 	"math/big"
 	"os"
 	"path/filepath"

@@ -406,10 +406,9 @@ func (d *drawing) numbers(b *Board, now time.Time) []string {
 	if median, p99, ok := b.latency(now); ok {
 		pace += "   latency " + bold(short(median)) + " median, " + bold(short(p99)) + " p99"
 	}
-	scored := "scored " + bold(thousands(b.scored))
-	for _, label := range []string{"positive", "negative"} {
-		scored += "   " + d.style.label(label).Render(thousands(b.labels[label])+" "+label)
-	}
+	scored := "scored " + bold(thousands(b.scored)) +
+		"   " + d.style.label("positive").Render(thousands(b.labels["positive"])+" positive") +
+		"   " + d.style.label("negative").Render(thousands(b.labels["negative"])+" negative")
 	if b.tombstones > 0 {
 		scored += "   tombstones " + thousands(b.tombstones)
 	}

@@ -97,11 +97,11 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker: %q is not an address to listen on: want HOST:PORT, such as %s", cfg.Listen, DefaultListen)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
 		return nil, fmt.Errorf("embedded broker: port %q of %s: want a number from 0 to 65535", port, cfg.Listen)
-	} else {
-		port = strconv.FormatUint(n, 10)
 	}
+	port = strconv.FormatUint(number, 10)
 
 	b := &Broker{}
 	defer func() {
@@ -175,7 +175,7 @@ func RunBroker(ctx context.Context, cfg BrokerConfig, ready func(addr string)) e
 
 // listen opens the broker's listener, which tells clients an address that they can reach.
 func listen(network, host, port, advertise string) (net.Listener, error) {
-	l, err := net.Listen(network, net.JoinHostPort(host, port))
+	l, err := new(net.ListenConfig).Listen(context.Background(), network, net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, err
 	}

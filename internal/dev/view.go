@@ -225,6 +225,14 @@ func (l *Logs) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// Fd is that of the file below, so that a logger knows whether a person reads it.
+func (l *Logs) Fd() uintptr {
+	if file, ok := l.out.(interface{ Fd() uintptr }); ok {
+		return file.Fd()
+	}
+	return ^uintptr(0)
+}
+
 func (l *Logs) hold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -95,7 +96,7 @@ func parse(data []byte) (*Tokenizer, error) {
 		t.preTokenizer = preTokenizer[0]
 	}
 	top := max(model.idLimit(), added.limit)
-	for _, s := range append(template.before[:len(template.before):len(template.before)], template.after...) {
+	for _, s := range append(slices.Clip(template.before), template.after...) {
 		top = max(top, s.id+1)
 	}
 	t.vocabSize = int(top)

@@ -97,7 +97,7 @@ func (t *Tokenizer) Encode(text string) Encoding {
 // AppendIDs appends the ids that Encode would return. It does not allocate once dst and the pooled buffers have grown.
 // Bytes that are not UTF-8 count as U+FFFD each.
 func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
-	s := scratches.Get().(*scratch)
+	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	dst = t.appendIDs(dst, text, s)
 	if cap(s.text) <= maxScratch {
 		scratches.Put(s)

@@ -1,0 +1,82 @@
+//go:build synctests
+
+package consumers_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"nearline/internal/kafkatest"
+)
+
+// TestMembersThatComeAndGoWasteNextToNothing keeps two members at work with a slow model while a third comes and goes
+// every three seconds, and counts the cycles that were scored in vain.
+func TestMembersThatComeAndGoWasteNextToNothing(t *testing.T) {
+	const (
+		lasts = 4 * time.Minute
+		every = 3 * time.Second
+	)
+	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 6}, func(w *kafkatest.World) {
+		random := rand.New(rand.NewPCG(7, 7))
+		var workers []*kafkatest.Worker
+		start := func(index int) *kafkatest.Worker {
+			line := w.Line()
+			model := &kafkatest.Model{Takes: func(n int) time.Duration { return time.Duration(n) * 10 * time.Millisecond }}
+			worker := w.Start(small(cycle(config(w, line, index), model)), line)
+			workers = append(workers, worker)
+			return worker
+		}
+		start(0)
+		start(1)
+		stop := time.Now().Add(lasts)
+		for i := 0; time.Now().Before(stop); i++ {
+			w.Produce(random, kafkatest.EveryKind(300, 40))
+			comer := start(2 + i%2)
+			time.Sleep(every)
+			w.Produce(random, kafkatest.EveryKind(300, 40))
+			comer.Ask()
+			time.Sleep(every)
+		}
+		finish(t, w, workers...)
+		var polled, committed, records int64
+		for _, worker := range workers {
+			polled += worker.Tally.Polls.Load()
+			committed += worker.Tally.Committed.Load()
+			records += worker.Tally.CommittedRecords.Load()
+			for _, err := range worker.Tally.Errors() {
+				t.Log(err)
+			}
+		}
+		wasted := float64(polled-committed) / float64(polled)
+		t.Logf("%d cycles, %d committed, %.1f%% wasted, %d records, %d members", polled, committed, 100*wasted, records, len(workers))
+		if wasted > 0.05 {
+			t.Errorf("%.1f%% of the cycles were wasted: want at most 5%%", 100*wasted)
+		}
+		if polled < 200 {
+			t.Errorf("only %d cycles in %v: the members did not work", polled, lasts)
+		}
+	})
+}
+
+// TestStaleRevocationIsClearedBeforeScoring has partitions taken from a member that is at rest: the mark that the session
+// keeps of it must not cost the next cycle.
+func TestStaleRevocationIsClearedBeforeScoring(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+		random := rand.New(rand.NewPCG(3, 3))
+		var workers []*kafkatest.Worker
+		for i := range 3 {
+			line := w.Line()
+			workers = append(workers, w.Start(cycle(config(w, line, i), new(kafkatest.Model)), line))
+			time.Sleep(30 * time.Second)
+			w.Produce(random, kafkatest.EveryKind(60, 20))
+			time.Sleep(10 * time.Second)
+		}
+		finish(t, w, workers...)
+		for i, worker := range workers {
+			if polled, committed := worker.Tally.Polls.Load(), worker.Tally.Committed.Load(); polled != committed || polled == 0 {
+				t.Errorf("member %d committed %d of %d cycles: want all, and some", i, committed, polled)
+			}
+		}
+	})
+}

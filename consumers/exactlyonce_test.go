@@ -1,0 +1,127 @@
+//go:build synctests
+
+package consumers_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/consumers"
+	"nearline/internal/kafkatest"
+	"nearline/pipeline"
+)
+
+// config of a member with the defaults of a pipeline.
+func config(w *kafkatest.World, line *kafkatest.Line, index int) consumers.Config {
+	kafka := consumers.DefaultKafka()
+	kafka.Brokers = w.Seeds
+	kafka.Replica = "r"
+	return consumers.Config{
+		Kafka:      kafka,
+		Group:      kafkatest.Group,
+		Topic:      kafkatest.Input,
+		Delivery:   pipeline.ExactlyOnce,
+		Index:      index,
+		MaxRecords: pipeline.DefaultCycle().MaxRecords,
+		Options:    []kgo.Opt{kgo.Dialer(line.Dial)},
+		Logger:     kafkatest.Log(w.TB),
+	}
+}
+
+// cycle of such a member with these steps.
+func cycle(c consumers.Config, steps ...pipeline.Step) *pipeline.Cycle {
+	return &pipeline.Cycle{
+		Open:  func() (pipeline.Source, error) { return consumers.Open(c) },
+		Steps: steps,
+	}
+}
+
+func TestMemberScoresEveryRecordOnce(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 6}, func(w *kafkatest.World) {
+		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(500, 20))
+		line := w.Line()
+		worker := w.Start(cycle(config(w, line, 0), new(kafkatest.Model)), line)
+		if !w.Settle(time.Minute) {
+			t.Errorf("%d records are not committed after a minute: %v", w.Lag(), worker.Tally.Errors())
+		}
+		if err := worker.Stop(); err != nil {
+			t.Errorf("the cycle ended with %v", err)
+		}
+		if err := w.Check().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// small makes cycles small, so that a load takes several.
+func small(c *pipeline.Cycle) *pipeline.Cycle {
+	c.Config = pipeline.DefaultCycle()
+	c.Config.MaxRecords = 40
+	return c
+}
+
+// once calls f the nth time that a cycle reaches the point.
+func once(point pipeline.Point, nth int, f func()) func(pipeline.Point) {
+	return func(p pipeline.Point) {
+		if p == point {
+			if nth--; nth == 0 {
+				f()
+			}
+		}
+	}
+}
+
+// finish stops the workers when the group has committed everything, and checks.
+func finish(t *testing.T, w *kafkatest.World, workers ...*kafkatest.Worker) {
+	t.Helper()
+	if !w.Settle(5 * time.Minute) {
+		t.Errorf("%d records are not committed after five minutes", w.Lag())
+		for i, worker := range workers {
+			t.Logf("worker %d: %v", i, worker.Tally.Errors())
+		}
+	}
+	for _, worker := range workers {
+		worker.Ask()
+	}
+	for _, worker := range workers {
+		if err := worker.Stop(); err != nil {
+			t.Errorf("a cycle ended with %v", err)
+		}
+	}
+	if err := w.Check().Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMemberCutOffAtAnyPointLosesAndDoublesNothing(t *testing.T) {
+	for _, point := range pipeline.Points() {
+		for _, nth := range []int{1, 2} {
+			for name, index := range map[string]int{"another takes over": 1, "it restarts and fences": 0} {
+				t.Run(fmt.Sprintf("%s %d, %s", point, nth, name), func(t *testing.T) {
+					kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+						w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
+						line := w.Line()
+						c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
+						if point == pipeline.PointOpened && nth == 2 {
+							line.Arm(kmsg.EndTxn, 0, kafkatest.Act{After: true}) // so that there is a second source
+						}
+						cut := make(chan struct{})
+						var dead *kafkatest.Worker
+						c.At = once(point, nth, func() { line.Cut(); close(cut) })
+						dead = w.Start(c, line)
+						<-cut
+						dead.Kill()
+						next := w.Line()
+						heir := w.Start(small(cycle(config(w, next, index), new(kafkatest.Model))), next)
+						finish(t, w, heir, dead)
+					})
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/pipeline"
+)
+
+// Publish hands over all outputs and waits for every acknowledgement.
+//
+// The end of a transaction does not look at them: a transaction whose records were all refused commits its offsets
+// all the same, and the records are lost. So an error here must lead to Abort, never to Commit.
+//
+// A broker refuses a whole batch for one record in it. Which one that is, Publish finds out by publishing ever smaller parts
+// of what was refused: the transaction is to be aborted anyway, and the model need not run again for it. An
+// at-least-once member repeats the innocent ones by that.
+//
+// It waits for a broker that does not answer no longer than a rebalance waits for the cycle: by then the group has gone on
+// without this member.
+func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.config.Kafka.RebalanceTimeout, errUnheard)
+	defer cancel()
+	if err := m.begin(ctx); err != nil {
+		return err
+	}
+	all := make([]int, len(outputs))
+	for i := range all {
+		all[i] = i
+	}
+	refused, err := m.send(ctx, outputs, all)
+	if err != nil || len(refused) == 0 {
+		return err
+	}
+	guilty := make(map[int]error)
+	if err := m.accuse(ctx, outputs, refused, guilty); err != nil {
+		return err
+	}
+	if len(guilty) > 0 {
+		return &pipeline.RefusedError{Guilty: guilty}
+	}
+	// Refused together, and not one by one: the broker takes smaller batches than the config says.
+	suspects := make(map[int]error, len(refused))
+	for _, r := range refused {
+		suspects[r.index] = r.err
+	}
+	return &pipeline.RefusedError{Suspect: suspects}
+}
+
+// refusal of one output, perhaps only for what it was sent with.
+type refusal struct {
+	index int
+	err   error
+	alone bool
+}
+
+// accuse adds to guilty those of the refused outputs that are refused alone. It takes about 2k·log2(n) requests for k among
+// n.
+func (m *Member) accuse(ctx context.Context, outputs []pipeline.Output, refused []refusal, guilty map[int]error) error {
+	var suspects []int
+	for _, r := range refused {
+		if r.alone || len(refused) == 1 {
+			guilty[r.index] = r.err
+			continue
+		}
+		suspects = append(suspects, r.index)
+	}
+	half := len(suspects) / 2
+	for _, part := range [][]int{suspects[:half], suspects[half:]} {
+		if len(part) == 0 {
+			continue
+		}
+		refused, err := m.send(ctx, outputs, part)
+		if err != nil {
+			return err
+		}
+		if err := m.accuse(ctx, outputs, refused, guilty); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send publishes the outputs picked and says which were refused for their own sake or their neighbours', in order. An error is the
+// broker's, or the end of ctx.
+func (m *Member) send(ctx context.Context, outputs []pipeline.Output, picked []int) ([]refusal, error) {
+	sent := sending{records: make([]kgo.Record, len(picked))}
+	for i, index := range picked {
+		if outputs[index].Alone && m.client.Flush(ctx) != nil {
+			break
+		}
+		m.client.Produce(ctx, sent.record(i, &outputs[index]), sent.acknowledge)
+		if outputs[index].Alone && m.client.Flush(ctx) != nil {
+			break
+		}
+	}
+	if m.client.Flush(ctx) != nil {
+		// Only the end of ctx gets here. Giving up on requests in flight leaves the client in a state that is good for
+		// nothing but Close, which is all that follows.
+		m.client.UnsafeAbortBufferedRecords()
+		sent.waiting.Wait()
+		return nil, fmt.Errorf("publish: %w", context.Cause(ctx))
+	}
+	sent.waiting.Wait()
+	return sent.refused(outputs, picked)
+}
+
+// sending follows outputs until each is acknowledged or refused.
+type sending struct {
+	records []kgo.Record
+	waiting sync.WaitGroup
+
+	mu     sync.Mutex // guards failed
+	failed map[*kgo.Record]error
+}
+
+func (s *sending) record(i int, o *pipeline.Output) *kgo.Record {
+	r := &s.records[i]
+	r.Topic, r.Key, r.Value, r.Timestamp = o.Topic, o.Key, o.Value, o.Timestamp
+	if len(o.Headers) > 0 {
+		r.Headers = make([]kgo.RecordHeader, len(o.Headers))
+		for j, h := range o.Headers {
+			r.Headers[j] = kgo.RecordHeader(h)
+		}
+	}
+	s.waiting.Add(1)
+	return r
+}
+
+func (s *sending) acknowledge(r *kgo.Record, err error) {
+	defer s.waiting.Done()
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed == nil {
+		s.failed = make(map[*kgo.Record]error)
+	}
+	s.failed[r] = err
+}
+
+// refused are the failures, where at least one of them is a refusal: the others then failed because of it.
+func (s *sending) refused(outputs []pipeline.Output, picked []int) ([]refusal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failed) == 0 {
+		return nil, nil
+	}
+	var refused []refusal
+	var other error
+	for i := range s.records {
+		err, failed := s.failed[&s.records[i]]
+		switch {
+		case !failed:
+		case isAny(err, refusals):
+			refused = append(refused, refusal{picked[i], err, outputs[picked[i]].Alone || len(picked) == 1})
+		default:
+			other = err
+		}
+	}
+	if len(refused) == 0 {
+		return nil, fmt.Errorf("publish: %d of %d records failed, one of them: %w", len(s.failed), len(s.records), blame(other))
+	}
+	return refused, nil
+}

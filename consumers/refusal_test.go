@@ -1,0 +1,116 @@
+//go:build synctests
+
+package consumers_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/internal/kafkatest"
+	"nearline/pipeline"
+)
+
+// brokerLimit is the largest batch that the brokers of these tests take.
+const brokerLimit = 64 << 10
+
+func TestMemberDeadLettersExactlyTheRefusedRecords(t *testing.T) {
+	for name, c := range map[string]struct {
+		tooLarge int
+		refused  int // in a thousand
+		fault    *kerr.Error
+	}{
+		"the client finds some too large":  {tooLarge: 2 << 20, refused: 30},
+		"the broker finds some too large":  {tooLarge: 2 * brokerLimit, refused: 30},
+		"the broker finds half too large":  {tooLarge: 2 * brokerLimit, refused: 500},
+		"the broker finds one invalid":     {refused: 5, fault: kerr.InvalidRecord},
+		"the broker finds several invalid": {refused: 50, fault: kerr.InvalidRecord},
+		"a timestamp out of range":         {refused: 20, fault: kerr.InvalidTimestamp},
+	} {
+		for _, members := range []int{1, 2} {
+			t.Run(name, func(t *testing.T) {
+				kafkatest.In(t, kafkatest.Shape{Brokers: 2, Partitions: 3, Options: []kfake.Opt{
+					kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}),
+				}}, func(w *kafkatest.World) {
+					mix := kafkatest.EveryKind(150, 20)
+					mix.Odd[kafkatest.Refused] = c.refused
+					w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
+					if c.fault != nil {
+						w.Cluster.Fault(kfake.Fault{
+							Keys: []kmsg.Key{kmsg.Produce}, Topic: kafkatest.Output, Err: c.fault, Count: -1,
+							When: func(r kmsg.Request) bool { return carries(r.(*kmsg.ProduceRequest), "scored refused") },
+						})
+					}
+					var workers []*kafkatest.Worker
+					for i := range members {
+						line := w.Line()
+						cycle := small(cycle(config(w, line, i), new(kafkatest.Model)))
+						cycle.Builder = kafkatest.Builder{TooLarge: c.tooLarge}
+						workers = append(workers, w.Start(cycle, line))
+					}
+					finish(t, w, workers...)
+				})
+			})
+		}
+	}
+}
+
+// carries says that a request carries a record whose value begins so.
+func carries(r *kmsg.ProduceRequest, prefix string) bool {
+	for _, topic := range r.Topics {
+		for _, partition := range topic.Partitions {
+			var batch kmsg.RecordBatch
+			if batch.ReadFrom(partition.Records) != nil {
+				continue
+			}
+			records, err := kfake.BatchRecords(batch)
+			if err != nil {
+				continue
+			}
+			for _, record := range records {
+				if bytes.HasPrefix(record.Value, []byte(prefix)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func TestMemberWaitsLongWhereEvenADeadLetterIsRefused(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 1, Options: []kfake.Opt{
+		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}),
+	}}, func(w *kafkatest.World) {
+		w.ProduceKinds(kafkatest.Good, kafkatest.Refused, kafkatest.Good)
+		line := w.Line()
+		model := new(kafkatest.Model)
+		c := cycle(config(w, line, 0), model)
+		c.Builder = kafkatest.Builder{TooLarge: 2 * brokerLimit, LargeLetters: true}
+		worker := w.Start(c, line)
+		time.Sleep(10 * time.Minute)
+		snapshot := worker.Status.Snapshot()
+		if snapshot.Healthy || snapshot.Blame != pipeline.BlamePermanent {
+			t.Errorf("the status is healthy %t, blames %v: want unhealthy, permanent", snapshot.Healthy, snapshot.Blame)
+		}
+		if runs, _ := model.Runs(); runs > 60 {
+			t.Errorf("the model ran %d times in ten minutes over records that cannot be published: want few", runs)
+		}
+		if lag := w.Lag(); lag != 3 {
+			t.Errorf("%d records are left: want all 3, since none may be lost", lag)
+		}
+		// Somebody raises the limit: then even the result fits.
+		worker.Stop()
+		next := w.Line()
+		worker = w.Start(cycle(config(w, next, 0), model), next)
+		w.Settle(time.Minute)
+		worker.Stop()
+		if r := w.Check(); r.Misplaced != 1 || r.Lost+r.Doubled+r.Disordered > 0 {
+			t.Errorf("want the result of the one record in place of its dead letter, got: %v", r.Err())
+		}
+	})
+}

@@ -1,0 +1,94 @@
+//go:build synctests
+
+package consumers_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"nearline/consumers"
+	"nearline/internal/kafkatest"
+	"nearline/pipeline"
+)
+
+var (
+	schedules = flag.Int("schedules", environment("NEARLINE_SCHEDULES", 300), "how many random schedules to play")
+	seed      = flag.Uint64("seed", 0, "play the schedule of this seed alone")
+)
+
+func environment(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// ours is the build that ships.
+func ours(delivery pipeline.Delivery) kafkatest.Build {
+	return func(w *kafkatest.World, line *kafkatest.Line, index int) (pipeline.Source, error) {
+		c := config(w, line, index)
+		c.Delivery = delivery
+		return consumers.Open(c)
+	}
+}
+
+// wrong says what an outcome breaks.
+func wrong(o kafkatest.Outcome, delivery pipeline.Delivery) error {
+	if o.Rescued && !o.Settled && o.Left == int64(o.Report.Lost) {
+		o.Report.Lost = 0 // nobody could join the group any more: not read is not lost, and how many there are is limited
+	} else if !o.Settled {
+		return errors.Join(errors.New("not all of the input was committed after healing"), o.Report.Err())
+	}
+	if delivery == pipeline.AtLeastOnce {
+		return o.Report.AtLeastOnce().Err()
+	}
+	return o.Report.Err()
+}
+
+func TestSchedulesLoseAndDoubleNothing(t *testing.T) {
+	for _, delivery := range []pipeline.Delivery{pipeline.ExactlyOnce, pipeline.AtLeastOnce} {
+		t.Run(string(delivery), func(t *testing.T) {
+			first, count := uint64(1), *schedules
+			if delivery == pipeline.AtLeastOnce {
+				count = (count + 4) / 5
+			}
+			if *seed != 0 {
+				first, count = *seed, 1
+			}
+			var polled, committed, rescued atomic.Int64
+			t.Run("seeds", func(t *testing.T) {
+				for i := range count {
+					s := kafkatest.Schedule{Seed: first + uint64(i), Build: ours(delivery)} //nolint:gosec // small
+					s.Refusals = s.Seed%3 == 0
+					if s.Seed%4 == 0 {
+						s.Options = clusters["before"]
+					}
+					t.Run(fmt.Sprint(s.Seed), func(t *testing.T) {
+						t.Parallel()
+						o := s.Run(t)
+						polled.Add(o.Polled)
+						committed.Add(o.Committed)
+						if o.Rescued {
+							rescued.Add(1)
+							t.Logf("seed %d was settled only by emptying the group:\n\t%s", s.Seed, strings.Join(o.Story, "\n\t"))
+						}
+						if err := wrong(o, delivery); err != nil {
+							t.Errorf("%v\n\t%s\nrun it alone: go test -tags synctests -run %s ./consumers -seed %d", err,
+								strings.Join(o.Story, "\n\t"), "TestSchedulesLoseAndDoubleNothing/"+string(delivery), s.Seed)
+						}
+					})
+				}
+			})
+			t.Logf("%d schedules, %d cycles, %d committed, %d settled by emptying the group", count, polled.Load(), committed.Load(), rescued.Load())
+			if limit := int64(2 + count/20); rescued.Load() > limit {
+				t.Errorf("%d of %d groups had to be emptied: want at most %d", rescued.Load(), count, limit)
+			}
+		})
+	}
+}

@@ -1,0 +1,175 @@
+//go:build synctests
+
+package kafkatest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The names that every world has.
+const (
+	Input       = "reviews.raw"
+	Output      = "reviews.scored"
+	DeadLetters = "reviews.raw.dlq"
+	Group       = "nearline-reviews"
+)
+
+// World is a cluster with an input, an output and a dead letter topic, in virtual time. It lives in one bubble.
+type World struct {
+	testing.TB
+	Cluster *kfake.Cluster
+	// Seeds to dial first.
+	Seeds []string
+
+	network kfake.VirtualNetwork
+	client  *kgo.Client
+	lines   []*Line
+	loads   []*Load
+	workers []*Worker
+}
+
+// Shape of a world.
+type Shape struct {
+	Brokers    int
+	Partitions int32
+	// Outputs is how many partitions the output topics have; zero means as many as the input.
+	Outputs int32
+	Options []kfake.Opt
+}
+
+// In runs f in a bubble with a new world, and ends both.
+func In(t *testing.T, shape Shape, f func(w *World)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, shape)
+		defer w.close()
+		f(w)
+	})
+}
+
+func newWorld(t *testing.T, shape Shape) *World {
+	t.Helper()
+	w := &World{TB: t}
+	shape.Brokers = max(shape.Brokers, 1)
+	shape.Partitions = max(shape.Partitions, 1)
+	if shape.Outputs == 0 {
+		shape.Outputs = shape.Partitions
+	}
+	ports := make([]int, shape.Brokers)
+	for i := range ports {
+		ports[i] = 9092 + i
+		w.Seeds = append(w.Seeds, fmt.Sprintf("127.0.0.1:%d", ports[i]))
+	}
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{
+		kfake.Ports(ports...),
+		kfake.ListenFn(w.network.Listen),
+		kfake.GroupMinSessionTimeout(time.Second),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}),
+		kfake.SeedTopics(shape.Partitions, Input),
+		kfake.SeedTopics(shape.Outputs, Output, DeadLetters),
+	}, shape.Options...)...)
+	if err != nil {
+		t.Fatalf("start the cluster: %v", err)
+	}
+	w.Cluster = cluster
+	cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), w.epochEnds)
+	w.client, err = kgo.NewClient(
+		kgo.SeedBrokers(w.Seeds...),
+		kgo.Dialer(w.Line().Dial),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.ProducerBatchMaxBytes(1<<20),
+	)
+	if err != nil {
+		t.Fatalf("make a client: %v", err)
+	}
+	return w
+}
+
+// epochEnds answers where a leader's epoch ended. A broker notes the epochs of its leaders, and answers for an epoch that is
+// over with the end that the log had then; kfake knows only the epochs of its batches, and denies an epoch that has
+// none after it, as if the log had been lost. Logs are never cut here, so the end of the log serves.
+func (w *World) epochEnds(request kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake says what a control returns
+	w.Cluster.KeepControl()
+	asked := request.(*kmsg.OffsetForLeaderEpochRequest)
+	answer := asked.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+	for _, t := range asked.Topics {
+		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		topic.Topic = t.Topic
+		for _, p := range t.Partitions {
+			partition := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+			partition.Partition = p.Partition
+			info := w.Cluster.PartitionInfo(t.Topic, p.Partition)
+			if info == nil || info.Epoch < p.LeaderEpoch || p.CurrentLeaderEpoch >= 0 && p.CurrentLeaderEpoch != info.Epoch {
+				return nil, nil, false
+			}
+			partition.LeaderEpoch, partition.EndOffset = p.LeaderEpoch, info.HighWatermark
+			topic.Partitions = append(topic.Partitions, partition)
+		}
+		answer.Topics = append(answer.Topics, topic)
+	}
+	return answer, nil, true
+}
+
+func (w *World) close() {
+	for _, worker := range w.workers {
+		worker.Kill() // after a failure; it has stopped otherwise
+	}
+	for _, worker := range w.workers {
+		<-worker.Ended()
+	}
+	w.client.Close()
+	w.Cluster.Close()
+	synctest.Wait()
+}
+
+// Line is a new one.
+func (w *World) Line() *Line {
+	l := &Line{dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		return w.network.DialContext(ctx, network, address)
+	}}
+	w.lines = append(w.lines, l)
+	return l
+}
+
+// Settle waits until the group has committed all of the input, for as long as limit, and says whether it did.
+func (w *World) Settle(limit time.Duration) bool {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
+		if w.Lag() == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Lag is how many records of the input the group has not committed.
+func (w *World) Lag() int64 {
+	var lag int64
+	group := w.Cluster.GroupInfo(Group)
+	for _, p := range w.Cluster.PartitionInfos(Input) {
+		lag += p.HighWatermark
+		if group == nil {
+			continue
+		}
+		if commit, ok := group.Commits[Input][p.Partition]; ok {
+			lag -= commit.Offset
+		}
+	}
+	return lag
+}
+
+// Members that the group has now.
+func (w *World) Members() int {
+	if group := w.Cluster.GroupInfo(Group); group != nil {
+		return len(group.Members)
+	}
+	return 0
+}

@@ -1,0 +1,175 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// script is a source that notes what it is asked for and fails where it is told to.
+type script struct {
+	calls   []string
+	polls   int
+	records []*Record // of every poll; none left waits for ctx
+	fail    map[string][]error
+	outputs []Output
+}
+
+func (s *script) next(call string) error {
+	s.calls = append(s.calls, call)
+	errs := s.fail[call]
+	if len(errs) == 0 {
+		return nil
+	}
+	s.fail[call] = errs[1:]
+	return errs[0]
+}
+
+func (s *script) Poll(ctx context.Context, _ Limits) ([]*Record, error) {
+	if s.polls == 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s.polls--
+	return s.records, s.next("poll")
+}
+
+func (s *script) Publish(_ context.Context, outputs []Output) error {
+	s.outputs = outputs
+	return s.next("publish")
+}
+func (s *script) Commit(context.Context) error { return s.next("commit") }
+func (s *script) Abort(context.Context) error  { return s.next("abort") }
+func (s *script) Close()                       { s.calls = append(s.calls, "close") }
+
+// plain is a decoder, a step and a builder in one.
+type plain struct {
+	fail []error // of the runs
+	seen [][]*Row
+}
+
+func (p *plain) Decode(r *Record) (*Row, *Fault) {
+	if string(r.Value) == "bad" {
+		return nil, Faultf(ClassDecode, StageDecode, "bad")
+	}
+	return &Row{}, nil
+}
+func (p *plain) Name() string { return "plain" }
+func (p *plain) Run(_ context.Context, rows []*Row) error {
+	p.seen = append(p.seen, rows)
+	if len(p.fail) > 0 {
+		err := p.fail[0]
+		p.fail = p.fail[1:]
+		return err
+	}
+	return nil
+}
+func (p *plain) Result(*Row) (Output, *Fault) { return Output{Topic: "out"}, nil }
+func (p *plain) DeadLetter(_ *Record, f *Fault, attempt int) Output {
+	return Output{Topic: fmt.Sprintf("dead %s %d", f.Class, attempt)}
+}
+func (p *plain) Tombstone(*Record) Output { return Output{Topic: "tombstone"} }
+
+// play runs a cycle over the script for a minute of virtual time.
+func play(t *testing.T, s *script, p *plain) (err error) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		c := Cycle{
+			Open:    func() (Source, error) { s.calls = append(s.calls, "open"); return s, nil },
+			Decoder: p, Steps: []Step{p}, Builder: p, Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
+		}
+		err = c.Run(ctx)
+	})
+	return err
+}
+
+func expect(t *testing.T, s *script, want ...string) {
+	t.Helper()
+	if !slices.Equal(s.calls, want) {
+		t.Errorf("the source was asked for %q: want %q", s.calls, want)
+	}
+}
+
+func one() []*Record { return []*Record{{Topic: "t", Key: []byte("k"), Value: []byte("v")}} }
+
+func TestCycleCommitsWhatWasPublished(t *testing.T) {
+	s := &script{polls: 2, records: one()}
+	_ = play(t, s, new(plain))
+	expect(t, s, "open", "poll", "publish", "commit", "poll", "publish", "commit", "close")
+}
+
+func TestCycleNeverCommitsAfterAFailedPublish(t *testing.T) {
+	s := &script{polls: 2, records: one(), fail: map[string][]error{"publish": {errors.New("broker gone")}}}
+	_ = play(t, s, new(plain))
+	expect(t, s, "open", "poll", "publish", "close", "open", "poll", "publish", "commit", "close")
+}
+
+func TestCycleStartsAnewAfterAFailedCommit(t *testing.T) {
+	s := &script{polls: 2, records: one(), fail: map[string][]error{"commit": {errors.New("unknown")}}}
+	_ = play(t, s, new(plain))
+	expect(t, s, "open", "poll", "publish", "commit", "close", "open", "poll", "publish", "commit", "close")
+}
+
+func TestCycleAbortsForTheRuntimeAndKeepsItsSource(t *testing.T) {
+	s := &script{polls: 2, records: one()}
+	_ = play(t, s, &plain{fail: []error{ErrRuntime}})
+	expect(t, s, "open", "poll", "abort", "poll", "publish", "commit", "close")
+}
+
+func TestCycleStartsAnewWhenAnAbortFails(t *testing.T) {
+	s := &script{polls: 2, records: one(), fail: map[string][]error{"abort": {errors.New("fenced")}}}
+	_ = play(t, s, &plain{fail: []error{ErrRuntime}})
+	expect(t, s, "open", "poll", "abort", "close", "open", "poll", "publish", "commit", "close")
+}
+
+func TestCycleReturnsWhatMustStopTheProcess(t *testing.T) {
+	s := &script{polls: 2, records: one()}
+	if err := play(t, s, &plain{fail: []error{fmt.Errorf("model hangs: %w", ErrStop)}}); !errors.Is(err, ErrStop) {
+		t.Errorf("the cycle returned %v: want ErrStop", err)
+	}
+	expect(t, s, "open", "poll", "close")
+}
+
+func TestCycleDeadLettersWhatWasRefused(t *testing.T) {
+	s := &script{polls: 2, records: one(), fail: map[string][]error{
+		"publish": {&RefusedError{Guilty: map[int]error{0: errors.New("too large")}}},
+	}}
+	_ = play(t, s, new(plain))
+	expect(t, s, "open", "poll", "publish", "abort", "poll", "publish", "commit", "close")
+	if got := s.outputs[0].Topic; got != "dead refused 2" {
+		t.Errorf("the record became %q: want a dead letter of class refused at the second attempt", got)
+	}
+}
+
+func TestCycleMakesOneOutputOfEveryRecord(t *testing.T) {
+	s := &script{polls: 1, records: []*Record{
+		{Offset: 0, Key: []byte("k"), Value: []byte("v")},
+		{Offset: 1, Key: []byte("k"), Value: []byte("bad")},
+		{Offset: 2, Key: []byte("k")},
+		{Offset: 3},
+		{Offset: 4, Value: []byte{}},
+	}}
+	p := new(plain)
+	_ = play(t, s, p)
+	var got []string
+	for i, o := range s.outputs {
+		got = append(got, o.Topic)
+		if o.Source != s.records[i] {
+			t.Errorf("output %d is the effect of %v", i, o.Source.Coordinates())
+		}
+	}
+	want := []string{"out", "dead decode 1", "tombstone", "dead no_key 1", "out"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the outputs are %q: want %q", got, want)
+	}
+	if len(p.seen) != 1 || len(p.seen[0]) != 2 {
+		t.Errorf("the step saw %d rows: want the two good ones", len(p.seen[0]))
+	}
+}

@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"errors"
+	"testing"
+)
+
+func rowsOf(n int) []*Row {
+	rows := make([]*Row, n)
+	for i := range rows {
+		rows[i] = &Row{Record: &Record{Topic: "t", Offset: int64(i), Value: []byte("v")}}
+	}
+	return rows
+}
+
+func TestNotesTurnAGuiltyRecordIntoADeadLetter(t *testing.T) {
+	var n notes
+	rows := rowsOf(3)
+	err := n.take(&RefusedError{Guilty: map[int]error{1: errors.New("too large")}}, rows)
+	if Assign(err) != BlameRecord {
+		t.Errorf("a refusal is blamed on %v: want the record", Assign(err))
+	}
+	fault := n.fault(rows[1].Record)
+	if fault == nil || fault.Class != ClassRefused || fault.Stage != StagePublish || fault.Cause == "" {
+		t.Errorf("the guilty record's fault is %+v: want class refused with a cause", fault)
+	}
+	if n.fault(rows[0].Record) != nil || n.fault(rows[2].Record) != nil {
+		t.Error("its neighbours have a fault too")
+	}
+	if got := n.attempt(rows[1].Record); got != 2 {
+		t.Errorf("the guilty record is at attempt %d: want 2", got)
+	}
+	if got := n.attempt(rows[0].Record); got != 1 {
+		t.Errorf("its neighbour is at attempt %d: want 1", got)
+	}
+	n.clear(rows)
+	if len(n) != 0 {
+		t.Errorf("%d notes are left after the commit", len(n))
+	}
+}
+
+func TestNotesSendSuspectsAlone(t *testing.T) {
+	var n notes
+	rows := rowsOf(3)
+	_ = n.take(&RefusedError{Suspect: map[int]error{0: errors.New("refused"), 2: errors.New("refused")}}, rows)
+	for i, want := range []bool{true, false, true} {
+		if got := n.suspect(rows[i].Record); got != want {
+			t.Errorf("record %d is a suspect: %t, want %t", i, got, want)
+		}
+	}
+	_ = n.take(&RefusedError{Guilty: map[int]error{2: errors.New("refused")}}, rows)
+	if n.suspect(rows[2].Record) || n.fault(rows[2].Record) == nil {
+		t.Error("the suspect found guilty is not noted as such")
+	}
+}
+
+func TestNotesKnowALostCause(t *testing.T) {
+	var n notes
+	rows := rowsOf(1)
+	rows[0].Fault = Faultf(ClassDecode, StageDecode, "bad")
+	if err := n.take(&RefusedError{Guilty: map[int]error{0: errors.New("too large")}}, rows); Assign(err) != BlamePermanent {
+		t.Errorf("a refused dead letter is blamed on %v: want permanent, since it must not be lost", Assign(err))
+	}
+}
+
+func TestNotesPassOtherErrorsOn(t *testing.T) {
+	var n notes
+	other := errors.New("broker gone")
+	if err := n.take(other, rowsOf(1)); !errors.Is(err, other) || len(n) != 0 {
+		t.Errorf("got %v and %d notes: want the error itself and none", err, len(n))
+	}
+}
+
+func TestNotesAreBounded(t *testing.T) {
+	var n notes
+	for i := range maxNotes + 10 {
+		n.of(&Record{Offset: int64(i)})
+	}
+	if len(n) > maxNotes {
+		t.Errorf("%d notes are kept: want at most %d", len(n), maxNotes)
+	}
+}
