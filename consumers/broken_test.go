@@ -109,7 +109,7 @@ func (m trusting) Commit(ctx context.Context) error {
 type bare struct {
 	client  *kgo.Client
 	session *kgo.GroupTransactSession // nil without transactions
-	next    []*pipeline.Record // polled ahead
+	next    []*pipeline.Record        // polled ahead
 	kill    context.CancelFunc
 	begun   bool
 

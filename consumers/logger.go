@@ -7,30 +7,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// clientLogger passes the client's own log on. What the client calls information is detail to an operator.
+// clientLogger passes the client's own log on. What the client calls a warning is detail to an operator: above all every
+// connection that it fails to open, many times a second as long as a broker is away.
 type clientLogger struct{ *slog.Logger }
 
 func (l clientLogger) level(level kgo.LogLevel) slog.Level {
-	switch level {
-	case kgo.LogLevelError:
+	if level == kgo.LogLevelError {
 		return slog.LevelWarn
-	case kgo.LogLevelWarn:
-		return slog.LevelInfo
-	default:
-		return slog.LevelDebug
 	}
+	return slog.LevelDebug
 }
 
 // Level that the client shall log at. It is asked at every line, so it must be cheap.
 func (l clientLogger) Level() kgo.LogLevel {
-	switch ctx := context.Background(); {
-	case l.Enabled(ctx, slog.LevelDebug):
+	if l.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
-	case l.Enabled(ctx, slog.LevelInfo):
-		return kgo.LogLevelWarn
-	default:
-		return kgo.LogLevelError
 	}
+	return kgo.LogLevelError
 }
 
 // Log one line of the client.

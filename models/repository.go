@@ -19,6 +19,10 @@ func Versions(repository, name string) ([]int, error) {
 	}
 	folder := filepath.Join(repository, name)
 	entries, err := os.ReadDir(folder)
+	if _, missing := os.Stat(repository); errors.Is(missing, fs.ErrNotExist) {
+		return nil, fmt.Errorf("models.repository is %q: there is no such folder, want the one that holds models as NAME/VERSION/ "+
+			"(in a configuration, relative to its file)", repository)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("model %s: %s has no such folder: want %s", name, repository, oneOf(present(repository)))
 	}

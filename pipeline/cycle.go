@@ -101,7 +101,11 @@ func (c *Cycle) Run(ctx context.Context) error {
 		c.Status.failed(blame, err)
 		c.Metrics.reopened(blame)
 		pause := wait.next(blame)
-		c.Logger.Warn("the member starts anew from the committed offsets", "blame", blame.String(), "error", err, "in", pause.Round(time.Millisecond))
+		level := slog.LevelWarn
+		if errors.Is(err, ErrRebalanced) {
+			level = slog.LevelInfo // as when members join or leave
+		}
+		c.Logger.Log(ctx, level, "the member starts anew from the committed offsets", "blame", blame.String(), "error", err, "in", pause.Round(time.Millisecond))
 		sleep(ctx, pause)
 	}
 	return nil

@@ -54,6 +54,9 @@ var (
 	// ErrPermanent marks what will not pass by itself (an ACL taken away, a topic deleted): retrying would only burn
 	// the model, so the pipeline waits long, and says so in its health.
 	ErrPermanent = errors.New("permanent")
+	// ErrRebalanced marks a cycle that the group took back: it had no effect, and its records are read again by whoever
+	// owns them now. It is no fault, and passes.
+	ErrRebalanced = errors.New("the group took the cycle back")
 	// ErrStop marks what must end the process: going on would break a promise.
 	ErrStop = errors.New("must stop")
 )

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// firstCycle is how many records a member takes before it knows its pace.
-const firstCycle = 256
+// firstCycle is how many records a member takes before it knows its pace: few enough to be done within the shutdown deadline
+// at some ten a second, which is what a busy laptop does.
+const firstCycle = 64
 
 // pace predicts how long a cycle takes, from the ones before. The zero pace has seen none.
 type pace struct {

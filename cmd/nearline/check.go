@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,10 +25,9 @@ world: are the brokers reached, are the topics there with limits that fit each o
 golden examples. The exit status is 0 when nothing is wrong.`,
 		Args: cobra.NoArgs,
 	}
-	file := c.Flags().String("config", "", "the configuration, YAML")
-	_ = c.MarkFlagRequired("config")
+	file := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := loadConfig(*file)
+		loaded, err := loadConfig(*file, c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,8 @@ func checkWorld(ctx context.Context, out io.Writer, c *config.Config) error {
 		return err
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%d things are wrong: %w", wrong, errTold)
+		fmt.Fprintln(out, things(wrong))
+		return errTold
 	}
 	return nil
 }
@@ -108,12 +109,14 @@ func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 		return err
 	}
 	defer cluster.Close()
-	brokers, err := cluster.Brokers(ctx)
+	asked, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	brokers, err := cluster.Brokers(asked)
 	if err != nil {
-		say(fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here", err), "brokers %v", c.Kafka.Brokers)
+		say(fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here?", err), "brokers %s", strings.Join(c.Kafka.Brokers, ", "))
 		return nil
 	}
-	say(nil, "brokers %v: %d in the cluster", c.Kafka.Brokers, brokers)
+	say(nil, "brokers %s: %d in the cluster", strings.Join(c.Kafka.Brokers, ", "), brokers)
 	for _, p := range c.Pipelines {
 		topics, err := cluster.Topics(ctx, p.Input.Topic, p.Output.Topic, p.DeadLetters)
 		if err != nil {
@@ -134,6 +137,9 @@ func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 	}
 	return nil
 }
+
+// brokerPatience is how long the brokers may take to answer at all.
+const brokerPatience = 10 * time.Second
 
 func describe(t consumers.Topic) string {
 	limit := "record limit unknown"

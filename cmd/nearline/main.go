@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,12 +23,13 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	err := command().ExecuteContext(ctx)
 	stop()
-	if err != nil && !errors.Is(err, errTold) {
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, errTold) {
 		fmt.Fprintln(os.Stderr, "nearline:", err)
 	}
-	if err != nil {
-		os.Exit(1)
-	}
+	os.Exit(1)
 }
 
 // errTold ends a command whose problems have been printed already.
@@ -43,6 +46,7 @@ Begin with "nearline dev": an embedded broker, the service and a sample stream i
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return fmt.Errorf("%w: see %s --help", err, c.CommandPath()) })
 	root.AddCommand(devCommand(), runCommand(), checkCommand(), scoreCommand(), sendCommand(), tailCommand(), versionCommand(), brokerCommand())
 	return root
 }
@@ -57,9 +61,9 @@ func versionCommand() *cobra.Command {
 }
 
 // logFlag adds --log-level, and returns what makes the logger once flags are parsed.
-func logFlag(c *cobra.Command, fallback string) func(*os.File) (*slog.Logger, *observe.Damper, error) {
-	level := c.Flags().String("log-level", fallback, "debug, info, warn or error")
-	return func(out *os.File) (*slog.Logger, *observe.Damper, error) {
+func logFlag(c *cobra.Command, fallback string) func(io.Writer) (*slog.Logger, *observe.Damper, error) {
+	level := c.Flags().String("log-level", fallback, "`LEVEL` from which to log: debug, info, warn or error")
+	return func(out io.Writer) (*slog.Logger, *observe.Damper, error) {
 		parsed, err := observe.ParseLevel(*level)
 		if err != nil {
 			return nil, nil, fmt.Errorf("--log-level: %w", err)
@@ -67,4 +71,45 @@ func logFlag(c *cobra.Command, fallback string) func(*os.File) (*slog.Logger, *o
 		logger, damper := observe.NewLogger(out, parsed)
 		return logger, damper, nil
 	}
+}
+
+// modelsFlag adds --models, and returns what finds the repository once flags are parsed.
+func modelsFlag(c *cobra.Command) func() (string, error) {
+	given := c.Flags().String("models", "", "the model repository, a `FOLDER` of NAME/VERSION/ (default: "+shippedModels+", here or above the program)")
+	return func() (string, error) {
+		if *given == "" {
+			return findModels()
+		}
+		if info, err := os.Stat(*given); err != nil || !info.IsDir() {
+			return "", fmt.Errorf("--models %s: there is no such folder: want one that holds models as NAME/VERSION/", *given)
+		}
+		return *given, nil
+	}
+}
+
+// shippedModels is where a checkout has its models.
+const shippedModels = "models/zoo"
+
+// findModels looks for the models that ship: here, and from the program's folder upwards, so that bin/nearline works from
+// anywhere.
+func findModels() (string, error) {
+	folders := []string{"."}
+	if executable, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(executable); err == nil {
+			executable = real
+		}
+		for folder := filepath.Dir(executable); ; folder = filepath.Dir(folder) {
+			folders = append(folders, folder)
+			if folder == filepath.Dir(folder) {
+				break
+			}
+		}
+	}
+	for _, folder := range folders {
+		path := filepath.Join(folder, filepath.FromSlash(shippedModels))
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("the models that ship (%s) are neither here nor above the program: name a model repository with --models FOLDER", shippedModels)
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -16,29 +17,32 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "Run the service alone, against any Kafka",
-		Args:  cobra.NoArgs,
+		Long: `Runs the pipelines of the configuration until it is interrupted; then the cycles in hand end and commit. It waits for brokers
+and topics that are not there yet. Logs go to standard error; /healthz, /readyz, /streamz and /metrics tell the rest.`,
+		Example: `  nearline check --config nearline.yaml && nearline run --config nearline.yaml`,
+		Args:    cobra.NoArgs,
 	}
-	file := c.Flags().String("config", "", "the configuration, YAML")
-	_ = c.MarkFlagRequired("config")
+	file := configFlag(c)
 	logger := logFlag(c, "info")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := loadConfig(*file)
+		loaded, err := loadConfig(*file, c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		log, damper, err := logger(os.Stderr)
+		log, damper, err := logger(c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
 		defer damper.Flush()
 		build := observe.ReadBuild()
 		log.Info("nearline starts", "build", build.String(), "config", *file)
+		defer context.AfterFunc(c.Context(), func() { log.Info("stopping: the cycles in hand may end; interrupt again to end at once") })()
 		s, err := service.Open(c.Context(), loaded, service.Options{Logger: log, Build: build})
+		if interrupted(c.Context(), err) {
+			return nil
+		}
 		if err != nil {
 			return err
-		}
-		if s.HTTP() != "" {
-			log.Info("serving HTTP", "address", s.HTTP())
 		}
 		err = s.Run(c.Context())
 		log.Info("nearline has stopped", "records", s.Committed())
@@ -47,8 +51,19 @@ func runCommand() *cobra.Command {
 	return c
 }
 
-// loadConfig reads a configuration and prints every problem that it has.
-func loadConfig(file string) (*config.Config, error) {
+// interrupted says that an error is no more than what an interrupt leads to before there is anything to drain.
+func interrupted(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
+}
+
+func configFlag(c *cobra.Command) *string {
+	file := c.Flags().String("config", "", "`FILE` with the configuration, YAML")
+	_ = c.MarkFlagRequired("config") // fails only for a flag that is not there
+	return file
+}
+
+// loadConfig reads a configuration, and prints every problem that it has.
+func loadConfig(file string, out io.Writer) (*config.Config, error) {
 	loaded, err := config.Load(file)
 	if err == nil {
 		return loaded, nil
@@ -58,7 +73,16 @@ func loadConfig(file string) (*config.Config, error) {
 		return nil, err
 	}
 	for _, problem := range problems {
-		fmt.Fprintln(os.Stderr, problem)
+		fmt.Fprintln(out, problem)
 	}
-	return nil, fmt.Errorf("%s: %d problems: %w", file, len(problems), errors.Join(errTold))
+	fmt.Fprintln(out, things(len(problems)))
+	return nil, errTold
+}
+
+// things says how many are wrong.
+func things(wrong int) string {
+	if wrong == 1 {
+		return "1 thing is wrong"
+	}
+	return fmt.Sprintf("%d things are wrong", wrong)
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
+	"nearline/internal/dev"
 	"nearline/models"
 	"nearline/offline"
 	"nearline/pipeline"
@@ -32,23 +34,29 @@ func scoreCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	var f scoreFlags
-	c.Flags().StringVar(&f.model, "model", "", "the model, a folder of the repository")
-	c.Flags().StringVar(&f.in, "in", "-", "JSON lines to score; - is standard input")
-	c.Flags().StringVar(&f.out, "out", "-", "where the answers go; - is standard output")
-	c.Flags().StringVar(&f.rejects, "rejects", "", "where lines go that cannot be scored, each with its cause (default standard error)")
-	c.Flags().StringVar(&f.models, "models", "models/zoo", "the model repository")
-	c.Flags().StringVar(&f.runtime, "onnxruntime", "", "ONNX Runtime's library (default: where make puts it)")
-	c.Flags().StringVar(&f.mapping.ID, "id", "review_id", "the field with the event's id")
-	c.Flags().StringVar(&f.mapping.Text, "text", "text", "the field with the text")
-	c.Flags().StringVar(&f.mapping.Title, "title", "title", "the field with the title, if events have one")
-	c.Flags().StringSliceVar(&f.copy, "copy", []string{"item_id", "user_id"}, "fields to copy through")
+	c.Flags().StringVar(&f.model, "model", "", "`NAME` of the model, a folder of the repository")
+	c.Flags().StringVar(&f.in, "in", "-", "`FILE` of JSON lines to score; - is standard input")
+	c.Flags().StringVar(&f.out, "out", "-", "`FILE` for the answers; - is standard output")
+	c.Flags().StringVar(&f.rejects, "rejects", "", "`FILE` for the lines that cannot be scored, each with its cause (default standard error)")
+	repository := modelsFlag(c)
+	c.Flags().StringVar(&f.runtime, "onnxruntime", "", "`FILE` of ONNX Runtime's library (default: where make puts it)")
+	c.Flags().StringVar(&f.mapping.ID, "id", "review_id", "the `FIELD` with the event's id")
+	c.Flags().StringVar(&f.mapping.Text, "text", "text", "the `FIELD` with the text")
+	c.Flags().StringVar(&f.mapping.Title, "title", "title", "the `FIELD` with the title, if events have one")
+	c.Flags().StringSliceVar(&f.copy, "copy", []string{"item_id", "user_id"}, "`FIELDS` to copy through")
 	_ = c.MarkFlagRequired("model")
-	c.RunE = func(c *cobra.Command, _ []string) error { return score(c.Context(), f) }
+	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+		if f.models, err = repository(); err != nil {
+			return err
+		}
+		return score(c, f)
+	}
 	return c
 }
 
-func score(ctx context.Context, f scoreFlags) (err error) {
-	files, err := openFiles(f)
+func score(c *cobra.Command, f scoreFlags) (err error) {
+	ctx := c.Context()
+	files, err := openFiles(c, f)
 	if err != nil {
 		return err
 	}
@@ -88,13 +96,25 @@ func score(ctx context.Context, f scoreFlags) (err error) {
 		Encoder: encoder, Progress: bar.Show,
 	})
 	bar.Close()
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("interrupted after line %d", stats.Lines)
+	}
 	err = errors.Join(err, model.Close(inner))
 	stop()
 	err = errors.Join(err, running.Wait())
-	if f.out != "-" || err != nil {
-		fmt.Fprintln(os.Stderr, stats)
+	if f.out != "-" || err != nil || dev.IsTerminal(os.Stderr) {
+		fmt.Fprintln(c.ErrOrStderr(), tally(stats))
 	}
 	return err
+}
+
+// tally says what became of the lines.
+func tally(s offline.Stats) string {
+	line := fmt.Sprintf("%d lines: %d scored, %d rejected", s.Lines, s.Scored, s.Rejects())
+	if s.Blank > 0 {
+		line += fmt.Sprintf(", %d blank", s.Blank)
+	}
+	return line + fmt.Sprintf(", in %v (%.0f/s)", s.Elapsed.Round(time.Millisecond), s.Rate())
 }
 
 // scoreFiles are what a run reads and writes.
@@ -105,8 +125,8 @@ type scoreFiles struct {
 	opened       []io.Closer
 }
 
-func openFiles(f scoreFlags) (_ *scoreFiles, err error) {
-	files := &scoreFiles{in: os.Stdin, out: os.Stdout, rejects: os.Stderr}
+func openFiles(c *cobra.Command, f scoreFlags) (_ *scoreFiles, err error) {
+	files := &scoreFiles{in: c.InOrStdin(), out: c.OutOrStdout(), rejects: c.ErrOrStderr()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, files.close())

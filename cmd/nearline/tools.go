@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,42 +22,47 @@ func sendCommand() *cobra.Command {
 	}
 	brokers, topic := kafkaFlags(c, dev.TopicRaw)
 	var options dev.SendOptions
-	c.Flags().StringVar(&options.Key, "key", "", "the field whose value becomes the record's key, such as item_id")
-	sample := c.Flags().Int("sample", 0, "send so many reviews of the sample stream instead")
+	c.Flags().StringVar(&options.Key, "key", "", "the `FIELD` whose value becomes the record's key, such as item_id")
+	sample := c.Flags().Int("sample", 0, "send `N` reviews of the sample stream instead")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		in, size, err := input(args, *sample)
+		if *sample > 0 && len(args) > 0 {
+			return errors.New("--sample makes its own lines: leave out the file, or the flag")
+		}
+		in, err := input(c, args, *sample)
 		if err != nil {
 			return err
 		}
 		defer in.Close()
-		if dev.IsTerminal(os.Stderr) && size != 0 {
-			options.Progress = func(sent, _ int64) { fmt.Fprintf(os.Stderr, "\r%d sent", sent) }
+		if dev.IsTerminal(os.Stderr) {
+			options.Progress = func(sent, _ int64) { fmt.Fprintf(c.ErrOrStderr(), "\r%d sent", sent) }
 		}
 		sent, err := dev.Send(c.Context(), *brokers, *topic, in, options)
 		if options.Progress != nil {
-			fmt.Fprint(os.Stderr, "\r")
+			fmt.Fprint(c.ErrOrStderr(), "\r")
 		}
-		fmt.Fprintf(os.Stderr, "%d records sent to %s\n", sent, *topic)
+		if sent > 0 || err == nil {
+			fmt.Fprintf(c.ErrOrStderr(), "%d records sent to %s\n", sent, *topic)
+		}
 		return err
 	}
 	return c
 }
 
-// input is a file, standard input, or the sample stream. The size is 0 for standard input.
-func input(args []string, sample int) (io.ReadCloser, int64, error) {
+// input is a file, standard input, or the sample stream.
+func input(c *cobra.Command, args []string, sample int) (io.ReadCloser, error) {
 	switch {
 	case sample > 0:
 		reader, writer := io.Pipe()
 		go func() { writer.CloseWithError(dev.WriteSample(writer, sample, 1)) }() // ends when the reader is closed
-		return reader, -1, nil
+		return reader, nil
 	case len(args) == 0 || args[0] == "-":
-		return io.NopCloser(os.Stdin), 0, nil
+		return io.NopCloser(c.InOrStdin()), nil
 	default:
 		file, err := os.Open(args[0])
 		if err != nil {
-			return nil, 0, fmt.Errorf("read the lines to send: %w", err)
+			return nil, fmt.Errorf("read the lines to send: %w", err)
 		}
-		return file, -1, nil
+		return file, nil
 	}
 }
 
@@ -71,7 +77,7 @@ func tailCommand() *cobra.Command {
 	brokers, topic := kafkaFlags(c, dev.TopicScored)
 	var options dev.TailOptions
 	c.Flags().BoolVar(&options.FromBeginning, "from-beginning", false, "begin with the oldest record")
-	c.Flags().Int64Var(&options.Max, "max", 0, "stop after so many records")
+	c.Flags().Int64Var(&options.Max, "max", 0, "stop after `N` records")
 	c.Flags().BoolVar(&options.UntilEnd, "until-end", false, "stop where the topic ends now")
 	c.Flags().BoolVar(&options.Uncommitted, "uncommitted", false, "show what transactions wrote that are open or were aborted, too")
 	c.Flags().BoolVar(&options.Keys, "keys", false, "print keys before values")
@@ -84,7 +90,7 @@ func tailCommand() *cobra.Command {
 }
 
 func kafkaFlags(c *cobra.Command, fallback string) (brokers *[]string, topic *string) {
-	brokers = c.Flags().StringSlice("kafka", []string{dev.DefaultListen}, "brokers, HOST:PORT")
-	topic = c.Flags().String("topic", fallback, "the topic")
+	brokers = c.Flags().StringSlice("kafka", []string{dev.DefaultListen}, "brokers to ask first, `HOST:PORT`")
+	topic = c.Flags().String("topic", fallback, "`NAME` of the topic")
 	return brokers, topic
 }

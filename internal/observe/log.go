@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -15,16 +14,25 @@ import (
 // by eye during an outage, short enough to see that it is still going on.
 const RepeatPeriod = 10 * time.Second
 
-// NewLogger logs to w: as text when w is a terminal, as one JSON object a line otherwise. Faults that repeat are held
-// back for RepeatPeriod; Flush of the damper, at the end of the process, tells what is still held back.
+// NewLogger logs to w: as text when w, or the file that its Fd tells of, is a terminal, and as one JSON object a line
+// otherwise. Faults that repeat are held back for RepeatPeriod; Flush of the damper, at the end of the process, tells what is
+// still held back.
 func NewLogger(w io.Writer, level slog.Leveler) (*slog.Logger, *Damper) {
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	var handler slog.Handler = slog.NewJSONHandler(w, options)
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file, ok := w.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(file.Fd())) { //nolint:gosec // a descriptor is small
 		handler = slog.NewTextHandler(w, options)
 	}
 	damper := Dampen(handler, RepeatPeriod)
 	return slog.New(damper), damper
+}
+
+// readable durations: JSON would have them in nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // ParseLevel reads debug, info, warn or error.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -12,22 +13,31 @@ import (
 	"nearline/pipeline"
 )
 
-// checks registers what is asked by probes: live and ready look at this process only, stream at Kafka too.
-func (s *Service) checks() {
+// What is asked by probes: live and ready look at this process only, stream at Kafka too.
+
+func (s *Service) checkDevice() {
 	s.health.Live.Add("device "+s.config.Models.Device, func() observe.Finding {
 		if since, hung := s.device.Hung(); hung {
 			return observe.Finding{Problem: fmt.Sprintf("a run has not returned since %s; the process ends", since.Format(time.TimeOnly))}
 		}
 		return observe.Finding{}
 	})
+}
+
+// checkModels is called when all are there: half of them would not do.
+func (s *Service) checkModels() {
 	for name, model := range s.models {
 		info := model.Info()
 		s.health.Ready.Add("model "+name, func() observe.Finding {
 			return observe.Finding{Detail: map[string]any{"version": info.Version, "device": info.Device}}
 		})
 	}
+}
+
+func (s *Service) checkStream() {
 	s.health.Stream.Add("brokers", s.brokers.check)
 	for _, line := range s.lines {
+		s.health.Stream.Add("pipeline "+line.config.Name, line.check)
 		for i, status := range line.status {
 			s.health.Stream.Add(fmt.Sprintf("pipeline %s member %d", line.config.Name, i), func() observe.Finding { return memberFinding(status.Snapshot()) })
 		}
@@ -51,6 +61,7 @@ func memberFinding(now pipeline.Snapshot) observe.Finding {
 type brokerWatch struct {
 	cluster   *consumers.Cluster
 	addresses []string
+	logger    *slog.Logger
 
 	mu    sync.Mutex // guards err and since
 	err   error
@@ -84,8 +95,14 @@ func (w *brokerWatch) ask(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err == nil || w.err == nil {
-		w.since = time.Now()
+	switch {
+	case err != nil && w.err == nil:
+		w.logger.Warn("no broker answers", "brokers", w.addresses, "error", err)
+	case err == nil && w.err != nil:
+		w.logger.Info("the brokers answer again", "brokers", w.addresses, "after", time.Since(w.since).Round(time.Second))
+	}
+	if w.err == nil {
+		w.since = time.Now() // the first failure sets it, and the next ones leave it
 	}
 	w.err = err
 }

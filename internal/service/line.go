@@ -2,8 +2,10 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -11,6 +13,7 @@ import (
 	"nearline/batching"
 	"nearline/consumers"
 	"nearline/internal/config"
+	"nearline/internal/observe"
 	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -27,12 +30,18 @@ type line struct {
 
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
-	builder *producers.Builder
+	builder *producers.Builder // with the limits of the config
 	metrics *pipeline.Metrics
 	members *consumers.Metrics
 	clients *clientMetrics
 	status  []*pipeline.Status
+
+	mu      sync.Mutex // guards waiting
+	waiting error      // why the members have not begun; nil once they have
 }
+
+// errStarting is what a line waits for first.
+var errStarting = errors.New("starting: the cluster has not told about the topics yet")
 
 func (s *Service) line(c *config.Pipeline) (*line, error) {
 	decoder, err := schemas.NewDecoder(c.Input.InputConfig, c.Output.OutputConfig)
@@ -58,6 +67,7 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 		members: consumers.NewMetrics(s.registry, c.Name),
 		clients: newClientMetrics(c.Name),
 		options: s.options.Kafka,
+		waiting: errStarting,
 	}
 	var columns []string
 	for _, step := range c.Steps {
@@ -77,22 +87,18 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 
 // run asks the cluster what it must know once, then runs the members until ctx ends or one of them has to stop.
 func (l *line) run(ctx context.Context) error {
-	limits, err := l.prepare(ctx)
-	if err != nil {
-		return err
-	}
-	builder, err := l.builder.WithLimits(limits.output, limits.deadLetter)
-	if err != nil {
-		return fmt.Errorf("pipeline %s: %w", l.config.Name, err)
+	topics, ready := l.prepare(ctx)
+	if !ready {
+		return nil
 	}
 	members, ctx := errgroup.WithContext(ctx)
 	for i := range l.config.Cycle.Members {
-		members.Go(func() error { return l.cycle(i, builder, limits).Run(ctx) })
+		members.Go(func() error { return l.cycle(i, topics).Run(ctx) })
 	}
 	return members.Wait()
 }
 
-func (l *line) cycle(index int, builder pipeline.Builder, limits recordLimits) *pipeline.Cycle {
+func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 	logger := l.logger.With("member", index)
 	member := consumers.Config{
 		Kafka:          l.kafka,
@@ -100,14 +106,17 @@ func (l *line) cycle(index int, builder pipeline.Builder, limits recordLimits) *
 		Topic:          l.config.Input.Topic,
 		Delivery:       l.config.Delivery,
 		Index:          index,
-		MaxRecordBytes: max(limits.output, limits.deadLetter),
+		MaxRecordBytes: max(topics.limit, topics.deadLetterLimit),
 		MaxRecords:     l.config.Cycle.MaxRecords,
 		Logger:         logger,
 		Metrics:        l.members,
 	}
 	return &pipeline.Cycle{
 		Open: func() (pipeline.Source, error) {
-			member.Options = append([]kgo.Opt{kgo.WithHooks(l.clients.hook(index))}, l.options...)
+			member.Options = append([]kgo.Opt{
+				kgo.WithHooks(l.clients.hook(index)),
+				kgo.ProducerBatchMaxBytesFn(l.batchLimit(topics)),
+			}, l.options...)
 			member, err := consumers.Open(member)
 			if err != nil {
 				return nil, err
@@ -116,7 +125,7 @@ func (l *line) cycle(index int, builder pipeline.Builder, limits recordLimits) *
 		},
 		Decoder: l.decoder,
 		Steps:   l.steps,
-		Builder: builder,
+		Builder: topics.builder,
 		Config:  l.config.Cycle,
 		Logger:  logger,
 		Metrics: l.metrics,
@@ -124,32 +133,18 @@ func (l *line) cycle(index int, builder pipeline.Builder, limits recordLimits) *
 	}
 }
 
-// recordLimits are the largest records that the topics take, in bytes; 0 where the broker does not say.
-type recordLimits struct {
-	output, deadLetter int
+// check says what the members wait for before they begin.
+func (l *line) check() observe.Finding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		return observe.Finding{}
+	}
+	return observe.Finding{Problem: l.waiting.Error()}
 }
 
-// prepare asks what the topics take, and seeds where the group begins. A broker that is not there yet is waited for.
-func (l *line) prepare(ctx context.Context) (recordLimits, error) {
-	var limits recordLimits
-	err := l.retry(ctx, "ask the cluster about the topics", func() error {
-		if err := l.cluster.SeedGroup(ctx, l.config.Group, l.config.Input.Topic, l.config.Start); err != nil {
-			return err
-		}
-		topics, err := l.cluster.Topics(ctx, l.config.Input.Topic, l.config.Output.Topic, l.config.DeadLetters)
-		if err != nil {
-			return err
-		}
-		for name, topic := range topics {
-			if topic.Err != nil {
-				l.logger.Warn("topic cannot be used", "topic", name, "error", topic.Err, "remedy", "create it; nearline check tells more")
-			}
-		}
-		limits = recordLimits{
-			output:     topics[l.config.Output.Topic].MaxRecordBytes,
-			deadLetter: topics[l.config.DeadLetters].MaxRecordBytes,
-		}
-		return nil
-	})
-	return limits, err
+func (l *line) wait(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = err
 }

@@ -20,7 +20,6 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/models"
-	"nearline/pipeline"
 )
 
 // Options are what a process adds to its configuration.
@@ -33,12 +32,13 @@ type Options struct {
 	Limits *batching.Limits
 }
 
-// Service is a configuration at work.
+// Service is a configuration at work. Open makes one; then Run is called, or Close.
 type Service struct {
 	config   *config.Config
 	options  Options
 	registry *prometheus.Registry
 	health   *observe.Health
+	core     *core
 	device   *batching.Device
 	models   map[string]*models.Model
 	cluster  *consumers.Cluster
@@ -47,32 +47,30 @@ type Service struct {
 	lines    []*line
 }
 
-// modelStop is how long models may take to end their last runs, once nobody asks them any more.
-const modelStop = 30 * time.Second
-
-// Open loads every model that the pipelines name, and checks its golden examples. Nothing is consumed before Run.
-// After an error nothing is left open.
+// Open loads every model that the pipelines name, and checks its golden examples. Probes are answered from the beginning, and
+// say that the service starts. Nothing is consumed before Run. After an error nothing is left open.
 func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err error) {
 	s := &Service{
 		config:   c,
 		options:  o,
 		registry: observe.NewRegistry(o.Build),
 		health:   observe.NewHealth(),
+		core:     newCore(ctx),
 		device:   c.Models.NewDevice(),
 		models:   make(map[string]*models.Model),
 	}
 	s.registry.MustRegister(s.device, s.health)
+	s.checkDevice()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.abandon())
+			err = errors.Join(err, s.Close())
 		}
 	}()
-	if !c.Serving.Off() {
-		s.http, err = observe.Open(ctx, c.Serving, s.health, s.registry, o.Logger)
-		if err != nil {
-			return nil, err
-		}
+	if err := s.serve(ctx); err != nil {
+		return nil, err
 	}
+	s.core.run("device", s.device.Run)
+	s.core.run("models", s.watchForHang)
 	metrics := models.NewMetrics(s.registry)
 	for i := range c.Pipelines {
 		for _, step := range c.Pipelines[i].Steps {
@@ -85,7 +83,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	if err != nil {
 		return nil, err
 	}
-	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers}
+	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers, logger: o.Logger}
 	for i := range c.Pipelines {
 		line, err := s.line(&c.Pipelines[i])
 		if err != nil {
@@ -93,14 +91,45 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		}
 		s.lines = append(s.lines, line)
 	}
-	s.checks()
+	s.checkModels()
+	s.checkStream()
 	return s, nil
+}
+
+// httpGrace is how long answers that are under way may take once the service has stopped.
+const httpGrace = 5 * time.Second
+
+// serve HTTP, unless it is off.
+func (s *Service) serve(ctx context.Context) (err error) {
+	if s.config.Serving.Off() {
+		return nil
+	}
+	s.http, err = observe.Open(ctx, s.config.Serving, s.health, s.registry, s.options.Logger)
+	if err != nil {
+		return err
+	}
+	s.options.Logger.Info("serving HTTP", "address", s.HTTP())
+	s.core.run("http", func(ctx context.Context) error {
+		err := s.http.Run(ctx, httpGrace)
+		if ctx.Err() == nil {
+			return err
+		}
+		if err != nil { // a request that was cut off is no reason to end badly
+			s.options.Logger.Warn("HTTP did not end in order", "error", err)
+		}
+		return nil
+	})
+	return nil
 }
 
 func (s *Service) load(ctx context.Context, name string, metrics *models.Metrics) error {
 	if s.models[name] != nil {
 		return nil
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("load model %s: %w", name, context.Cause(ctx))
+	}
+	s.options.Logger.Info("loading a model", "model", name)
 	c := s.config.Models
 	c.Override = s.options.Limits
 	model, err := models.Load(ctx, c, name, s.device, metrics)
@@ -144,65 +173,52 @@ func (s *Service) Committed() (records int64) {
 	return records
 }
 
-// Run serves until ctx ends or a promise can no longer be kept. It starts from the inside out (device, HTTP, members) and
-// stops from the outside in: intake first, then the cycles in hand, then the models, and the HTTP server last, so that
-// the end can be watched. Run is called once, and leaves nothing open.
+// Run serves until ctx ends or a promise can no longer be kept. It stops from the outside in: intake first, then the cycles
+// in hand, then the models, and the HTTP server last, so that the end can be watched. Run is called once, and leaves
+// nothing open.
+//
+// One thing it does not wait for: a model's run that hangs. Memory that such a run writes to may not be touched, so its
+// cycle cannot end, and neither can the device. Run then returns an error that wraps ErrHung and pipeline.ErrStop, with all of it
+// left as it is, and the process has to end. The records in hand are read by whoever comes next.
 func (s *Service) Run(ctx context.Context) error {
-	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stopInner(nil)
-	// The outer ones end when ctx does, and when one of the inner ones cannot go on.
-	outer, stopOuter := context.WithCancelCause(ctx)
-	defer stopOuter(nil)
-
-	var inside errgroup.Group
-	run := func(what string, f func(context.Context) error) {
-		inside.Go(func() error {
-			err := f(inner)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", what, err)
-				stopOuter(err)
-			}
-			return err
-		})
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-s.core.broken.Done():
 	}
-	run("device", s.device.Run)
-	run("brokers", s.brokers.run)
-	run("model", s.watchForHang)
-	if s.http != nil {
-		run("http", func(ctx context.Context) error { return s.http.Run(ctx, httpGrace) })
+	if err := context.Cause(s.core.broken); errors.Is(err, ErrHung) {
+		return err
 	}
+	return <-ended
+}
 
-	outside, outer := errgroup.WithContext(outer)
+func (s *Service) run(ctx context.Context) error {
+	// Intake ends when ctx does, and when a part of the core has broken.
+	intake, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(s.core.broken, func() { stop(context.Cause(s.core.broken)) })()
+
+	s.core.run("brokers", s.brokers.run)
+	group, intake := errgroup.WithContext(intake)
 	for _, line := range s.lines {
-		outside.Go(func() error { return line.run(outer) })
+		group.Go(func() error { return line.run(intake) })
 	}
-	outside.Go(func() error {
-		<-outer.Done()
+	group.Go(func() error {
+		<-intake.Done()
 		s.health.Ready.Stop("stopping")
 		s.health.Stream.Stop("stopping")
 		return nil
 	})
-	err := outside.Wait()
-	closeErr := s.close()
-	stopInner(nil)
-	insideErr := inside.Wait()
-	if ctx.Err() != nil && errors.Is(insideErr, context.Canceled) {
-		insideErr = nil
-	}
-	return errors.Join(err, closeErr, insideErr)
+	return errors.Join(group.Wait(), s.Close())
 }
 
-// abandon what was opened and never run.
-func (s *Service) abandon() error {
-	err := s.close()
-	if s.http != nil {
-		err = errors.Join(err, s.http.Close())
-	}
-	return err
-}
+// modelStop is how long models may take to end their last runs, once nobody asks them any more.
+const modelStop = 30 * time.Second
 
-// close retires the models; the device must run still, or never have run.
-func (s *Service) close() error {
+// Close ends a service that is not run: Run does it by itself.
+func (s *Service) Close() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), modelStop, errors.New("the model is still running"))
 	defer cancel()
 	var errs []error
@@ -212,29 +228,5 @@ func (s *Service) close() error {
 	if s.cluster != nil {
 		s.cluster.Close()
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.core.end())...)
 }
-
-// hangCheck is how often the device is asked whether a run hangs.
-const hangCheck = time.Second
-
-// watchForHang ends the process when a run does not come back: its memory may not be touched before it does, so nothing
-// less than a new process helps, and the records in hand are read by whoever comes next.
-func (s *Service) watchForHang(ctx context.Context) error {
-	ticker := time.NewTicker(hangCheck)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if since, hung := s.device.Hung(); hung {
-				return fmt.Errorf("a run has not returned since %s: models.hang_timeout is %v: %w",
-					since.Format(time.TimeOnly), s.config.Models.HangTimeout, pipeline.ErrStop)
-			}
-		}
-	}
-}
-
-// httpGrace is how long answers that are under way may take once the service has stopped.
-const httpGrace = 5 * time.Second

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nearline/internal/dev"
+)
+
+func TestCheckPrintsEveryProblem(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "broken.yaml")
+	write(t, path, "kafka: {brokers: []}\npipelines:\n  - {name: a, delivery: twice}\nsurprise: 1\n")
+	for _, name := range []string{"check", "run"} {
+		r := execute(t, "", name, "--config", path)
+		r.fails(t)
+		wantAll(t, "standard error", r.err, path+":1: kafka.brokers", "pipelines[0].delivery", "pipelines[0].input.topic", "surprise", "things are wrong")
+	}
+}
+
+// none is a topic that is nobody's: a broker without topics.
+var none = dev.Topic{Name: "other", Partitions: 1, Retention: 1 << 20}
+
+func TestCheckSaysWhatTheWorldSays(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		broker func(t *testing.T) string
+		wrong  bool
+		says   []string
+	}{
+		{
+			name:   "all is well",
+			broker: func(t *testing.T) string { return startBroker(t) },
+			says: []string{
+				"ok     configuration", "ok     model sentiment version 1 loads on cpu", ": 1 in the cluster",
+				"ok     pipeline reviews: topic reviews.raw: 6 partitions, records up to 1048588 bytes",
+				"ok     pipeline reviews: topic reviews.scored", "ok     pipeline reviews: topic reviews.raw.dlq",
+				"note   pipeline reviews: dead letters of the largest records",
+			},
+		},
+		{
+			name:   "topics are missing",
+			broker: func(t *testing.T) string { return startBroker(t, none) },
+			wrong:  true,
+			says: []string{
+				"WRONG  pipeline reviews: topic reviews.raw: it does not exist: create it", "topic reviews.scored: it does not exist",
+				"topic reviews.raw.dlq: it does not exist", "3 things are wrong",
+			},
+		},
+		{
+			name:   "nobody is there",
+			broker: func(*testing.T) string { return "127.0.0.1:1" },
+			wrong:  true,
+			says:   []string{"ok     model sentiment", "WRONG  brokers 127.0.0.1:1", "refused", "are kafka.brokers right", "1 thing is wrong"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := execute(t, "", "check", "--config", configFile(t, c.broker(t)))
+			if failed := r.failure != nil; failed != c.wrong {
+				t.Errorf("got error %v, want one: %v", r.failure, c.wrong)
+			}
+			wantAll(t, "standard output", r.out, c.says...)
+			if !c.wrong && strings.Contains(r.out, "WRONG") {
+				t.Errorf("got %s, want nothing wrong", r.out)
+			}
+		})
+	}
+}
+
+func TestCheckSaysWhichModelIsWrong(t *testing.T) {
+	path := configFile(t, "127.0.0.1:1")
+	folder := filepath.Dir(path)
+	write(t, path, "kafka: {brokers: [\"127.0.0.1:1\"]}\nmodels: {repository: zoo}\npipelines:\n"+
+		"  - {name: a, input: {topic: a}, steps: [{predict: {model: broken}}], output: {topic: b}, dead_letters: c}\n"+
+		"  - {name: b, input: {topic: d}, steps: [{predict: {model: absent}}], output: {topic: e}, dead_letters: c}\n")
+	r := execute(t, "", "check", "--config", path)
+	r.fails(t)
+	wantAll(t, "standard output", r.out, "WRONG  model broken: models.repository is \""+filepath.Join(folder, "zoo")+"\": there is no such folder")
+
+	write(t, filepath.Join(folder, "zoo", "broken", "1", "nearline.yaml"), "task: constant\n")
+	r = execute(t, "", "check", "--config", path)
+	r.fails(t)
+	wantAll(t, "standard output", r.out, "WRONG  model broken: load model broken version 1", "columns is empty", "WRONG  model absent", "want one of broken", "3 things are wrong")
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nearline/internal/dev"
+)
+
+func TestDevEndsByItselfWithCounts(t *testing.T) {
+	models := repository(t)
+	for _, c := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"without a sample", []string{"--sample=false"}, []string{"0 reviews scored in", "dead letters: 0"}},
+		{"with one", []string{"--backlog", "20", "--rate", "10"}, []string{"positive 0.50  helpful 0.50  ", "reviews scored in", " positive\n", "latency from"}},
+		{"with its state kept", []string{"--backlog", "20", "--rate", "10", "--data", t.TempDir()}, []string{"reviews scored in"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := execute(t, "", append([]string{"dev", "--for", "2s", "--models", models, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"}, c.args...)...)
+			r.ok(t)
+			wantAll(t, "standard output", r.out, c.says...)
+		})
+	}
+}
+
+func TestDevMakesTopicsForAnotherPipeline(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	c := program(t, "dev", "--models", repository(t), "--kafka", address, "--http", "off", "--topics", "other.raw,other.scored", "--backlog", "10")
+	p := start(t, c, (*exec.Cmd).StdoutPipe)
+	p.until("positive 0.50")
+	execute(t, "{}", "send", "--kafka", address, "--topic", "other.scored").ok(t)
+	p.interrupt()
+	p.ends("reviews scored in")
+}
+
+func TestDevSaysWhichPortIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address, models := taken.Addr().String(), repository(t)
+	execute(t, "", "dev", "--models", models, "--kafka", address).fails(t, address+" is taken", "choose another address with --kafka")
+	execute(t, "", "dev", "--models", models, "--kafka", "127.0.0.1:0", "--http", address).fails(t, address, "choose another address with serving.http or --http")
+}
+
+func TestDevRefusesABrokenModel(t *testing.T) {
+	models := t.TempDir()
+	write(t, filepath.Join(models, "sentiment", "1", "nearline.yaml"), "task: magic\n")
+	execute(t, "", "dev", "--models", models, "--kafka", "127.0.0.1:0", "--http", "off").fails(t, "load model sentiment version 1", `task is "magic"`)
+}
+
+// started is a program whose output is read line by line.
+type started struct {
+	*exec.Cmd
+	t      *testing.T
+	lines  *bufio.Scanner
+	seen   strings.Builder
+	others bytes.Buffer
+}
+
+// start a program and follow one of its outputs.
+func start(t *testing.T, c *exec.Cmd, follow func(*exec.Cmd) (io.ReadCloser, error)) *started {
+	t.Helper()
+	s := &started{Cmd: c, t: t}
+	pipe, err := follow(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Stdout == nil {
+		c.Stdout = &s.others
+	} else {
+		c.Stderr = &s.others
+	}
+	s.lines = bufio.NewScanner(pipe)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// until reads to a line with the text.
+func (s *started) until(text string) {
+	s.t.Helper()
+	for s.lines.Scan() {
+		s.seen.WriteString(s.lines.Text() + "\n")
+		if strings.Contains(s.lines.Text(), text) {
+			return
+		}
+	}
+	s.t.Fatalf("got\n%s%s\nwant a line with %q", s.seen.String(), s.others.String(), text)
+}
+
+func (s *started) interrupt() {
+	s.t.Helper()
+	if err := s.Process.Signal(os.Interrupt); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *started) drain() {
+	for s.lines.Scan() {
+		s.seen.WriteString(s.lines.Text() + "\n")
+	}
+}
+
+// ends wants that the program ends well, and says a last thing.
+func (s *started) ends(says ...string) {
+	s.t.Helper()
+	s.drain()
+	if err := s.Wait(); err != nil {
+		s.t.Errorf("got %v, want exit status 0\n%s%s", err, s.seen.String(), s.others.String())
+	}
+	wantAll(s.t, "the output", s.seen.String(), says...)
+}
+
+func TestInterruptEndsDevWithASummary(t *testing.T) {
+	c := program(t, "dev", "--models", repository(t), "--kafka", "127.0.0.1:0", "--http", "off", "--backlog", "50")
+	p := start(t, c, (*exec.Cmd).StdoutPipe)
+	p.until("positive 0.50")
+	p.interrupt()
+	p.ends("reviews scored in", "dead letters: ")
+}
+
+func TestInterruptEndsRunInOrder(t *testing.T) {
+	broker := startBroker(t)
+	execute(t, `{"review_id":"r1","text":"Good."}`, "send", "--kafka", broker).ok(t)
+	c := program(t, "run", "--config", configFile(t, broker))
+	p := start(t, c, (*exec.Cmd).StderrPipe)
+	p.until("model loaded")
+	tail := execute(t, "", "tail", "--kafka", broker, "--topic", dev.TopicScored, "--from-beginning", "--max", "1", "--headers")
+	tail.ok(t)
+	wantAll(t, "the result", tail.out, `"review_id":"r1"`, `"label":"positive"`, "nearline-source-topic=reviews.raw")
+	p.interrupt()
+	p.ends("stopping", `"msg":"nearline has stopped","records":1`)
+}
+
+func TestSecondInterruptEndsAtOnce(t *testing.T) {
+	path := configFile(t, "127.0.0.1:1")
+	models := t.TempDir()
+	folder := filepath.Join(models, "sentiment", "1")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// A model that loads for ever: nobody writes to the pipe that it is read from.
+	if err := syscall.Mkfifo(filepath.Join(folder, "nearline.yaml"), 0o600); err != nil {
+		t.Skipf("make a pipe: %v", err)
+	}
+	config, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(config, []byte("models: "))
+	line, _, _ := bytes.Cut(config[at:], []byte("\n"))
+	write(t, path, strings.Replace(string(config), string(line), "models: {repository: \""+models+"\"}", 1))
+
+	p := start(t, program(t, "run", "--config", path), (*exec.Cmd).StderrPipe)
+	p.until("loading a model")
+	p.interrupt()
+	p.until("stopping")
+	ended := make(chan error, 1)
+	go func() {
+		p.drain()
+		ended <- p.Wait()
+	}()
+	// The program lets go of the signal right after it has said so; until then an interrupt is still the first one.
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case err := <-ended:
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+				t.Errorf("got %v, want that the interrupt ended it\n%s", err, p.seen.String())
+			}
+			return
+		case <-again.C:
+			_ = p.Process.Signal(os.Interrupt) // it may be gone by now
+		}
+	}
+}

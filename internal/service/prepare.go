@@ -1,0 +1,109 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"nearline/producers"
+)
+
+// outputs is what a line must know of its topics before it can make records for them.
+type outputs struct {
+	builder *producers.Builder
+	// The largest records that the topics take, in bytes.
+	limit, deadLetterLimit int
+}
+
+// prepare seeds where the group begins, and asks what the topics take. It waits for brokers that are not there yet and for
+// topics that do not exist yet, as long as it takes: whoever starts everything at once starts in any order. It says false when
+// ctx has ended.
+//
+// It waits for all three topics: without the one for dead letters, the first bad record would stop the pipeline.
+func (l *line) prepare(ctx context.Context) (*outputs, bool) {
+	// The seed comes first and once: what is written to a topic that was created after it is later than the latest.
+	seeded := l.retry(ctx, func() error {
+		return l.cluster.SeedGroup(ctx, l.config.Group, l.config.Input.Topic, l.config.Start)
+	})
+	var found *outputs
+	ready := seeded && l.retry(ctx, func() (err error) {
+		found, err = l.look(ctx)
+		return err
+	})
+	if ready {
+		l.wait(nil)
+	}
+	return found, ready
+}
+
+// look at the topics.
+func (l *line) look(ctx context.Context) (*outputs, error) {
+	names := []string{l.config.Input.Topic, l.config.Output.Topic, l.config.DeadLetters}
+	topics, err := l.cluster.Topics(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		switch topic := topics[name]; {
+		case topic.Missing():
+			return nil, fmt.Errorf("topic %s does not exist: create it, and the pipeline begins by itself", name)
+		case topic.Err != nil:
+			return nil, fmt.Errorf("topic %s cannot be used: %w", name, topic.Err)
+		}
+	}
+	// 0 where the broker does not say.
+	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, maxRecordBytes)
+	deadLetterLimit := min(topics[l.config.DeadLetters].MaxRecordBytes, maxRecordBytes)
+	builder, err := l.builder.WithLimits(limit, deadLetterLimit)
+	if err != nil {
+		return nil, err
+	}
+	fallback := cmp.Or(l.config.Output.MaxRecordBytes, kafkaMaxRecordBytes)
+	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback)}, nil
+}
+
+// kafkaMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
+const kafkaMaxRecordBytes = 1_048_588
+
+// maxRecordBytes bounds what a topic's limit may ask for: brokers and client alike take requests of up to 100 MiB unless they
+// are told otherwise.
+const maxRecordBytes = 64 << 20
+
+// batchLimit is the largest batch that a topic takes. To a broker the topic's limit is one of batches: a topic that takes less
+// than its neighbour would refuse the neighbour's.
+func (l *line) batchLimit(topics *outputs) func(topic string) int32 {
+	return func(topic string) int32 {
+		limit := topics.limit
+		if topic == l.config.DeadLetters {
+			limit = topics.deadLetterLimit
+		}
+		return int32(limit) //nolint:gosec // at most maxRecordBytes, or what the config says
+	}
+}
+
+// retryPause between two questions to a cluster that does not answer, or not as it should.
+const retryPause = 2 * time.Second
+
+// retry f until it works, which is true, or ctx ends.
+func (l *line) retry(ctx context.Context, f func() error) bool {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+		}
+		err := f()
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			return true
+		}
+		l.wait(err)
+		l.logger.Warn("the pipeline waits", "error", err)
+		timer.Reset(retryPause)
+	}
+}
