@@ -113,7 +113,8 @@ func (m *Member) options() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// New partitions are found within a minute, and so is a topic that a broker once forgot to name.
 		kgo.MetadataMaxAge(time.Minute),
-		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)), //nolint:gosec // bounded by the config
+		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)),              //nolint:gosec // bounded by the config
+		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),

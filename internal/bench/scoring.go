@@ -21,7 +21,7 @@ import (
 // scoring is the service with the real model, from the input topic to committed results, against the bare runtime on the same
 // reviews with as many slots, and against itself with the batches that a plain server makes: whatever comes first, 32 at a
 // time, padded to the longest.
-func scoring(ctx context.Context, b *bench) ([]figure, error) {
+func scoring(ctx context.Context, b *bench) (_ []figure, err error) {
 	n := b.n
 	if n == 0 {
 		n = 1200
@@ -37,10 +37,11 @@ func scoring(ctx context.Context, b *bench) ([]figure, error) {
 	if err := b.broker.fill(ctx, in, events, n); err != nil {
 		return nil, err
 	}
-	bare, err := newBareModel(ctx, events)
+	model, bare, err := newBareModel(ctx, events)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, model.Close(ctx)) }()
 	var busy []float64
 	ours := func(round int) (float64, error) {
 		rate, share, err := b.score(ctx, fmt.Sprintf("scoring.ours.%d", round), in, n, nil)
@@ -101,17 +102,22 @@ func (b *bench) score(ctx context.Context, name, in string, n int, limits *batch
 	return float64(n) / took.Seconds(), busy, b.broker.drop(ctx, out, dead)
 }
 
-func newBareModel(ctx context.Context, events [][]byte) (*models.Bare, error) {
+// newBareModel loads the model beside the service's; it is closed by the caller.
+func newBareModel(ctx context.Context, events [][]byte) (*models.Model, *models.Bare, error) {
 	c := models.DefaultConfig()
-	model, err := models.Load(ctx, c, "sentiment", c.NewDevice(), models.NewMetrics(nil))
-	if err != nil {
-		return nil, err
-	}
 	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return models.NewBare(model, texts(decoder, events))
+	model, err := models.Load(ctx, c, "sentiment", c.NewDevice(), models.NewMetrics(nil))
+	if err != nil {
+		return nil, nil, err
+	}
+	bare, err := models.NewBare(model, texts(decoder, events))
+	if err != nil {
+		return nil, nil, errors.Join(err, model.Close(ctx))
+	}
+	return model, bare, nil
 }
 
 // running is a service in this process.

@@ -155,7 +155,7 @@ def balancing_weights(examples: list[data.Example]) -> Tensor:
     return len(examples) / (2 * counts)
 
 
-def optimizer_of(model: Model) -> torch.optim.AdamW:
+def optimizer_of(model: Model, rate: float) -> torch.optim.AdamW:
     """Layers nearer to the words learn more slowly; the word embeddings are frozen."""
     model.words.weight.requires_grad_(False)
     depth = len(model.layers)
@@ -166,9 +166,9 @@ def optimizer_of(model: Model) -> torch.optim.AdamW:
         if name.startswith(("sentiment", "helpfulness")):
             peak = HEAD_RATE
         elif name.startswith("layers."):
-            peak = PEAK_RATE * LAYER_DECAY ** (depth - 1 - int(name.split(".")[1]))
+            peak = rate * LAYER_DECAY ** (depth - 1 - int(name.split(".")[1]))
         else:
-            peak = PEAK_RATE * LAYER_DECAY**depth
+            peak = rate * LAYER_DECAY**depth
         decay = WEIGHT_DECAY if parameter.dim() > 1 else 0.0
         groups.append({"params": [parameter], "peak": peak, "lr": 0.0, "weight_decay": decay})
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
@@ -198,9 +198,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints go")
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from, with a schedule of its own")
     parser.add_argument("--minutes", type=float, default=80.0)
+    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="the highest learning rate of the encoder")
+    parser.add_argument("--seed", type=int, default=SEED, help="another one for another order, as when going on from --start")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.manual_seed(SEED)
+    torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
 
@@ -208,7 +210,7 @@ def main() -> None:
     model = load_base(options.base)
     if options.start:
         model.load_state_dict(load_file(str(options.start)))
-    optimizer = optimizer_of(model)
+    optimizer = optimizer_of(model, options.rate)
     streams = sources(options.data)
     weights = {"womens": balancing_weights(streams[2].examples)}
     samples = {
@@ -218,7 +220,7 @@ def main() -> None:
     }
     clock = Clock(options.minutes)
     for number, source in enumerate(streams):
-        source.batches = batches(source, encoder, clock, random.Random(SEED + number))
+        source.batches = batches(source, encoder, clock, random.Random(options.seed + number))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     average: list[Tensor] | None = None
     losses: Counter[str] = Counter()
