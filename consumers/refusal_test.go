@@ -104,11 +104,15 @@ func TestMemberWaitsLongWhereEvenADeadLetterIsRefused(t *testing.T) {
 			t.Errorf("%d records are left: want all 3, since none may be lost", lag)
 		}
 		// Somebody raises the limit: then even the result fits.
-		worker.Stop()
+		if err := worker.Stop(); err != nil {
+			t.Error(err)
+		}
 		next := w.Line()
 		worker = w.Start(cycle(config(w, next, 0), model), next)
 		w.Settle(time.Minute)
-		worker.Stop()
+		if err := worker.Stop(); err != nil {
+			t.Error(err)
+		}
 		if r := w.Check(); r.Misplaced != 1 || r.Lost+r.Doubled+r.Disordered > 0 {
 			t.Errorf("want the result of the one record in place of its dead letter, got: %v", r.Err())
 		}

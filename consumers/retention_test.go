@@ -45,7 +45,9 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 		w.Produce(random, mix)
 		worker := start()
 		w.Settle(time.Minute)
-		worker.Stop()
+		if err := worker.Stop(); err != nil {
+			t.Error(err)
+		}
 		if got := metric(t, registry, name); got != 0 {
 			t.Errorf("%v records counted as lost: want none", got)
 		}
@@ -71,7 +73,9 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 		}
 		w.Produce(random, mix)
 		w.Settle(time.Minute)
-		worker.Stop()
+		if err := worker.Stop(); err != nil {
+			t.Error(err)
+		}
 		if got := metric(t, registry, name); got != 15 {
 			t.Errorf("%v records counted as lost in the end: want 15", got)
 		}
@@ -103,7 +107,9 @@ func TestNoAlarmForPartitionsThatMovedAwayAndCameBack(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			comes.Stop()
+			if err := comes.Stop(); err != nil {
+				t.Error(err)
+			}
 			time.Sleep(10 * time.Second)
 		}
 		finish(t, w, stays)

@@ -96,6 +96,10 @@ func (r *jsonReader) read(value []byte, root *node) *pipeline.Fault {
 		}
 		return pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode, "the value is empty: want a JSON object")
 	default:
+		// Prose that begins with n, t, f or a digit looks like JSON for one byte.
+		if err := r.tokens.SkipValue(); err != nil {
+			return r.syntax(err)
+		}
 		return pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode,
 			"the value is %s: want a JSON object", kindName(kindOf(kind)))
 	}

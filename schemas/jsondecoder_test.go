@@ -132,6 +132,7 @@ func hostile(depth int) map[string]string {
 		"control":           "{\"text\":\"a\x01\"}",
 		"two marks":         "\ufeff\ufeff{}",
 		"utf-16":            "{\x00\"\x00t\x00\"\x00",
+		"prose like null":   "not JSON at all",
 		"long name":         `{"text":"a","` + strings.Repeat("n", 5000) + `":1,"` + strings.Repeat("n", 5000) + `":1}`,
 	}
 }
@@ -180,6 +181,7 @@ func TestJSONFaultSaysWhatIsWrongAndWhere(t *testing.T) {
 		"control":           {decode, `not JSON at byte 10: invalid character '\x01' in string (expecting non-control character)`},
 		"two marks":         {decode, `not JSON at byte 3: invalid character '\ufeff' at start of value`},
 		"utf-16":            {decode, `not JSON at byte 1: invalid character '\x00' at start of value`},
+		"prose like null":   {decode, "not JSON at byte 1: invalid character 'o' in literal null (expecting 'u')"},
 		"long name":         {decode, `not JSON at byte 5017: the name "` + strings.Repeat("n", 40) + `…" occurs twice in one object`},
 	}
 	d := decoder(t, InputConfig{}, OutputConfig{})

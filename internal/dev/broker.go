@@ -179,7 +179,7 @@ func listen(network, host, port, advertise string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().(*net.TCPAddr)
+	addr := l.Addr().(*net.TCPAddr) //nolint:errcheck // a TCP listener has no other
 	if advertise == "" && addr.IP.IsUnspecified() {
 		advertise = "127.0.0.1"
 	}

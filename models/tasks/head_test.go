@@ -94,7 +94,7 @@ func TestClassificationIsTheLikeliestLabel(t *testing.T) {
 		}
 		label, _ := got.Value.Lookup("label")
 		score, _ := got.Value.Lookup("score")
-		if got.Name != "mood" || label.Str != c.label || math.Abs(score.Float-c.score) > 1e-12 {
+		if got.Name != "mood" || label.Str != c.label || score.Float != float64(float32(c.score)) {
 			t.Errorf("%v: got %+v, want %s %v", c.logits, got, c.label, c.score)
 		}
 	}
@@ -103,7 +103,7 @@ func TestClassificationIsTheLikeliestLabel(t *testing.T) {
 func TestScoreGoesThroughItsActivation(t *testing.T) {
 	for activation, want := range map[Activation]float64{Identity: 2, Sigmoid: 1 / (1 + math.Exp(-2))} {
 		h := Head{Name: "s", Output: "score", Kind: Score, Activation: activation}
-		if got, err := h.Column([]float32{2}); err != nil || got.Value.Kind != pipeline.Float || got.Value.Float != want {
+		if got, err := h.Column([]float32{2}); err != nil || got.Value.Kind != pipeline.Float || got.Value.Float != float64(float32(want)) {
 			t.Errorf("%s: got %+v, %v, want %v", activation, got, err, want)
 		}
 	}
