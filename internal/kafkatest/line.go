@@ -3,13 +3,14 @@
 package kafkatest
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ type Line struct {
 	armed    map[kmsg.Key][]arm
 	requests []Request
 	sniff    func(kmsg.Key)
+	open     map[*conn]struct{} // whose broker's end is open
 }
 
 type arm struct {
@@ -90,17 +92,27 @@ func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: under, line: l, closed: make(chan struct{})}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cut {
 		_ = under.Close()
 		return nil, errCut
 	}
+	c := &conn{line: l, port: port, broker: under, closed: make(chan struct{})}
+	c.Conn, c.far = net.Pipe()
+	go c.answer()
 	if l.conns == nil {
 		l.conns = make(map[*conn]struct{})
 	}
 	l.conns[c] = struct{}{}
+	if l.open == nil {
+		l.open = make(map[*conn]struct{})
+	}
+	l.open[c] = struct{}{}
 	return c, nil
 }
 
@@ -123,6 +135,22 @@ func (l *Line) Blink() {
 	l.conns = nil
 	l.mu.Unlock()
 	for c := range conns {
+		c.shut()
+	}
+}
+
+// hangUp closes the connections to one port: a broker has one, and more than one name.
+func (l *Line) hangUp(port string) {
+	l.mu.Lock()
+	var gone []*conn
+	for c := range l.conns {
+		if c.port == port {
+			gone = append(gone, c)
+			delete(l.conns, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range gone {
 		c.shut()
 	}
 }
@@ -168,6 +196,35 @@ func (l *Line) Sniff(f func(kmsg.Key)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sniff = f
+}
+
+func (l *Line) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+}
+
+// waiting are the members on the line to whom the group owes an answer.
+func (l *Line) waiting() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var members []string
+	for c := range l.open {
+		members = append(members, c.waiting()...)
+	}
+	return members
+}
+
+// syncs says whether a SyncGroup on the line has no answer yet.
+func (l *Line) syncs() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if c.owes(kmsg.SyncGroup) {
+			return true
+		}
+	}
+	return false
 }
 
 // Requests of one key so far.
@@ -216,23 +273,31 @@ func (l *Line) swallows() bool {
 	return l.hung
 }
 
-// conn follows the frames of one connection.
+// conn follows the frames of one connection. Requests are passed on as they are written, answers by a goroutine of its own,
+// through a pipe.
+//
+// The broker's end outlives the client's where the group owes the member an answer. A broker gives a member that it let
+// into a generation its session timeout, whether or not the answer arrives; kfake (group.reply) gives none where it sees
+// that the connection is closed, and such a member would keep its place and its partitions for ever.
 type conn struct {
-	net.Conn
-	line *Line
-	// closed when the connection is.
+	net.Conn // the client's end of the pipe
+	far      net.Conn
+	broker   net.Conn
+	line     *Line
+	port     string // of the broker
+	// closed when the connection is, for the client.
 	closed chan struct{}
-	once   sync.Once
 
-	mu      sync.Mutex // guards pending
+	mu      sync.Mutex // guards closing and pending
 	pending []asked    // in the order of their answers
-	answer  bytes.Reader
 }
 
 type asked struct {
 	key     int16
 	version int16
 	act     Act
+	// member who waits for other members of the group with this request; empty for most.
+	member string
 }
 
 func (c *conn) Write(frame []byte) (int, error) {
@@ -241,7 +306,9 @@ func (c *conn) Write(frame []byte) (int, error) {
 	}
 	key, version := int16(binary.BigEndian.Uint16(frame[4:])), int16(binary.BigEndian.Uint16(frame[6:])) //nolint:gosec // bits
 	act, hung := c.line.sent(kmsg.Key(key))
-	if hung {
+	// kfake miscounts its joiners when a member leaves whose SyncGroup it has not answered (group.removeMember), and the group
+	// may never settle. Such a leave is lost: the member's session ends a little later.
+	if hung || kmsg.Key(key) == kmsg.LeaveGroup && c.line.syncs() {
 		return len(frame), nil
 	}
 	if act.Before {
@@ -252,9 +319,54 @@ func (c *conn) Write(frame []byte) (int, error) {
 		return 0, errCut
 	}
 	c.mu.Lock()
-	c.pending = append(c.pending, asked{key, version, act})
+	c.pending = append(c.pending, asked{key, version, act, waits(key, version, frame)})
 	c.mu.Unlock()
-	return c.Conn.Write(frame)
+	n, err := c.broker.Write(frame)
+	if err != nil && c.isShut() {
+		err = io.ErrClosedPipe
+	}
+	return n, err
+}
+
+// waits names the member who waits for the others until the group answers.
+func waits(key, version int16, frame []byte) string {
+	if kmsg.Key(key) != kmsg.JoinGroup && kmsg.Key(key) != kmsg.SyncGroup {
+		return ""
+	}
+	request := kmsg.RequestForKey(key)
+	request.SetVersion(version)
+	body := kbin.Reader{Src: frame[12:]}
+	body.NullableString() // the client's id
+	if request.IsFlexible() {
+		kmsg.SkipTags(&body)
+	}
+	if err := request.ReadFrom(body.Src); err != nil {
+		panic(fmt.Sprintf("kafkatest: %s: %v", kmsg.NameForKey(key), err))
+	}
+	if join, ok := request.(*kmsg.JoinGroupRequest); ok {
+		return join.MemberID
+	}
+	return request.(*kmsg.SyncGroupRequest).MemberID
+}
+
+// waiting are the members to whom the group owes an answer.
+func (c *conn) waiting() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var members []string
+	for _, a := range c.pending {
+		if a.member != "" {
+			members = append(members, a.member)
+		}
+	}
+	return members
+}
+
+// owes says whether a request of that key has no answer yet.
+func (c *conn) owes(key kmsg.Key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.pending, func(a asked) bool { return kmsg.Key(a.key) == key })
 }
 
 // Close the connection.
@@ -266,39 +378,91 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// shut closes the connection for the client.
 func (c *conn) shut() {
-	c.once.Do(func() { close(c.closed) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isShut() {
+		return
+	}
+	close(c.closed)
 	_ = c.Conn.Close()
+	_ = c.broker.SetWriteDeadline(time.Unix(0, 0)) // whoever writes now
+	if !slices.ContainsFunc(c.pending, func(a asked) bool { return a.member != "" }) {
+		_ = c.broker.Close()
+	}
 }
 
-func (c *conn) Read(into []byte) (int, error) {
-	for c.answer.Len() == 0 {
-		frame, err := c.frame()
+func (c *conn) isShut() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// SetDeadline of reads and writes.
+func (c *conn) SetDeadline(at time.Time) error {
+	return errors.Join(c.SetReadDeadline(at), c.SetWriteDeadline(at))
+}
+
+// SetWriteDeadline of requests.
+func (c *conn) SetWriteDeadline(at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isShut() {
+		return io.ErrClosedPipe
+	}
+	return c.broker.SetWriteDeadline(at)
+}
+
+// answer passes the answers on until the broker's end is closed, or the client's is and nothing is owed.
+func (c *conn) answer() {
+	defer c.line.forget(c)
+	defer c.broker.Close()
+	defer c.far.Close()
+	for {
+		frame, to, err := c.frame()
 		if err != nil {
-			return 0, err
+			return
 		}
-		if frame != nil {
-			c.answer.Reset(frame)
+		if frame, err = c.meddle(frame, to); err != nil {
+			c.shut()
+		} else if frame != nil {
+			_, _ = c.far.Write(frame)
+		}
+		if c.isShut() {
+			for len(c.waiting()) > 0 {
+				if _, _, err := c.frame(); err != nil {
+					return
+				}
+			}
+			return
 		}
 	}
-	return c.answer.Read(into)
 }
 
-// frame reads one answer and does to it what was armed; nil when it is swallowed.
-func (c *conn) frame() ([]byte, error) {
+// frame reads one answer.
+func (c *conn) frame() ([]byte, asked, error) {
 	var size [4]byte
-	if err := readFull(c.Conn, size[:]); err != nil {
-		return nil, err
+	if err := readFull(c.broker, size[:]); err != nil {
+		return nil, asked{}, err
 	}
 	frame := make([]byte, 4+binary.BigEndian.Uint32(size[:]))
 	copy(frame, size[:])
-	if err := readFull(c.Conn, frame[4:]); err != nil {
-		return nil, err
+	if err := readFull(c.broker, frame[4:]); err != nil {
+		return nil, asked{}, err
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	to := c.pending[0]
 	c.pending = c.pending[1:]
-	c.mu.Unlock()
+	return frame, to, nil
+}
+
+// meddle does to an answer what was armed; nil when it is swallowed.
+func (c *conn) meddle(frame []byte, to asked) ([]byte, error) {
 	if c.line.swallows() {
 		return nil, nil
 	}

@@ -254,15 +254,16 @@ func (d *drama) move() {
 		d.restore()
 	case d.brokers-len(d.removed) > 1:
 		node := int32(d.random.IntN(d.brokers)) //nolint:gosec // small
-		if d.Cluster.RemoveNode(node) == nil {
+		if d.Remove(node) {
 			d.tell("broker %d goes", node)
 			d.removed = append(d.removed, node)
 		}
 	}
 }
 
-// rescue empties the group and puts a new member into it. Now and then a group of kfake waits for ever for a member whose
-// connection broke while it joined; Kafka gives up on it after the rebalance timeout. What is not committed then never will be.
+// rescue empties the group and puts a new member into it. World.attend and conn keep kfake from most of what makes its groups
+// wait for ever, not from all: it puts the end of a rebalance off with every member that comes or leaves in it, where Kafka
+// keeps to the first deadline, so that members which take turns to give up can keep each other waiting.
 func (d *drama) rescue() {
 	d.tell("the group is emptied")
 	d.outcome.Rescued = true

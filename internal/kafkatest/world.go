@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,9 +34,13 @@ type World struct {
 
 	network kfake.VirtualNetwork
 	client  *kgo.Client
-	lines   []*Line
+	end     context.CancelFunc // of attend
+	ended   chan struct{}
 	loads   []*Load
 	workers []*Worker
+
+	mu    sync.Mutex // guards lines
+	lines []*Line
 }
 
 // Shape of a world.
@@ -91,7 +97,55 @@ func newWorld(t *testing.T, shape Shape) *World {
 	if err != nil {
 		t.Fatalf("make a client: %v", err)
 	}
+	var ctx context.Context
+	ctx, w.end = context.WithCancel(context.Background())
+	w.ended = make(chan struct{})
+	go func() {
+		defer close(w.ended)
+		w.attend(ctx)
+	}()
 	return w
+}
+
+// attend keeps those in the group who wait for its answer. A broker does not expect heartbeats of a member whose JoinGroup or
+// SyncGroup it has not answered. kfake does, drops the member and never answers; and where the request was a SyncGroup, it
+// also counts one joiner too few (group.removeMember), so that no rebalance is complete until a minute without joins.
+func (w *World) attend(ctx context.Context) {
+	every := time.NewTicker(2 * time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		for _, member := range w.waiting() {
+			w.beat(ctx, member)
+		}
+	}
+}
+
+// waiting are the members to whom the group owes an answer.
+func (w *World) waiting() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var members []string
+	for _, l := range w.lines {
+		members = append(members, l.waiting()...)
+	}
+	return members
+}
+
+func (w *World) beat(ctx context.Context, member string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	group := w.Cluster.GroupInfo(Group)
+	if group == nil {
+		return
+	}
+	request := kmsg.NewPtrHeartbeatRequest()
+	request.Group, request.Generation, request.MemberID = Group, group.Epoch, member
+	_, _ = request.RequestWith(ctx, w.client) // whatever the answer: the next is due in two seconds
 }
 
 // epochEnds answers where a leader's epoch ended. A broker notes the epochs of its leaders, and answers for an epoch that is
@@ -126,6 +180,8 @@ func (w *World) close() {
 	for _, worker := range w.workers {
 		<-worker.Ended()
 	}
+	w.end()
+	<-w.ended
 	w.client.Close()
 	w.Cluster.Close()
 	synctest.Wait()
@@ -136,8 +192,25 @@ func (w *World) Line() *Line {
 	l := &Line{dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		return w.network.DialContext(ctx, network, address)
 	}}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.lines = append(w.lines, l)
 	return l
+}
+
+// Remove a broker and all connections to it, and say whether it went. kfake leaves connections open, and does not know the
+// broker again at their other end when it comes back: whoever kept one is told for ever that another leads.
+func (w *World) Remove(node int32) bool {
+	if w.Cluster.RemoveNode(node) != nil {
+		return false
+	}
+	port := strconv.Itoa(9092 + int(node))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.lines {
+		l.hangUp(port)
+	}
+	return true
 }
 
 // Settle waits until the group has committed all of the input, for as long as limit, and says whether it did.
