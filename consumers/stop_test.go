@@ -24,9 +24,10 @@ func TestCycleInHandCommitsWhenAskedToStopAtAnyPoint(t *testing.T) {
 				line := w.Line()
 				c := small(cycle(config(w, line, 0), &kafkatest.Model{Takes: func(int) time.Duration { return 5 * time.Second }}))
 				var worker *kafkatest.Worker
-				asked := make(chan struct{})
-				c.At = once(point, 1, func() { worker.Ask(); close(asked) })
+				started, asked := make(chan struct{}), make(chan struct{})
+				c.At = once(point, 1, func() { <-started; worker.Ask(); close(asked) })
 				worker = w.Start(c, line)
+				close(started)
 				<-asked
 				if err := worker.Stop(); err != nil {
 					t.Errorf("the cycle ended with %v", err)
@@ -208,7 +209,7 @@ func TestCycleTakesNoMoreThanItsBounds(t *testing.T) {
 		most   int
 	}{
 		"records": {func(c *pipeline.CycleConfig) { c.MaxRecords = 7 }, 7},
-		"time":    {func(c *pipeline.CycleConfig) { c.MaxTime = 500 * time.Millisecond }, 256}, // the first cycle does not know
+		"time":    {func(c *pipeline.CycleConfig) { c.MaxTime = 500 * time.Millisecond }, 64}, // the first cycle does not know
 	} {
 		t.Run(name, func(t *testing.T) {
 			kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
