@@ -61,7 +61,7 @@ func blame(err error) error {
 }
 
 // errAborted says that a commit was asked for and did not take place, or may not have: see Member.Commit.
-var errAborted = fmt.Errorf("the transaction was not committed: %w", pipeline.ErrRebalanced)
+var errAborted = errors.New("the transaction was not committed")
 
 // errUnheard says that outputs were not acknowledged in time: see Member.Publish.
 var errUnheard = errors.New("the brokers did not acknowledge within the rebalance timeout")

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/pipeline"
@@ -265,11 +266,36 @@ func (m *Member) Commit(ctx context.Context) error {
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), context.Cause(ctx))
 	case err != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), blame(err))
+	case !committed && m.agreed(ctx):
+		m.session.AllowRebalance()
+		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), pipeline.ErrRebalanced)
 	case !committed:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
 	}
 	m.session.AllowRebalance()
 	return nil
+}
+
+// agreed asks the group whether it stands where the client goes on from, after a transaction that was not committed. If so,
+// the member is as good as new; making it anew would mean to leave and to join, which takes the others' cycles back in
+// turn. A transaction that is still open makes the group refuse to answer, which is doubt enough.
+func (m *Member) agreed(ctx context.Context) bool {
+	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
+	if err != nil || group.Error() != nil {
+		return false
+	}
+	for topic, partitions := range m.client.CommittedOffsets() {
+		for partition, ours := range partitions {
+			theirs, found := group.Lookup(topic, partition)
+			if !found {
+				theirs.At = -1
+			}
+			if max(ours.Offset, -1) != theirs.At {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // inTime bounds the end of a cycle.

@@ -101,11 +101,7 @@ func (c *Cycle) Run(ctx context.Context) error {
 		c.Status.failed(blame, err)
 		c.Metrics.reopened(blame)
 		pause := wait.next(blame)
-		level := slog.LevelWarn
-		if errors.Is(err, ErrRebalanced) {
-			level = slog.LevelInfo // as when members join or leave
-		}
-		c.Logger.Log(ctx, level, "the member starts anew from the committed offsets", "blame", blame.String(), "error", err, "in", pause.Round(time.Millisecond))
+		c.Logger.Warn("the member starts anew from the committed offsets", "blame", blame.String(), "error", err, "in", pause.Round(time.Millisecond))
 		sleep(ctx, pause)
 	}
 	return nil
@@ -128,6 +124,8 @@ func (c *Cycle) session(intake, work context.Context, wait *backoff) error {
 		case err == nil:
 			wait.reset()
 			c.Status.turned()
+		case errors.Is(err, ErrRebalanced): // as when members join or leave
+			c.Logger.Info("the group took the cycle back; its records are read again", "error", err)
 		case errors.Is(err, errGivenBack):
 			c.Status.failed(Assign(err), err)
 			pause := wait.next(Assign(err))
@@ -171,6 +169,10 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	c.at(PointPublished)
 
 	if err := source.Commit(work); err != nil {
+		if errors.Is(err, ErrRebalanced) {
+			c.Metrics.aborted(BlamePassing)
+			return fmt.Errorf("%w: %w", errGivenBack, err)
+		}
 		return err
 	}
 	c.at(PointCommitted)

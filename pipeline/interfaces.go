@@ -18,8 +18,9 @@ type Source interface {
 	// Publish sends the outputs in order, asynchronously, and returns when every one of them is acknowledged or
 	// refused. A *RefusedError names those that are at fault themselves; any other error is the broker's.
 	Publish(ctx context.Context, outputs []Output) error
-	// Commit ends the cycle: outputs and offsets at once. After an error nobody knows whether it did: the source is of
-	// no more use, and a new one resumes from the committed offsets.
+	// Commit ends the cycle: outputs and offsets at once. An error that wraps ErrRebalanced says that it was aborted, and
+	// that the source is whole. After any other nobody knows what happened: the source is of no more use, and a new one
+	// resumes from the committed offsets.
 	Commit(ctx context.Context) error
 	// Abort ends the cycle as if it had not been: its records come again. After an error the source is of no more use.
 	Abort(ctx context.Context) error

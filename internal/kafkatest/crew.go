@@ -178,7 +178,7 @@ func (s *watched) Commit(ctx context.Context) error {
 		s.tally.Committed.Add(1)
 		s.tally.CommittedRecords.Add(int64(s.inFlight))
 	} else {
-		s.broken = true
+		s.broken = !errors.Is(err, pipeline.ErrRebalanced) // then it is whole, and its records come again
 	}
 	s.inFlight = 0
 	s.tally.fail(err)
