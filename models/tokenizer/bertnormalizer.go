@@ -122,6 +122,9 @@ func (n *bertNormalizer) answer(r rune) answer {
 }
 
 func (n *bertNormalizer) appendNormal(dst, src []byte, s *scratch) []byte {
+	if r, size := utf8.DecodeRune(src); size > 0 && n.answers.at(r) == answerDrop {
+		s.shifted = true
+	}
 	for i := 0; i < len(src); {
 		if src[i] < utf8.RuneSelf {
 			var used int

@@ -122,10 +122,12 @@ func parseModel(at string, raw json.RawMessage) (model, error) {
 	switch kind {
 	case "":
 		return nil, missing("file", at)
+	case "Unigram":
+		return parseUnigram(at, raw)
 	case "WordPiece":
 		return parseWordPiece(at, raw)
 	default:
-		return nil, unsupported(at+".type", kind, "WordPiece")
+		return nil, unsupported(at+".type", kind, "Unigram", "WordPiece")
 	}
 }
 

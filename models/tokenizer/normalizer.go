@@ -6,7 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-var normalizerTypes = []string{"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Sequence", "StripAccents"}
+var normalizerTypes = []string{
+	"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend", "Replace", "Sequence",
+	"Strip", "StripAccents",
+}
 
 // parseNormalizer returns the normalizers to apply in turn.
 func parseNormalizer(at string, raw json.RawMessage) (normalizers, error) {
@@ -29,6 +32,20 @@ func parseNormalizer(at string, raw json.RawMessage) (normalizers, error) {
 		return normalizers{stripAccents{}}, decode(at, raw, &bare)
 	case "NFC", "NFD", "NFKC", "NFKD":
 		return normalizers{newUnicodeForm(kind)}, decode(at, raw, &bare)
+	case "Nmt":
+		return normalizers{nmt{}}, decode(at, raw, &bare)
+	case "Precompiled":
+		n, err := parsePrecompiled(at, raw)
+		return normalizers{n}, err
+	case "Prepend":
+		n, err := parsePrepend(at, raw)
+		return normalizers{n}, err
+	case "Replace":
+		n, err := parseReplace(at, raw)
+		return normalizers{n}, err
+	case "Strip":
+		n, err := parseStrip(at, raw)
+		return normalizers{n}, err
 	case "Sequence":
 		var f struct {
 			Type        string            `json:"type"`
@@ -101,7 +118,10 @@ type stripAccents struct{}
 
 func (stripAccents) cuts() cuts { return cutNeutral }
 
-func (stripAccents) appendNormal(dst, src []byte, _ *scratch) []byte {
+func (stripAccents) appendNormal(dst, src []byte, s *scratch) []byte {
+	if r, n := utf8.DecodeRune(src); n > 0 && isMark(r) {
+		s.shifted = true
+	}
 	for i := 0; i < len(src); {
 		r, n := utf8.DecodeRune(src[i:])
 		if !isMark(r) {

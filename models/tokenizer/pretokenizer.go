@@ -46,7 +46,7 @@ func (p *pieces) newText(src *pieces) {
 	p.own, p.words, p.first = p.own[:0], p.words[:0], src.first
 }
 
-var preTokenizerTypes = []string{"BertPreTokenizer", "Sequence", "Whitespace", "WhitespaceSplit"}
+var preTokenizerTypes = []string{"BertPreTokenizer", "Metaspace", "Sequence", "Whitespace", "WhitespaceSplit"}
 
 // parsePreTokenizer returns the pre-tokenizers to apply in turn.
 func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
@@ -62,6 +62,9 @@ func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
 		return nil, nil
 	case "BertPreTokenizer":
 		return preTokenizers{bertPreTokenizer{}}, decode(at, raw, &bare)
+	case "Metaspace":
+		p, err := parseMetaspace(at, raw)
+		return preTokenizers{p}, err
 	case "Whitespace":
 		return preTokenizers{wordRuns{}}, decode(at, raw, &bare)
 	case "WhitespaceSplit":

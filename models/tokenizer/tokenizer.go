@@ -45,7 +45,8 @@ type normalizer interface {
 
 // model turns one word, never empty, into ids.
 type model interface {
-	appendIDs(dst []int64, word []byte) []int64
+	// appendIDs may stop once dst is limit long.
+	appendIDs(dst []int64, word []byte, limit int, s *scratch) []int64
 	// id looks up a whole token.
 	id(token string) (int64, bool)
 	// size is the number of distinct tokens; ids are below idLimit.
@@ -64,6 +65,12 @@ type scratch struct {
 	pieces [2]pieces
 	runes  []rune
 	marks  []mark
+	steps  []step
+
+	// What normalizers know of the text around theirs: windows of the same text stand before it, or after it.
+	follows, continues bool
+	// shifted says that what the normalizers made begins with something else than what the text began with.
+	shifted bool
 }
 
 // maxScratch is the longest text whose buffers are kept for the next call: a guess, far above any review.
@@ -139,14 +146,17 @@ func (t *Tokenizer) appendSegment(dst []int64, text []byte, first bool, limit in
 	case len(t.normalizer) == 0:
 		return t.appendNormalized(dst, text, first, limit, s)
 	case t.normalTokens != nil: // which may hold a space, or look beyond it
+		s.follows, s.continues, s.shifted = false, false, false
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text, s)
-		return t.appendNormalized(dst, s.normal, first, limit, s)
+		return t.appendNormalized(dst, s.normal, first && !s.shifted, limit, s)
 	}
+	s.follows, s.shifted = false, false
 	for len(text) > 0 && len(dst) < limit {
 		n := t.cuts.windowEnd(text, t.windowBytes)
+		s.continues = n < len(text)
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text[:n], s)
-		dst = t.appendWords(dst, s.normal, first, limit, s)
-		text, first = text[n:], false
+		dst = t.appendWords(dst, s.normal, first && !s.shifted, limit, s)
+		text, first, s.follows = text[n:], false, true
 	}
 	return dst
 }
@@ -179,7 +189,7 @@ func (t *Tokenizer) appendWords(dst []int64, text []byte, first bool, limit int,
 		if len(dst) >= limit {
 			break
 		}
-		dst = t.model.appendIDs(dst, p.text[w.start:w.end])
+		dst = t.model.appendIDs(dst, p.text[w.start:w.end], limit, s)
 	}
 	return dst
 }

@@ -10,6 +10,7 @@ const (
 	cutNeutral    cuts = iota // the part leaves no mark of its own: where the others say
 	cutAtSpaces               // before any ASCII space
 	cutAfterWords             // before an ASCII space that follows an ASCII letter or digit
+	cutBetweenWords           // before an ASCII space between ASCII letters or digits
 	cutNever
 )
 
@@ -40,9 +41,17 @@ func (c cuts) windowEnd(text []byte, size int) int {
 
 // allows looks at the space text[i], with i above 0.
 func (c cuts) allows(text []byte, i int) bool {
-	if c == cutAtSpaces {
+	switch c {
+	case cutAtSpaces:
 		return true
+	case cutAfterWords:
+		return isASCIIWord(text[i-1])
+	default:
+		return isASCIIWord(text[i-1]) && i+1 < len(text) && isASCIIWord(text[i+1])
 	}
-	b := text[i-1] | 0x20 // a letter in lower case; digits have the bit already
-	return 'a' <= b && b <= 'z' || '0' <= text[i-1] && text[i-1] <= '9'
+}
+
+// isASCIIWord reports whether b is an ASCII letter or digit.
+func isASCIIWord(b byte) bool {
+	return '0' <= b && b <= '9' || 'a' <= b|0x20 && b|0x20 <= 'z'
 }
