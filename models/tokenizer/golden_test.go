@@ -96,35 +96,42 @@ func digest(ids []int64) string {
 }
 
 var readGolden = sync.OnceValues(func() (*golden, error) {
-	f, err := os.Open(filepath.Join("testdata", "golden.jsonl.gz"))
+	g := new(golden)
+	var err error
+	g.cases, g.sweeps, err = readGoldenFile("golden.jsonl.gz", g)
+	return g, err
+})
+
+// readGoldenFile reads the first line into header.
+func readGoldenFile(name string, header any) (cases []goldenCase, sweeps []goldenSweep, err error) {
+	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = f.Close() }()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	g := new(golden)
 	lines := bufio.NewScanner(z)
 	lines.Buffer(nil, 16<<20)
 	for first := true; lines.Scan(); first = false {
 		switch {
 		case first:
-			err = json.Unmarshal(lines.Bytes(), g)
+			err = json.Unmarshal(lines.Bytes(), header)
 		case bytes.HasPrefix(lines.Bytes(), []byte(`{"sweep"`)):
-			g.sweeps = append(g.sweeps, goldenSweep{})
-			err = json.Unmarshal(lines.Bytes(), &g.sweeps[len(g.sweeps)-1])
+			sweeps = append(sweeps, goldenSweep{})
+			err = json.Unmarshal(lines.Bytes(), &sweeps[len(sweeps)-1])
 		default:
-			g.cases = append(g.cases, goldenCase{})
-			err = json.Unmarshal(lines.Bytes(), &g.cases[len(g.cases)-1])
+			cases = append(cases, goldenCase{})
+			err = json.Unmarshal(lines.Bytes(), &cases[len(cases)-1])
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return g, lines.Err()
-})
+	return cases, sweeps, lines.Err()
+}
 
 func loadGolden(t testing.TB) *golden {
 	t.Helper()
