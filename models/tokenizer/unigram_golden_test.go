@@ -95,6 +95,20 @@ func (g *unigramGolden) file(t testing.TB, name string) ([]byte, bool) {
 	return g.expand(t, mustMarshal(t, file))
 }
 
+// build makes the tokenizer of a configuration without fetched maps.
+func (g *unigramGolden) build(t testing.TB, name string) *Tokenizer {
+	t.Helper()
+	file, ok := g.file(t, name)
+	if !ok {
+		t.Fatalf("configuration %q has no map", name)
+	}
+	tok, err := Parse(file)
+	if err != nil {
+		t.Fatalf("configuration %q: %v", name, err)
+	}
+	return tok
+}
+
 func TestUnigramEqualsReference(t *testing.T) {
 	g := loadUnigramGolden(t)
 	if len(g.cases) < 5000 {
@@ -135,5 +149,23 @@ func TestUnigramEqualsReference(t *testing.T) {
 	if missing > 0 && !t.Failed() {
 		_, err := fetchCharsmaps()
 		t.Skipf("%d configurations with SentencePiece's own maps were not tested (the others agree): %v", missing, err)
+	}
+}
+
+func TestEveryCodePointIsRewrittenAsInReference(t *testing.T) {
+	g := loadUnigramGolden(t)
+	for _, sweep := range g.sweeps {
+		name := fmt.Sprintf("%s between %q and %q", sweep.Part["normalizer"], sweep.Before, sweep.After)
+		t.Run(name, func(t *testing.T) {
+			raw, ok := g.expand(t, sweep.Part["normalizer"])
+			if !ok {
+				_, err := fetchCharsmaps()
+				t.Skip(err)
+			}
+			sweep.Part = map[string]json.RawMessage{"normalizer": raw}
+			_, read := sweepReader(t, sweep)
+			t.Parallel()
+			sweep.compare(t, read)
+		})
 	}
 }

@@ -7,10 +7,10 @@ import "bytes"
 type cuts int
 
 const (
-	cutNeutral    cuts = iota // the part leaves no mark of its own: where the others say
-	cutAtSpaces               // before any ASCII space
-	cutAfterWords             // before an ASCII space that follows an ASCII letter or digit
-	cutBetweenWords           // before an ASCII space between ASCII letters or digits
+	cutNeutral      cuts = iota // the part leaves no mark of its own: where the others say
+	cutAtSpaces                 // before any ASCII space
+	cutAfterWords               // before an ASCII space that follows an ASCII letter or digit
+	cutBetweenWords             // before an ASCII space between ASCII letters or digits
 	cutNever
 )
 
