@@ -54,6 +54,7 @@ func (t *textModel) filler(tokens int) row {
 		r.ids = append(r.ids, e.IDs[i%len(e.IDs)])
 		r.types = append(r.types, e.TypeIDs[i%len(e.IDs)])
 	}
+	t.place(&r)
 	return r
 }
 

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/pipeline"
 )
@@ -22,10 +24,12 @@ import (
 type manifest struct {
 	Task task `yaml:"task"`
 	// Graph is the path of the graph below the folder, where there are several.
-	Graph     string       `yaml:"graph"`
-	MaxTokens int          `yaml:"max_tokens"`
-	Heads     []tasks.Head `yaml:"heads"`
-	Golden    []golden     `yaml:"golden"`
+	Graph     string `yaml:"graph"`
+	MaxTokens int    `yaml:"max_tokens"`
+	// Inputs says what inputs of the graph are whose names do not: input_ids by input.1, for example.
+	Inputs map[string]string `yaml:"inputs"`
+	Heads  []tasks.Head      `yaml:"heads"`
+	Golden []golden          `yaml:"golden"`
 	// Tolerance is how far the scores of golden examples may be off: kinds of CPU differ.
 	Tolerance *float64 `yaml:"tolerance"`
 	// Columns are what a constant answers.
@@ -50,12 +54,19 @@ const defaultTolerance = 0.02
 
 // settings is what we read of config.json and tokenizer_config.json of a Hugging Face export.
 type settings struct {
-	ModelType    string            `json:"model_type"`
-	ID2Label     map[string]string `json:"id2label"`
-	ProblemType  string            `json:"problem_type"`
-	Positions    int               `json:"max_position_embeddings"`
-	PadTokenID   int               `json:"pad_token_id"`
-	tokensStated int               // model_max_length
+	ModelType     string           `json:"model_type"`
+	Architectures []string         `json:"architectures"`
+	ID2Label      map[string]label `json:"id2label"`
+	NumLabels     int              `json:"num_labels"`
+	ProblemType   string           `json:"problem_type"`
+	Positions     int              `json:"max_position_embeddings"` // for tokens: without those that are for padding
+	PositionsGPT  int              `json:"n_positions"`             // the same, of other models
+	Biased        *bool            `json:"position_biased_input"`   // DeBERTa's
+	VocabSize     int64            `json:"vocab_size"`
+	PadTokenID    *int64           `json:"pad_token_id"`
+	tokensStated  int              // model_max_length
+	first         int64            // position of the first token
+	relative      bool             // positions are relative: there is no last one
 }
 
 // readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
@@ -106,6 +117,11 @@ func (m *manifest) validate() error {
 	if t := m.Tolerance; t != nil && !(*t >= 0) {
 		add("tolerance is %v: want 0 or more, such as %v", *t, defaultTolerance)
 	}
+	for _, name := range sortedKeys(m.Inputs) {
+		if _, ok := inputNames[m.Inputs[name]]; !ok {
+			add("inputs.%s is %q: want %s", name, m.Inputs[name], oneOf(inputKinds))
+		}
+	}
 	for i, g := range m.Golden {
 		if len(g.Expect) == 0 {
 			add("golden[%d].expect is empty: want what the model answers, such as {sentiment: {label: positive, score: 0.99}}", i)
@@ -144,35 +160,6 @@ func headNames(heads []tasks.Head) []string {
 	return names
 }
 
-// graphPath finds the graph: the one that nearline.yaml names, model.onnx, onnx/model.onnx, or the only onnx/model*.onnx.
-func (m *manifest) graphPath(folder string) (string, error) {
-	for _, name := range []string{m.Graph, "model.onnx", "onnx/model.onnx"} {
-		if name == "" {
-			continue
-		}
-		path := filepath.Join(folder, filepath.FromSlash(name))
-		stat, err := os.Stat(path)
-		if err == nil && stat.Mode().IsRegular() {
-			return path, nil
-		}
-		if name == m.Graph {
-			return "", fmt.Errorf("graph is %q: there is no such file in %s", m.Graph, folder)
-		}
-	}
-	found, _ := filepath.Glob(filepath.Join(folder, "onnx", "model*.onnx"))
-	switch len(found) {
-	case 0:
-		return "", fmt.Errorf("%s has no model.onnx and no onnx/model*.onnx: want the folder of a Hugging Face ONNX export", folder)
-	case 1:
-		return found[0], nil
-	}
-	var names []string
-	for _, path := range found {
-		names = append(names, "onnx/"+filepath.Base(path))
-	}
-	return "", fmt.Errorf("%s has several graphs: want graph in nearline.yaml to be %s", folder, oneOf(names))
-}
-
 // readSettings reads config.json and tokenizer_config.json, where they are.
 func readSettings(folder string) (settings, error) {
 	var s settings
@@ -189,11 +176,86 @@ func readSettings(folder string) (settings, error) {
 	if t.ModelMaxLength >= 1 && t.ModelMaxLength <= 1<<20 {
 		s.tokensStated = int(t.ModelMaxLength)
 	}
-	// The first of RoBERTa's positions are for padding.
-	if s.Positions > 0 && strings.Contains(s.ModelType, "roberta") {
-		s.Positions -= s.PadTokenID + 1
-	}
+	s.place()
 	return s, nil
+}
+
+// label is a name in id2label. Some trainers write the numbers that their data had.
+type label string
+
+func (l *label) UnmarshalJSON(data []byte) error {
+	var v any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case string, json.Number, bool:
+		*l = label(fmt.Sprint(v))
+		return nil
+	}
+	return fmt.Errorf("id2label has %s: want names", data)
+}
+
+// shifted are the model types, beside the RoBERTas, that count positions from the one after padding_idx, as fairseq did.
+var shifted = []string{"camembert", "mpnet", "longformer", "data2vec-text", "ibert", "luke", "xmod"}
+
+// place works out which positions tokens may have.
+func (s *settings) place() {
+	if s.Positions == 0 {
+		s.Positions = s.PositionsGPT
+	}
+	// DeBERTa's published models have no table of positions; their distances are clamped.
+	s.relative = strings.HasPrefix(s.ModelType, "deberta") && s.Biased != nil && !*s.Biased
+	if !strings.Contains(s.ModelType, "roberta") && !slices.Contains(shifted, s.ModelType) {
+		return
+	}
+	s.first = 2 // padding_idx is 1 unless something else is said
+	if p := s.PadTokenID; p != nil && *p >= 0 && *p < 1<<16 && s.ModelType != "mpnet" {
+		s.first = *p + 1
+	}
+	if s.Positions > 0 {
+		s.Positions = max(1, s.Positions-int(s.first))
+	}
+}
+
+// padID is what rows are padded with: what the model takes for padding, or else what the tokenizer does. Some graphs find
+// the last token, or count positions, by it.
+func (s *settings) padID(tokenizers int64) int64 {
+	if p := s.PadTokenID; p != nil && *p >= 0 && (s.VocabSize == 0 || *p < s.VocabSize) {
+		return *p
+	}
+	return tokenizers
+}
+
+// named gives inputs of the graph the names that nearline.yaml has for them.
+func (m *manifest) named(inputs []onnx.Info) ([]onnx.Info, error) {
+	inputs = slices.Clone(inputs)
+	for _, name := range sortedKeys(m.Inputs) {
+		at := slices.IndexFunc(inputs, func(i onnx.Info) bool { return i.Name == name })
+		if at < 0 {
+			var have []string
+			for _, i := range inputs {
+				have = append(have, i.Name)
+			}
+			return nil, fmt.Errorf("inputs.%s: the graph has no such input, want %s", name, oneOf(have))
+		}
+		inputs[at].Name = m.Inputs[name]
+	}
+	return inputs, nil
+}
+
+// fix heeds how many tokens the graph takes, where that is fixed.
+func (s *settings) fix(inputs []onnx.Info) {
+	for _, i := range inputs {
+		if len(i.Shape) != 2 || i.Shape[1] < 1 {
+			continue
+		}
+		if n := int(i.Shape[1]); s.Positions == 0 || s.relative || n < s.Positions {
+			s.Positions, s.relative = n, false
+		}
+	}
 }
 
 func readJSON(path string, into any) error {
@@ -210,25 +272,37 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// labels of the logits in their order; nil when the ids are not 0, 1, 2 and so on.
-func (s settings) labels() []string {
+// labels of the logits in their order; nil when the ids are not 0, 1, 2 and so on. A config.json without id2label is of a
+// model that was trained with transformers' own names, and transformers leaves them out.
+func (s *settings) labels() []string {
+	if s.ID2Label == nil && s.ModelType != "" {
+		n := 2
+		if s.NumLabels > 0 && s.NumLabels < 1<<16 {
+			n = s.NumLabels
+		}
+		var labels []string
+		for i := range n {
+			labels = append(labels, "LABEL_"+strconv.Itoa(i))
+		}
+		return labels
+	}
 	labels := make([]string, len(s.ID2Label))
 	for id, label := range s.ID2Label {
 		n, err := strconv.Atoi(id)
 		if err != nil || n < 0 || n >= len(labels) {
 			return nil
 		}
-		labels[n] = label
+		labels[n] = string(label)
 	}
 	return labels
 }
 
 // maxTokens decides how long texts may be: what nearline.yaml says, or model_max_length, or what tokenizer.json truncates
-// to, or the positions that the model has, or 512; never past those positions.
+// to, or the positions that the model has, or 512; never past those positions, unless they are relative.
 func maxTokens(m manifest, s settings, truncation int) (int, error) {
 	if m.MaxTokens > 0 {
-		if s.Positions > 0 && m.MaxTokens > s.Positions {
-			return 0, fmt.Errorf("max_tokens is %d: config.json says that the model has positions for %d, want at most that", m.MaxTokens, s.Positions)
+		if s.Positions > 0 && m.MaxTokens > s.Positions && !s.relative {
+			return 0, fmt.Errorf("max_tokens is %d: the model has positions for %d (config.json, or the graph), want at most that", m.MaxTokens, s.Positions)
 		}
 		return m.MaxTokens, nil
 	}
@@ -239,7 +313,7 @@ func maxTokens(m manifest, s settings, truncation int) (int, error) {
 			break
 		}
 	}
-	if s.Positions > 0 {
+	if s.Positions > 0 && !s.relative {
 		n = min(n, s.Positions)
 	}
 	return n, nil

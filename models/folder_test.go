@@ -22,6 +22,7 @@ func TestManifestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"max_tokens: -1\n", "max_tokens is -1: want "},
 		{"tolerance: -0.1\n", "tolerance is -0.1: want "},
 		{"graph: ../other.onnx\n", `graph is "../other.onnx": want a path below the folder`},
+		{"inputs: {ids: tokens}\n", `inputs.ids is "tokens": want one of input_ids, attention_mask, token_type_ids, position_ids`},
 		{"golden: [{text: fine}]\n", "golden[0].expect is empty: want "},
 		{"golden: [{text: fine, expect: {sentiment: {lable: x}}}]\n", `unknown field "lable"`},
 	} {
@@ -120,6 +121,10 @@ func TestGraphIsFoundWhereExportsPutIt(t *testing.T) {
 		{"the only one", []string{"onnx/model_quantized.onnx"}, "", "onnx/model_quantized.onnx"},
 		{"named", []string{"model.onnx", "onnx/model_fp16.onnx"}, "onnx/model_fp16.onnx", "onnx/model_fp16.onnx"},
 		{"named, missing", []string{"model.onnx"}, "onnx/model.onnx", "there is no such file"},
+		{"the only one, with a name of its own", []string{"reviews-12.onnx"}, "", "reviews-12.onnx"},
+		{"as it was exported, among variants", []string{"model.onnx", "model_quantized.onnx", "model_optimized.onnx"}, "", "model.onnx"},
+		{"a variant, named", []string{"model.onnx", "model_quantized.onnx"}, "model_quantized.onnx", "model_quantized.onnx"},
+		{"in two places", []string{"model_quantized.onnx", "onnx/model_fp16.onnx"}, "", "one of model_quantized.onnx, onnx/model_fp16.onnx"},
 		{"several", []string{"onnx/model_a.onnx", "onnx/model_b.onnx"}, "", "one of onnx/model_a.onnx, onnx/model_b.onnx"},
 		{"none", nil, "", "has no model.onnx"},
 	} {

@@ -57,10 +57,10 @@ func (t *textModel) compute(l *lane, rows []*row) ([]onnx.Output, error) {
 	return outputs, nil
 }
 
-// fill puts rows into the lane's inputs, padded to the longest on the right, and returns how many tokens they have. A row
+// fill puts rows into the lane's inputs, padded to the longest (or to what the graph takes) on the right, and returns how many tokens they have. A row
 // that is alone is handed on where it lies.
 func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
-	longest := 0
+	longest := t.fixed
 	for _, r := range rows {
 		longest = max(longest, len(r.ids))
 		tokens += len(r.ids)
@@ -68,7 +68,7 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 	for i, kind := range t.inputs {
 		in := &l.inputs[i]
 		in.Rows, in.Columns = len(rows), longest
-		if len(rows) == 1 {
+		if len(rows) == 1 && len(rows[0].ids) == longest {
 			in.Data, _ = t.values(kind, rows[0])
 			continue
 		}
@@ -89,13 +89,16 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 func (t *textModel) values(kind input, r *row) (values []int64, padding int64) {
 	switch kind {
 	case inputIDs:
-		return r.ids, t.tokens.PadID()
+		return r.ids, t.pad
 	case attentionMask:
 		return t.ones[:len(r.ids)], 0
 	case tokenTypes:
 		return r.types, 0
 	default:
-		return t.counts[:len(r.ids)], 0
+		if r.positions != nil {
+			return r.positions, t.first - 1
+		}
+		return t.counts[:len(r.ids)], max(0, t.first-1)
 	}
 }
 

@@ -60,6 +60,7 @@ type engine interface {
 // row is one text on its way through the model.
 type row struct {
 	ids, types []int64
+	positions  []int64 // nil where they are plain
 	columns    []pipeline.Field
 	at         time.Time
 	err        error // the row's own: the run went well, its answer did not

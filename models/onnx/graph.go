@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,9 +24,17 @@ type Graph struct {
 	// Ops counts the nodes by operator, subgraphs and functions included. An operator outside the default domain is
 	// named with it: "com.microsoft.Attention".
 	Ops map[string]int
+	// External are the files that weights lie in, beside the graph, in the order in which it names them.
+	External []External
 	// Coupled says why rows of a batch move each other's answers; "" says that nothing of the kind was found. Such a
 	// graph computes a quantisation scale while it runs, over the whole batch: its rows have to be run one at a time.
 	Coupled string
+}
+
+// External is a file of weights.
+type External struct {
+	File string // relative to the graph's folder, with slashes
+	Size int64  // that it has at least, as far as the graph says
 }
 
 // Input finds an input by name.
@@ -185,14 +195,65 @@ func (in *inspector) topGraph(s *section) error {
 
 // initializer reads a TensorProto's name and passes its data by.
 func (in *inspector) initializer(s *section) error {
-	return s.fields(func(num protowire.Number, size int64) error {
-		if num != 8 {
+	var external [][]byte
+	err := s.fields(func(num protowire.Number, size int64) error {
+		if num != 8 && num != 13 {
 			return s.skip(size)
 		}
 		b, err := s.bytes(size)
-		in.initializers[string(b)] = true
+		if num == 8 {
+			in.initializers[string(b)] = true
+		} else {
+			external = append(external, b)
+		}
 		return err
 	})
+	if err != nil || external == nil {
+		return err
+	}
+	return in.external(external)
+}
+
+// external takes note of where a tensor lies, by the StringStringEntryProtos of its external_data.
+func (in *inspector) external(entries [][]byte) error {
+	var e External
+	var offset, length int64
+	for _, b := range entries {
+		var key, value string
+		err := eachField(b, func(num protowire.Number, content []byte, _ uint64) error {
+			switch num {
+			case 1:
+				key = string(content)
+			case 2:
+				value = string(content)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		switch key {
+		case "location":
+			e.File = value
+		case "offset":
+			offset, err = strconv.ParseInt(value, 10, 64)
+		case "length":
+			length, err = strconv.ParseInt(value, 10, 64)
+		}
+		if err != nil {
+			return fmt.Errorf("external data: %s is %q", key, value)
+		}
+	}
+	if offset >= 0 && length >= 0 && length <= math.MaxInt64-offset {
+		e.Size = offset + length
+	}
+	// A graph has hundreds of tensors in one file, one after the other.
+	if n := len(in.graph.External); n > 0 && in.graph.External[n-1].File == e.File {
+		in.graph.External[n-1].Size = max(in.graph.External[n-1].Size, e.Size)
+	} else {
+		in.graph.External = append(in.graph.External, e)
+	}
+	return nil
 }
 
 func (in *inspector) opset(b []byte) error {

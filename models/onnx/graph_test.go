@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,34 @@ func TestInspectTellsGraphsWhoseRowsAreCoupled(t *testing.T) {
 				t.Errorf("got %q, want %q", g.Coupled, c.want)
 			}
 		})
+	}
+}
+
+func TestInspectListsTheFilesOfWeights(t *testing.T) {
+	g, err := Inspect("testdata/graphs/external.onnx")
+	if want := []External{{File: "external.bin", Size: 1024}}; err != nil || !slices.Equal(g.External, want) {
+		t.Errorf("got %v, %v, want %v", g, err, want)
+	}
+	stored := func(name string, entries ...string) []byte {
+		tensor := initializer(name)
+		for i := 0; i < len(entries); i += 2 {
+			tensor = append(tensor, field(13, append(field(1, []byte(entries[i])), field(2, []byte(entries[i+1]))...))...)
+		}
+		return tensor
+	}
+	data := model(graphOf(
+		stored("a", "location", "w.data", "offset", "4096", "length", "100"),
+		stored("b", "location", "w.data", "offset", "0", "length", "4000"),
+		stored("c", "location", "../up.data"),
+		stored("d", "location", "w.data", "offset", "9223372036854775807", "length", "1"),
+	))
+	g, err = inspect(bytes.NewReader(data), int64(len(data)))
+	if want := []External{{"w.data", 4196}, {"../up.data", 0}, {"w.data", 0}}; err != nil || !slices.Equal(g.External, want) {
+		t.Errorf("got %v, %v, want %v", g, err, want)
+	}
+	data = model(graphOf(stored("a", "location", "w.data", "offset", "far")))
+	if _, err := inspect(bytes.NewReader(data), int64(len(data))); err == nil || !strings.Contains(err.Error(), `offset is "far"`) {
+		t.Errorf("got %v, want an error that names the offset", err)
 	}
 }
 

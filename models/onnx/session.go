@@ -50,7 +50,7 @@ func Open(path string, o Options) (_ *Session, err error) {
 	}
 	for _, i := range s.inputs {
 		if i.Type != Int64 && i.Type != Int32 {
-			return nil, fmt.Errorf("open model %s: input %s: want int64 or int32", path, i)
+			return nil, fmt.Errorf("open model %s: input %s: want int64 or int32, as exports of transformers have it", path, i)
 		}
 	}
 	for _, i := range s.outputs {
@@ -77,7 +77,7 @@ func Open(path string, o Options) (_ *Session, err error) {
 	defer options.Destroy()
 	s.session, err = ort.NewDynamicAdvancedSession(path, each(s.inputs), each(s.outputs), options)
 	if err != nil {
-		return nil, fmt.Errorf("open model %s on %s: %w", path, o.Device, runError(trim(err)))
+		return nil, fmt.Errorf("open model %s on %s: %w", path, o.Device, runError(remedied(trim(err))))
 	}
 	return s, nil
 }

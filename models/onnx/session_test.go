@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -106,6 +107,57 @@ func TestOpenReadsExternalData(t *testing.T) {
 	s := open(t, "graphs/external.onnx", Options{})
 	if out := run(t, s.Runner(), matrix([]int64{1, 100})); !slices.Equal(out[0].Data, []float32{202, 204}) {
 		t.Errorf("got %v, want [202 204]", out[0].Data)
+	}
+}
+
+func number(num protowire.Number, v uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.VarintType), v)
+}
+
+// castOf is a Cast: an attribute has its name in field 1, an integer in field 3, and its type, 2 for an integer, in field 20.
+func castOf(from, to string, kind Type) []byte {
+	return append(nodeOf("Cast", from, to), field(5, slices.Concat(field(1, []byte("to")), number(3, uint64(kind)), number(20, 2)))...)
+}
+
+// wired is a file with nodes between ids and logits.
+func wired(ir, opset uint64, out Type, nodes ...[]byte) []byte {
+	info := func(name string, kind Type) []byte {
+		dims := field(2, slices.Concat(field(1, field(2, []byte("b"))), field(1, field(2, []byte("s")))))
+		return slices.Concat(field(1, []byte(name)), field(2, field(1, slices.Concat(number(1, uint64(kind)), dims))))
+	}
+	g := slices.Concat(graphOf(nodes...), field(2, []byte("g")), field(11, info("ids", Int64)), field(12, info("logits", out)))
+	return slices.Concat(number(1, ir), model(g), field(8, number(2, opset)), field(8, slices.Concat(field(1, []byte("com.microsoft")), number(2, 1))))
+}
+
+func TestOpenSaysWhatToDoAboutGraphsThatTheRuntimeRefuses(t *testing.T) {
+	cast := castOf("ids", "logits", Float32)
+	for _, c := range []struct {
+		name string
+		data []byte
+		want string // "" where it opens
+	}{
+		{"as it should be", wired(9, 17, Float32, cast), ""},
+		{"a newer file", wired(99, 17, Float32, cast), "the file is newer than this ONNX Runtime: want a newer library"},
+		{"a newer opset", wired(9, 99, Float32, cast), "want a newer library, or an export with a lower opset"},
+		{"an operator of others", wired(9, 17, Float32, inDomain("com.microsoft", nodeOf("Attend", "ids", "logits"))),
+			"the graph has an operator that this ONNX Runtime does not"},
+		{"an operator of another opset", wired(9, 17, Float32, nodeOf("Attend", "ids", "logits")),
+			"the graph has an operator that its opset does not"},
+		{"an operator without a kernel", wired(9, 17, Float32, castOf("ids", "x", BFloat16), nodeOf("Erf", "x", "y"), castOf("y", "logits", Float32)),
+			"want an export in float32"},
+		{"half converted", wired(9, 17, Float64, cast), "want it converted by onnxruntime.transformers.float16"},
+	} {
+		path := filepath.Join(t.TempDir(), "model.onnx")
+		if err := os.WriteFile(path, c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path, Options{})
+		if err == nil {
+			err = s.Close()
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
 	}
 }
 

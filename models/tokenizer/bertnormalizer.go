@@ -68,6 +68,9 @@ func newBertNormalizer(clean, chinese, strip, lower bool) *bertNormalizer {
 	return n
 }
 
+// cuts: a space is a starter, which no accent moves across.
+func (n *bertNormalizer) cuts() cuts { return cutNeutral }
+
 // isRemoved reports whether cleaning drops r.
 func isRemoved(r rune) bool {
 	switch r {
@@ -119,6 +122,9 @@ func (n *bertNormalizer) answer(r rune) answer {
 }
 
 func (n *bertNormalizer) appendNormal(dst, src []byte, s *scratch) []byte {
+	if r, size := utf8.DecodeRune(src); size > 0 && n.answers.at(r) == answerDrop {
+		s.shifted = true
+	}
 	for i := 0; i < len(src); {
 		if src[i] < utf8.RuneSelf {
 			var used int

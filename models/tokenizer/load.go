@@ -90,10 +90,8 @@ func parse(data []byte) (*Tokenizer, error) {
 		template:     template,
 		maxTokens:    limits.maxTokens,
 		keepEnd:      limits.keepEnd,
-		windowed:     preTokenizer.splitsAtSpaces() && added.normal == nil,
-	}
-	if len(preTokenizer) == 1 {
-		t.preTokenizer = preTokenizer[0]
+		cuts:         max(preTokenizer.cuts(), normalizer.cuts()),
+		windowBytes:  defaultWindow,
 	}
 	top := max(model.idLimit(), added.limit)
 	for _, s := range append(slices.Clip(template.before), template.after...) {
@@ -124,10 +122,12 @@ func parseModel(at string, raw json.RawMessage) (model, error) {
 	switch kind {
 	case "":
 		return nil, missing("file", at)
+	case "Unigram":
+		return parseUnigram(at, raw)
 	case "WordPiece":
 		return parseWordPiece(at, raw)
 	default:
-		return nil, unsupported(at+".type", kind, "WordPiece")
+		return nil, unsupported(at+".type", kind, "Unigram", "WordPiece")
 	}
 }
 

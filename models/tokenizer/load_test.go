@@ -32,16 +32,16 @@ func edited(t *testing.T, key, value string) []byte {
 }
 
 func TestParseRefusesByName(t *testing.T) {
-	const normalizerTail = `" is not supported: want one of BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Sequence, StripAccents`
+	const normalizerTail = `" is not supported: want one of BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip, StripAccents`
 	for _, c := range []struct{ key, value, want string }{
-		{"normalizer", `{"type": "Precompiled", "precompiled_charsmap": ""}`, `normalizer.type "Precompiled` + normalizerTail},
-		{"normalizer", `{"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]}`, `normalizer.normalizers[1].type "Strip` + normalizerTail},
+		{"normalizer", `{"type": "Punycode"}`, `normalizer.type "Punycode` + normalizerTail},
+		{"normalizer", `{"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Fold"}]}`, `normalizer.normalizers[1].type "Fold` + normalizerTail},
 		{"normalizer", `{"type": "BertNormalizer", "clean_text": true, "lowercase": true}`, `normalizer has no "handle_chinese_chars"`},
 		{"normalizer", `{"type": "NFC", "version": 15}`, `normalizer: json: unknown field "version"`},
 		{"normalizer", `{}`, `normalizer has no "type"`},
-		{"pre_tokenizer", `{"type": "Metaspace"}`, `pre_tokenizer.type "Metaspace" is not supported: want one of BertPreTokenizer, Sequence, Whitespace, WhitespaceSplit`},
+		{"pre_tokenizer", `{"type": "CharDelimiterSplit"}`, `pre_tokenizer.type "CharDelimiterSplit" is not supported: want one of BertPreTokenizer, Metaspace, Sequence, Whitespace, WhitespaceSplit`},
 		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "Digits"}]}`, `pre_tokenizer.pretokenizers[0].type "Digits" is not supported`},
-		{"model", `{"type": "BPE", "vocab": {}, "merges": []}`, `model.type "BPE" is not supported: want one of WordPiece`},
+		{"model", `{"type": "BPE", "vocab": {}, "merges": []}`, `model.type "BPE" is not supported: want one of Unigram, WordPiece`},
 		{"model", `null`, `file has no "model"`},
 		{"model", `{"type": "WordPiece", "unk_token": "[U]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 1, "vocab": {"a": 0}}`, `model.unk_token "[U]" is not in model.vocab`},
 		{"model", `{"type": "WordPiece", "unk_token": "a", "continuing_subword_prefix": "##", "max_input_chars_per_word": 1, "vocab": {"a": 4000000000}}`, `model.vocab["a"] is 4000000000`},

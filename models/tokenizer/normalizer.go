@@ -6,7 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-var normalizerTypes = []string{"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Sequence", "StripAccents"}
+var normalizerTypes = []string{
+	"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend", "Replace", "Sequence",
+	"Strip", "StripAccents",
+}
 
 // parseNormalizer returns the normalizers to apply in turn.
 func parseNormalizer(at string, raw json.RawMessage) (normalizers, error) {
@@ -29,6 +32,20 @@ func parseNormalizer(at string, raw json.RawMessage) (normalizers, error) {
 		return normalizers{stripAccents{}}, decode(at, raw, &bare)
 	case "NFC", "NFD", "NFKC", "NFKD":
 		return normalizers{newUnicodeForm(kind)}, decode(at, raw, &bare)
+	case "Nmt":
+		return normalizers{nmt{}}, decode(at, raw, &bare)
+	case "Precompiled":
+		n, err := parsePrecompiled(at, raw)
+		return normalizers{n}, err
+	case "Prepend":
+		n, err := parsePrepend(at, raw)
+		return normalizers{n}, err
+	case "Replace":
+		n, err := parseReplace(at, raw)
+		return normalizers{n}, err
+	case "Strip":
+		n, err := parseStrip(at, raw)
+		return normalizers{n}, err
 	case "Sequence":
 		var f struct {
 			Type        string            `json:"type"`
@@ -66,8 +83,17 @@ func (ns normalizers) appendNormal(dst, src []byte, s *scratch) []byte {
 	return append(dst, src...)
 }
 
+func (ns normalizers) cuts() (c cuts) {
+	for _, n := range ns {
+		c = max(c, n.cuts())
+	}
+	return c
+}
+
 // lowercase takes each rune to its lower case, whatever stands around it.
 type lowercase struct{}
+
+func (lowercase) cuts() cuts { return cutNeutral }
 
 func (lowercase) appendNormal(dst, src []byte, _ *scratch) []byte {
 	for i := 0; i < len(src); {
@@ -90,7 +116,12 @@ func appendLower(dst []byte, r rune) []byte {
 // stripAccents drops combining marks; it decomposes nothing.
 type stripAccents struct{}
 
-func (stripAccents) appendNormal(dst, src []byte, _ *scratch) []byte {
+func (stripAccents) cuts() cuts { return cutNeutral }
+
+func (stripAccents) appendNormal(dst, src []byte, s *scratch) []byte {
+	if r, n := utf8.DecodeRune(src); n > 0 && isMark(r) {
+		s.shifted = true
+	}
 	for i := 0; i < len(src); {
 		r, n := utf8.DecodeRune(src[i:])
 		if !isMark(r) {

@@ -60,7 +60,7 @@ func parseWordPiece(at string, raw json.RawMessage) (model, error) {
 	return m, nil
 }
 
-func (m *wordPiece) appendIDs(dst []int64, word []byte) []int64 {
+func (m *wordPiece) appendIDs(dst []int64, word []byte, _ int, _ *scratch) []int64 {
 	if len(word) > m.maxChars && countRunes(word) > m.maxChars {
 		return append(dst, m.unknown)
 	}

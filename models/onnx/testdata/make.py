@@ -95,7 +95,7 @@ def unmasked(folder):
             node("ReduceMean", ["ids"], ["mean"], axes=[1], keepdims=1),
             node("Mul", ["mean", "signs"], ["logits"]),
         ],
-        [matrix("input_ids")],
+        [matrix("input_ids"), matrix("attention_mask")],
         LOGITS,
         {"signs": SIGNS["signs"]},
     )

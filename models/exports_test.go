@@ -1,0 +1,155 @@
+//go:build cgo
+
+package models
+
+import (
+	"archive/zip"
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"nearline/batching"
+	"nearline/pipeline"
+)
+
+// exports is testdata/exports/golden.json, which train/exports.py writes.
+type exports struct {
+	Texts []string          `json:"texts"`
+	Cases map[string]export `json:"cases"`
+}
+
+// export is a case: what transformers and PyTorch, in float32, make of the texts.
+type export struct {
+	Family    string      `json:"family"`
+	Precision string      `json:"precision"`
+	Graph     string      `json:"graph"`
+	Labels    []string    `json:"labels"` // none of a regression
+	MaxTokens int         `json:"max_tokens"`
+	Alone     string      `json:"alone"`     // part of why rows run alone
+	Tolerance float64     `json:"tolerance"` // of probabilities
+	IDs       [][]int64   `json:"ids"`
+	Logits    [][]float64 `json:"logits"`
+	// What onnxruntime makes of a graph in int8, and what another kind of CPU may round differently.
+	Quantized [][]float64 `json:"quantized_logits"`
+	Rounding  float64     `json:"rounding"`
+}
+
+func readExports(t testing.TB) exports {
+	t.Helper()
+	var e exports
+	data, err := os.ReadFile(filepath.Join("testdata", "exports", "golden.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &e)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// exported makes a repository of the case, as its exporter wrote it.
+func exported(t testing.TB, name string) Config {
+	t.Helper()
+	c := DefaultConfig()
+	c.Repository = t.TempDir()
+	archive, err := zip.OpenReader(filepath.Join("testdata", "exports", name+".zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	if err := os.CopyFS(filepath.Join(c.Repository, name, "1"), archive); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Every architecture, exporter and precision that golden.json has, with the files that the exporter wrote and no other.
+func TestExportsLoad(t *testing.T) {
+	all := readExports(t)
+	for _, name := range sortedKeys(all.Cases) {
+		t.Run(name, func(t *testing.T) {
+			want, c := all.Cases[name], exported(t, name)
+			c.Slots = 2
+			c.Batch = BatchConfig{MaxItems: 8, MaxPadding: 100}
+			m := loaded(t, c, name, running(t, c))
+			info, text := m.Info(), m.engine.(*textModel)
+			if info.MaxTokens != want.MaxTokens {
+				t.Errorf("got %d tokens at most, want %d", info.MaxTokens, want.MaxTokens)
+			}
+			if (info.Alone == "") != (want.Alone == "") || !strings.Contains(info.Alone, want.Alone) {
+				t.Errorf("got rows alone because %q, want %q", info.Alone, want.Alone)
+			}
+			if (info.Limits.MaxItems == 1) != (want.Alone != "") {
+				t.Errorf("got %d rows in a batch, want 1 only where rows run alone", info.Limits.MaxItems)
+			}
+			if !slices.Equal(info.Heads[0].Labels, want.Labels) {
+				t.Errorf("got labels %v, want %v", info.Heads[0].Labels, want.Labels)
+			}
+			for i, s := range all.Texts {
+				var r row
+				if _, err := text.prepare(s, &r); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(r.ids, want.IDs[i]) {
+					t.Errorf("%q: got ids %v, want %v", s, r.ids, want.IDs[i])
+				}
+			}
+			predictions := predicted(t, m, all.Texts)
+			for i, s := range all.Texts {
+				want.agrees(t, s, predictions[i], want.Logits[i], want.Tolerance)
+				if want.Quantized != nil {
+					want.agrees(t, s, predictions[i], want.Quantized[i], want.Rounding)
+				}
+			}
+			moved := map[string]float64{"fp16": 2e-3}[want.Precision] // sums of other lengths round differently
+			if got := neighbours(t, m, all.Texts, words(20, 30, 3), 2); got > max(moved, neighbourTolerance) {
+				t.Errorf("got answers moved by %g by neighbours", got)
+			}
+		})
+	}
+}
+
+func predicted(t testing.TB, m *Model, texts []string) []pipeline.Prediction {
+	t.Helper()
+	predictions, faults, err := m.Predict(context.Background(), batching.Online, texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, fault := range faults {
+		if fault != nil {
+			t.Fatalf("%q: %v", texts[i], fault)
+		}
+	}
+	return predictions
+}
+
+// agrees compares a prediction with logits; labels whose probabilities are as close as the tolerance may change places.
+func (e export) agrees(t testing.TB, text string, p pipeline.Prediction, logits []float64, tolerance float64) {
+	t.Helper()
+	value := p.Columns[0].Value
+	if e.Labels == nil || len(e.Labels) == 0 {
+		if d := math.Abs(value.Float - logits[0]); !(d <= tolerance) {
+			t.Errorf("%q: got %g, want %g within %g", text, value.Float, logits[0], tolerance)
+		}
+		return
+	}
+	label, _ := value.Lookup("label")
+	score, _ := value.Lookup("score")
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(v - slices.Max(logits))
+	}
+	at := slices.Index(e.Labels, label.Str)
+	if at < 0 {
+		t.Fatalf("%q: got label %q, want one of %v", text, label.Str, e.Labels)
+	}
+	best, probability := 1/sum, math.Exp(logits[at]-slices.Max(logits))/sum
+	if !(math.Abs(score.Float-probability) <= tolerance) || best-probability > 2*tolerance {
+		t.Errorf("%q: got %s %g, want %g for it and %g for the best label, within %g", text, label.Str, score.Float, probability, best, tolerance)
+	}
+}

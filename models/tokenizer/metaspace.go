@@ -1,0 +1,110 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+// metaspace puts a visible character for each ASCII space, and maybe one more before a word that has none, and splits
+// before every such character.
+type metaspace struct {
+	replacement string
+	prepend     prependScheme
+	whole       bool // does not split
+}
+
+// prependScheme says which words get the character put before them.
+type prependScheme int
+
+const (
+	prependAlways prependScheme = iota
+	prependFirst                // the one that begins the input
+	prependNever
+)
+
+func parseMetaspace(at string, raw json.RawMessage) (preTokenizer, error) {
+	var f struct {
+		Type        string  `json:"type"`
+		Replacement *string `json:"replacement"`
+		AddPrefix   *bool   `json:"add_prefix_space"` // of older files
+		Prepend     *string `json:"prepend_scheme"`
+		Split       *bool   `json:"split"`
+		StrRep      *string `json:"str_rep"` // of older files: the replacement once more
+	}
+	if err := decode(at, raw, &f); err != nil {
+		return nil, err
+	}
+	if f.Replacement == nil {
+		return nil, missing(at, "replacement")
+	}
+	if utf8.RuneCountInString(*f.Replacement) != 1 {
+		return nil, fmt.Errorf("%s.replacement is %q: want one character", at, *f.Replacement)
+	}
+	p := metaspace{replacement: *f.Replacement, whole: f.Split != nil && !*f.Split}
+	if f.Prepend != nil {
+		switch *f.Prepend {
+		case "always":
+		case "first":
+			p.prepend = prependFirst
+		case "never":
+			p.prepend = prependNever
+		default:
+			return nil, unsupported(at+".prepend_scheme", *f.Prepend, "always", "first", "never")
+		}
+	}
+	if f.AddPrefix != nil && !*f.AddPrefix && p.prepend != prependNever {
+		return nil, fmt.Errorf("%s.add_prefix_space is false: want %s.prepend_scheme to be never", at, at)
+	}
+	return p, nil
+}
+
+func (p metaspace) cuts() cuts {
+	if p.whole {
+		return cutNever
+	}
+	return cutAtSpaces
+}
+
+func (p metaspace) split(dst, src *pieces) {
+	dst.newText(src)
+	for i, at := range src.words {
+		word := src.text[at.start:at.end]
+		start := len(dst.own)
+		if p.prepend == prependAlways || p.prepend == prependFirst && i == 0 && src.first {
+			if word[0] != ' ' && !bytes.HasPrefix(word, []byte(p.replacement)) {
+				dst.own = append(dst.own, p.replacement...)
+			}
+		}
+		start = p.appendWord(dst, word, start)
+		dst.words = append(dst.words, span{start, len(dst.own)})
+	}
+	dst.text = dst.own
+}
+
+// appendWord appends word to the text of dst, and all words in it but the last, which begins at the place returned.
+func (p metaspace) appendWord(dst *pieces, word []byte, start int) int {
+	copied := 0
+	for i := 0; i < len(word); {
+		size := 1
+		switch {
+		case word[i] == ' ':
+		case word[i] == p.replacement[0] && bytes.HasPrefix(word[i:], []byte(p.replacement)):
+			size = len(p.replacement)
+		default:
+			i++
+			continue
+		}
+		dst.own = append(dst.own, word[copied:i]...)
+		if !p.whole && i > 0 {
+			dst.words = append(dst.words, span{start, len(dst.own)})
+			start = len(dst.own)
+		}
+		dst.own = append(dst.own, p.replacement...)
+		i += size
+		copied = i
+	}
+	dst.own = append(dst.own, word[copied:]...)
+	return start
+}
