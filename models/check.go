@@ -49,7 +49,7 @@ func (t *textModel) warmUp(limits batching.Limits) error {
 	return slots.Wait()
 }
 
-// trySample sees whether the outputs are what the heads want: a graph may leave their shapes open.
+// trySample sees whether the outputs are what the heads want, and how long their vectors are: a graph may leave shapes open.
 func (t *textModel) trySample() error {
 	r := row{ids: t.sample.ids, types: t.sample.types}
 	if len(r.ids) <= t.prompted {
@@ -61,7 +61,19 @@ func (t *textModel) trySample() error {
 	if errors.Is(r.err, tasks.ErrNotFinite) {
 		return nil // so it may be of tokens that mean nothing
 	}
-	return r.err
+	if r.err != nil {
+		return r.err
+	}
+	answers, err := t.answers(t.lanes[0], &r)
+	if err != nil {
+		return err
+	}
+	for h := range t.heads {
+		if head := &t.heads[h]; head.Kind == tasks.Embedding {
+			head.Dimension = len(answers[h])
+		}
+	}
+	return nil
 }
 
 // filler is a row of so many tokens that mean nothing, each of which the model knows.

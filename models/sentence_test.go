@@ -235,6 +235,17 @@ func TestLabelsOfAnExportDecideItsKind(t *testing.T) {
 	}
 }
 
+func TestEncoderWithoutFilesOfSentenceTransformers(t *testing.T) {
+	c := sentenceFolder(t, "inside.onnx", nil)
+	if h := loaded(t, c, "m", running(t, c)).Info().Heads[0]; h.Kind != tasks.Embedding || h.Output != "sentence_embedding" || h.Dimension != 6 {
+		t.Errorf("everything inside: got %+v, want the embedding sentence_embedding", h)
+	}
+	c = sentenceFolder(t, "model.onnx", nil)
+	if _, err := Load(t.Context(), c, "m", c.NewDevice(), NewMetrics(nil)); err == nil || !strings.Contains(err.Error(), "heads[0].pooling is missing") {
+		t.Errorf("a bare encoder: got %v, want to be asked for the pooling", err)
+	}
+}
+
 // A width that the graph leaves open is found out before anybody's text.
 func TestHeadThatDoesNotFitTheFirstAnswerIsNotLoaded(t *testing.T) {
 	c := repository(t, map[string]string{"m": "constant"}, map[string]string{"m/1/nearline.yaml": "heads: [{kind: embedding, output: open, dimension: 40}]\n"})

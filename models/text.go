@@ -119,10 +119,19 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
 }
 
-// embeds says whether the model makes vectors where nobody says what its heads do.
+// embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
+// encoder without a head. A graph with logits does not.
 func embeds(m manifest, s sentence, graph *onnx.Graph) bool {
+	if m.Task != "" {
+		return m.Task == taskEmbedding
+	}
+	found := s.present
+	for _, name := range []string{"sentence_embedding", "last_hidden_state", "token_embeddings"} {
+		_, ok := graph.Output(name)
+		found = found || ok
+	}
 	_, logits := graph.Output("logits")
-	return m.Task == taskEmbedding || m.Task == "" && s.present && !logits
+	return found && !logits
 }
 
 // rowOutputs are the outputs that heads can read: of shape [batch], [batch, logits] or [batch, tokens, hidden], or not stated.

@@ -218,6 +218,8 @@ func TestEmbeddingsTakeTheirDefaultsFromTheOtherFiles(t *testing.T) {
 		{"said otherwise", []Head{{Kind: Embedding, Vector: Vector{Pooling: Poolings{Mean, Max}, Dimension: 5, Type: Binary}}},
 			Source{Outputs: []Output{logits, {Name: "token_embeddings", Width: 4, Tokens: true}}, Vector: files},
 			"token_embeddings", Vector{Pooling: Poolings{Mean, Max}, Normalize: &yes, Dimension: 5, Type: Binary}},
+		{"a key of an embedding", []Head{{Output: "pooler_output", Vector: Vector{Dimension: 2}}}, Source{Outputs: []Output{pooler, logits}},
+			"pooler_output", Vector{Dimension: 2, Type: Float32}},
 		{"another output", []Head{{Kind: Embedding, Output: "pooler_output"}}, Source{Outputs: []Output{pooler, hiddenStates}},
 			"pooler_output", Vector{Dimension: 4, Type: Float32}},
 	} {
@@ -232,6 +234,20 @@ func TestEmbeddingsTakeTheirDefaultsFromTheOtherFiles(t *testing.T) {
 			(h.Normalize == nil) == (c.want.Normalize == nil)
 		if h.Kind != Embedding || h.Output != c.output || !same {
 			t.Errorf("%s: got %+v, want %+v of %s", c.name, h, c.want, c.output)
+		}
+	}
+}
+
+// A model that makes vectors may have a head with labels too, and a score.
+func TestHeadsWithLabelsAreNoEmbeddings(t *testing.T) {
+	source := Source{Model: "m", Embedding: true, Outputs: []Output{{Name: "sentence_embedding", Width: 4}, {Name: "mood", Width: 3}, score, logits}, Labels: three}
+	heads, err := Resolve([]Head{{Name: "sentence_embedding"}, {Name: "mood", Labels: three}, {Name: "score"}, {Name: "logits"}}, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []Kind{Embedding, Classification, Score, Classification} {
+		if heads[i].Kind != want {
+			t.Errorf("%s: got %s, want %s", heads[i].Name, heads[i].Kind, want)
 		}
 	}
 }

@@ -113,7 +113,7 @@ type Row struct {
 //
 //   - name: the output's, if there are several heads; the model's for the only one
 //   - output: the one named as the head, or else the only one
-//   - kind: embedding for an output with tokens; multi_label for problem_type multi_label_classification; score for one
+//   - kind: embedding for an output with tokens, and where a key of an embedding is set; multi_label for problem_type multi_label_classification; score for one
 //     logit and for problem_type regression; classification otherwise
 //   - labels: id2label, where there are as many as logits
 //   - pooling, normalize: what the files of sentence-transformers say
@@ -176,7 +176,7 @@ func (h *Head) resolve(s Source, heads int) error {
 		h.Name = s.Model
 	}
 	if h.Kind == "" {
-		h.Kind = s.kind(output)
+		h.Kind = s.kind(h, output)
 	}
 	if output.Tokens && h.Kind != Embedding {
 		return fmt.Errorf(".output is %q with a vector for each token: a %s has one row of logits for each text, want kind embedding, "+
@@ -197,9 +197,10 @@ func (h *Head) resolve(s Source, heads int) error {
 }
 
 // kind of a head that does not say it.
-func (s Source) kind(o Output) Kind {
+func (s Source) kind(h *Head, o Output) Kind {
+	labelled := len(h.Labels) > 0 || h.Activation != "" || h.Threshold != nil || h.Thresholds != nil || h.Top != 0 || h.Scores != ""
 	switch {
-	case o.Tokens, s.Embedding && o.Name != "logits":
+	case o.Tokens, h.Vector.stated() != "", s.Embedding && !labelled && o.Name != "logits" && o.Width != 1:
 		return Embedding
 	case s.ProblemType == "multi_label_classification" && (o.Width != 1 || len(s.Labels) == 1):
 		return MultiLabel

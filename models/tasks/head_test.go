@@ -75,7 +75,7 @@ func TestHeadsThatDoNotFitTheGraphAreRefused(t *testing.T) {
 		{[]Head{{Output: "logits", Labels: three, Kind: MultiLabel, Thresholds: map[string]float64{"c": -0.1}}}, "heads[0].thresholds.c is -0.1: want"},
 		{[]Head{{Output: "logits", Labels: three, Top: 4}}, "heads[0].top is 4: want 1 to 3"},
 		{[]Head{{Output: "logits", Labels: three, Scores: "some"}}, `heads[0].scores is "some": want all`},
-		{[]Head{{Output: "logits", Labels: three, Vector: Vector{Dimension: 3}}}, "heads[0].dimension is 3: it is for kind embedding"},
+		{[]Head{{Output: "logits", Kind: Classification, Labels: three, Vector: Vector{Dimension: 3}}}, "heads[0].dimension is 3: it is for kind embedding"},
 		{[]Head{{Output: "score", Top: 1}}, "heads[0].top is 1: it is for kind classification and multi_label"},
 		{[]Head{{Output: "score", Scores: "all"}}, `heads[0].scores is "all": it is for kind classification and multi_label`},
 		{[]Head{{Output: "score", Kind: "ranking"}}, `heads[0].kind is "ranking": want classification, multi_label, score or embedding`},
