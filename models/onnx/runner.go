@@ -220,8 +220,8 @@ func (b *buffer) read(v ort.Value, to *Output) error {
 	case *ort.Tensor[float32]:
 		if v == b.value {
 			to.Data = t.GetData()
-		} else { // it is about to be freed
-			to.Data = append([]float32(nil), t.GetData()...)
+		} else { // it is about to be freed; an output is always of this kind, or never
+			to.Data = append(to.Data[:0], t.GetData()...)
 		}
 	case *ort.Tensor[float64]:
 		to.Data = converted(to.Data[:0], t.GetData())
