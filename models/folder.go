@@ -57,6 +57,14 @@ const (
 // defaultTolerance is 0.02, as kinds of CPU differ in how they round int8.
 const defaultTolerance = 0.02
 
+// tolerance of golden examples' scores.
+func (m *manifest) tolerance() float64 {
+	if m.Tolerance != nil {
+		return *m.Tolerance
+	}
+	return defaultTolerance
+}
+
 // settings is what we read of config.json and tokenizer_config.json of a Hugging Face export.
 type settings struct {
 	ModelType     string           `json:"model_type"`

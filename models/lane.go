@@ -61,26 +61,30 @@ func (t *textModel) compute(l *lane, rows []*row) ([]onnx.Output, error) {
 	return outputs, nil
 }
 
-// fill puts rows into the lane's inputs, padded to the longest (or to what the graph takes) on the right, and returns how many tokens they have. A row
-// that is alone is handed on where it lies.
+// fill puts rows into the lane's inputs, padded on the right to the width that the limits say, or to what the graph takes, and
+// returns how many tokens they have. A row that is alone and needs no padding is handed on where it lies.
 func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
-	longest := t.fixed
+	longest := 0
 	for _, r := range rows {
 		longest = max(longest, len(r.ids))
 		tokens += len(r.ids)
 	}
+	width := t.fixed
+	if width == 0 {
+		width = t.limits.Width(longest, len(rows), tokens)
+	}
 	for i, kind := range t.inputs {
 		in := &l.inputs[i]
-		in.Rows, in.Columns = len(rows), longest
-		if len(rows) == 1 && len(rows[0].ids) == longest {
+		in.Rows, in.Columns = len(rows), width
+		if len(rows) == 1 && len(rows[0].ids) == width {
 			in.Data, _ = t.values(kind, rows[0])
 			continue
 		}
-		data := slices.Grow(l.padded[i][:0], len(rows)*longest)
+		data := slices.Grow(l.padded[i][:0], len(rows)*width)
 		for _, r := range rows {
 			values, padding := t.values(kind, r)
 			data = append(data, values...)
-			for range longest - len(values) {
+			for range width - len(values) {
 				data = append(data, padding)
 			}
 		}

@@ -18,6 +18,7 @@ type textModel struct {
 	tokens *tokenizer.Tokenizer
 	longer *tokenizer.Tokenizer // with room for one token more, to see whether a text was cut
 	max    int                  // tokens
+	limits batching.Limits      // of batches, for how far they are padded
 
 	inputs  []input  // of the graph, in its order
 	types   bool     // token types are among them
@@ -138,6 +139,7 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if m.info.Limits, err = c.limits(limit, m.info.Alone != ""); err != nil {
 		return nil, err
 	}
+	t.limits = m.info.Limits
 	defer func() {
 		if err != nil {
 			t.close()
