@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
+	"nearline/models/onnx"
 	"nearline/models/tasks"
 )
 
@@ -43,6 +44,10 @@ func (t *textModel) warmUp(limits batching.Limits) error {
 				rows[i] = &longest
 			}
 			_, err := t.compute(l, rows)
+			if err != nil && !errors.Is(err, onnx.ErrRuntime) {
+				return fmt.Errorf("%d rows of %d tokens: %w; if the model takes fewer tokens, want max_tokens in nearline.yaml to say how "+
+					"many, and if it was exported without dynamic axes, another export", items, t.max, err)
+			}
 			return err
 		})
 	}

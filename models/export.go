@@ -63,6 +63,17 @@ func (m *manifest) readGraph(folder string) (file string, graph *onnx.Graph, err
 	return file, graph, checkExternal(file, graph.External)
 }
 
+// placed is where a file lies: in the folder, or else with the graph in onnx/, as some exports have everything there.
+func placed(folder, name string) string {
+	at, below := filepath.Join(folder, name), filepath.Join(folder, "onnx", name)
+	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(below); err == nil {
+			return below
+		}
+	}
+	return at
+}
+
 // globbed lists the files of a folder that match, by their paths below it, with slashes.
 func globbed(folder string, patterns ...string) []string {
 	var names []string
@@ -90,7 +101,7 @@ func noGraph(folder string) error {
 
 // tokenizerPath finds tokenizer.json, or says how to make it from what is there.
 func tokenizerPath(folder string) (string, error) {
-	file := filepath.Join(folder, "tokenizer.json")
+	file := placed(folder, "tokenizer.json")
 	err := checkFile(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return file, err
@@ -115,16 +126,37 @@ func checkFile(file string) error {
 		return err
 	}
 	defer f.Close()
-	head := make([]byte, len(pointerMark))
+	head := make([]byte, 32)
 	n, err := io.ReadFull(f, head)
 	switch {
 	case n == 0 && (err == nil || errors.Is(err, io.EOF)):
 		return fmt.Errorf("%s is empty: copy or download it again", file)
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return err
-	case bytes.Equal(head, []byte(pointerMark)):
+	case bytes.HasPrefix(head, []byte(pointerMark)):
 		return fmt.Errorf("%s is a pointer of git-lfs and not the content: run `git lfs install && git lfs pull` where it was cloned, "+
 			"and copy it again", file)
+	}
+	for _, mark := range []string{"<!doctype html", "<html"} {
+		if bytes.HasPrefix(bytes.ToLower(head), []byte(mark)) {
+			return fmt.Errorf("%s is a web page and not the content: download the file itself, whose address at Hugging Face has "+
+				"/resolve/ where the page's has /blob/", file)
+		}
+	}
+	return nil
+}
+
+// checkOutputs names graphs whose answers are about places in a text.
+func checkOutputs(outputs []onnx.Info) error {
+	for _, o := range outputs {
+		switch {
+		case o.Name == "logits" && len(o.Shape) == 3:
+			return fmt.Errorf("the graph answers %s, for each token: want a model that answers for whole texts, exported with "+
+				"--task text-classification", o)
+		case o.Name == "start_logits":
+			return fmt.Errorf("the graph answers %s, which marks places in a text: want a model that answers for whole texts, exported "+
+				"with --task text-classification", o)
+		}
 	}
 	return nil
 }

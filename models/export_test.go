@@ -45,6 +45,9 @@ func TestFoldersThatAreNoWholeExportAreRefusedWithWhatToDo(t *testing.T) {
 			[]string{"model.onnx is a pointer of git-lfs and not the content: run `git lfs install && git lfs pull`"}},
 		{"the tokenizer a pointer", map[string]string{"model.onnx": whole, "tokenizer.json": pointer},
 			[]string{"tokenizer.json is a pointer of git-lfs"}},
+		{"a web page", map[string]string{"model.onnx": "<!DOCTYPE html>\n<html class=\"\">", "tokenizer.json": tokens},
+			[]string{"model.onnx is a web page and not the content: download the file itself"}},
+		{"the tokenizer a web page", map[string]string{"model.onnx": whole, "tokenizer.json": "<html>"}, []string{"tokenizer.json is a web page"}},
 		{"a graph cut short", map[string]string{"model.onnx": whole[:len(whole)/2], "tokenizer.json": tokens},
 			[]string{"it is not a whole ONNX file: it ends in the middle"}},
 		{"an empty graph", map[string]string{"model.onnx": "", "tokenizer.json": tokens}, []string{"model.onnx is empty: copy or download it again"}},
@@ -115,6 +118,25 @@ func TestGraphsThatWantMoreThanTextAreRefusedByName(t *testing.T) {
 	} {
 		if _, err := newText(full, 16, nil, c.inputs, series{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want it to say %q", err, c.want)
+		}
+	}
+}
+
+func TestGraphsThatAnswerForPlacesAreRefusedByName(t *testing.T) {
+	for _, c := range []struct {
+		want    string
+		outputs []onnx.Info
+	}{
+		{"", []onnx.Info{{Name: "logits", Type: onnx.Float32, Shape: []int64{-1, 3}}}},
+		{"", []onnx.Info{{Name: "last_hidden_state", Type: onnx.Float32, Shape: []int64{-1, -1, 32}}}},
+		{"the graph answers logits float32[?, ?, 9], for each token: want a model that answers for whole texts",
+			[]onnx.Info{{Name: "logits", Type: onnx.Float32, Shape: []int64{-1, -1, 9}}}},
+		{"the graph answers start_logits float32[?, ?], which marks places in a text", []onnx.Info{
+			{Name: "start_logits", Type: onnx.Float32, Shape: []int64{-1, -1}}, {Name: "end_logits", Type: onnx.Float32, Shape: []int64{-1, -1}}}},
+	} {
+		err := checkOutputs(c.outputs)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
 }

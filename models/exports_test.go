@@ -114,6 +114,56 @@ func TestExportsLoad(t *testing.T) {
 	}
 }
 
+// Who gives no limit gets 512 tokens, which a model may not have: that is seen before anybody's text is.
+func TestModelThatTakesFewerTokensThanAssumedIsNotLoaded(t *testing.T) {
+	c := exported(t, "bert-opset11")
+	folder := filepath.Join(c.Repository, "bert-opset11", "1")
+	if err := os.Remove(filepath.Join(folder, "tokenizer_config.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "config.json"), []byte(`{"model_type": "bert"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(t.Context(), c, "bert-opset11", c.NewDevice(), NewMetrics(nil))
+	if err == nil || !strings.Contains(err.Error(), "1 rows of 512 tokens: ") || !strings.Contains(err.Error(), "want max_tokens in nearline.yaml") {
+		t.Errorf("got %v, want the load refused, with what to do", err)
+	}
+}
+
+// Some exports have everything in onnx/, and nothing above it.
+func TestExportMayLieBelow(t *testing.T) {
+	c := exported(t, "distilbert-optimum")
+	top := filepath.Join(c.Repository, "distilbert-optimum", "1")
+	below := filepath.Join(t.TempDir(), "onnx")
+	if err := os.Rename(top, below); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(top, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(below, filepath.Join(top, "onnx")); err != nil {
+		t.Fatal(err)
+	}
+	m := loaded(t, c, "distilbert-optimum", running(t, c))
+	if info := m.Info(); info.MaxTokens != 48 || len(info.Heads[0].Labels) != 2 {
+		t.Errorf("got %+v, want what config.json and tokenizer_config.json say", info)
+	}
+}
+
+func TestVariantIsChosenInOurFile(t *testing.T) {
+	c := exported(t, "distilbert-hub")
+	for _, file := range []string{"onnx/model_quantized.onnx", "onnx/model_fp16.onnx"} {
+		path := filepath.Join(c.Repository, "distilbert-hub", "1", "nearline.yaml")
+		if err := os.WriteFile(path, []byte("graph: "+file+"\nmax_tokens: 16\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := loaded(t, c, "distilbert-hub", running(t, c))
+		if quantized := m.Info().Alone != ""; quantized != strings.Contains(file, "quantized") || m.Info().MaxTokens != 16 {
+			t.Errorf("%s: got %+v, want the graph that was named, and 16 tokens", file, m.Info())
+		}
+	}
+}
+
 func predicted(t testing.TB, m *Model, texts []string) []pipeline.Prediction {
 	t.Helper()
 	predictions, faults, err := m.Predict(context.Background(), batching.Online, texts)
@@ -132,7 +182,7 @@ func predicted(t testing.TB, m *Model, texts []string) []pipeline.Prediction {
 func (e export) agrees(t testing.TB, text string, p pipeline.Prediction, logits []float64, tolerance float64) {
 	t.Helper()
 	value := p.Columns[0].Value
-	if e.Labels == nil || len(e.Labels) == 0 {
+	if len(e.Labels) == 0 {
 		if d := math.Abs(value.Float - logits[0]); !(d <= tolerance) {
 			t.Errorf("%q: got %g, want %g within %g", text, value.Float, logits[0], tolerance)
 		}

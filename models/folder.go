@@ -176,14 +176,14 @@ func headNames(heads []tasks.Head) []string {
 // readSettings reads config.json and tokenizer_config.json, where they are.
 func readSettings(folder string) (settings, error) {
 	var s settings
-	if err := readJSON(filepath.Join(folder, "config.json"), &s); err != nil {
+	if err := readJSON(placed(folder, "config.json"), &s); err != nil {
 		return s, err
 	}
 	var t struct {
 		// A tokenizer that has no limit says 1e30.
 		ModelMaxLength float64 `json:"model_max_length"`
 	}
-	if err := readJSON(filepath.Join(folder, "tokenizer_config.json"), &t); err != nil {
+	if err := readJSON(placed(folder, "tokenizer_config.json"), &t); err != nil {
 		return s, err
 	}
 	if t.ModelMaxLength >= 1 && t.ModelMaxLength <= 1<<20 {

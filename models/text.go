@@ -88,6 +88,9 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOutputs(graph.Outputs); err != nil && len(manifest.Heads) == 0 {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	inputs, err := manifest.named(graph.Inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)

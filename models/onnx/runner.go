@@ -62,7 +62,7 @@ func (r *Runner) Run(inputs []Input) ([]Output, error) {
 	fresh := false // an output lies elsewhere than in the last run
 	for i, b := range r.buffers {
 		last := b.value
-		value, err := b.sized(inputs[0].Rows)
+		value, err := b.sized(inputs[0].Rows, inputs[0].Columns)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %s", b.info.Name, trim(err))
 		}
@@ -174,27 +174,34 @@ func (r *Runner) clear() {
 	r.pinner.Unpin()
 }
 
-// buffer is where an output is written to. It is kept from run to run while the number of rows stays, as it does where
-// rows run one by one.
+// buffer is where an output is written to. It is kept from run to run while the shape stays, as it does where rows run one
+// by one.
 type buffer struct {
 	info   Info
 	rows   int
+	tokens int       // where the shape has them
 	value  ort.Value // nil when the runtime has to allocate: the graph does not say how large a row is
 	pinner runtime.Pinner
 }
 
-// sized returns a tensor for so many rows, or nil to have the runtime allocate one.
-func (b *buffer) sized(rows int) (ort.Value, error) {
-	if b.rows == rows {
+// sized returns a tensor for so many rows of so many tokens, or nil to have the runtime allocate one.
+func (b *buffer) sized(rows, tokens int) (ort.Value, error) {
+	if !tokenwise(b.info) {
+		tokens = 0
+	}
+	if b.rows == rows && b.tokens == tokens {
 		return b.value, nil
 	}
 	b.free()
-	if !stated(b.info) {
+	if !stated(b.info) && tokens == 0 {
 		return nil, nil
 	}
 	shape := ort.Shape(b.info.Shape).Clone()
 	if shape[0] < 0 {
 		shape[0] = int64(rows)
+	}
+	if tokens > 0 {
+		shape[1] = int64(tokens)
 	}
 	var err error
 	switch b.info.Type {
@@ -214,7 +221,7 @@ func (b *buffer) sized(rows int) (ort.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.rows = rows
+	b.rows, b.tokens = rows, tokens
 	return b.value, nil
 }
 
@@ -235,7 +242,7 @@ func (b *buffer) free() {
 	if b.value != nil {
 		b.value.Destroy()
 	}
-	b.value, b.rows = nil, 0
+	b.value, b.rows, b.tokens = nil, 0, 0
 	b.pinner.Unpin()
 }
 
@@ -249,6 +256,11 @@ func stated(info Info) bool {
 	return len(info.Shape) > 0
 }
 
+// tokenwise says whether an output is [batch, tokens, hidden] in float16, which the binding cannot have the runtime allocate.
+func tokenwise(info Info) bool {
+	return info.Type == Float16 && len(info.Shape) == 3 && info.Shape[0] != 0 && info.Shape[1] < 0 && info.Shape[2] > 0
+}
+
 // readable says why an output cannot be read, if so.
 func readable(info Info) error {
 	switch info.Type {
@@ -256,10 +268,10 @@ func readable(info Info) error {
 		return nil
 	case Float16:
 		// The binding copies half of such an output where the runtime allocates it.
-		if stated(info) {
+		if stated(info) || tokenwise(info) {
 			return nil
 		}
-		return errors.New("a float16 output has to state its shape, but for the batch")
+		return errors.New("a float16 output has to state its shape, but for batch and tokens: convert the graph with keep_io_types=True")
 	}
 	return errors.New("want float32, float16, float64, int64 or int32")
 }

@@ -82,6 +82,20 @@ func TestRunnerAnswersEveryKindOfInputAndOutput(t *testing.T) {
 	}
 }
 
+func TestRunnerReadsHalvesForEachToken(t *testing.T) {
+	r := open(t, "graphs/halves.onnx", Options{}).Runner()
+	for _, rows := range [][][]int64{{{1, 2, 3}}, {{4, 5}}, {{6, 7}, {8, 9}}, {{6, 7}, {8, 9}}, {{1}}} {
+		var want []float32
+		for _, id := range slices.Concat(rows...) {
+			want = append(want, float32(id), float32(2*id))
+		}
+		out := run(t, r, matrix(rows...))[0]
+		if shape := []int64{int64(len(rows)), int64(len(rows[0])), 2}; !slices.Equal(out.Shape, shape) || !slices.Equal(out.Data, want) {
+			t.Errorf("got %v, want %v of shape %v", out, want, shape)
+		}
+	}
+}
+
 func TestRunnerRefusesWhatIsNotAnInt32(t *testing.T) {
 	r := open(t, "graphs/inputs.onnx", Options{}).Runner()
 	one := matrix([]int64{1})

@@ -5,6 +5,7 @@
 | graph | what it is for |
 | --- | --- |
 | inputs.onnx | four int32 inputs; outputs in float16, in int64, and of a shape that is not stated |
+| halves.onnx | a float16 output of shape [batch, tokens, 2]: the id, and twice the id |
 | nan.onnx | logits that are not a number when a text has a token past 50 |
 | unmasked.onnx | does not heed the attention mask, so that padding moves its answers |
 | external.onnx | weights in a file beside it, external.bin |
@@ -101,6 +102,22 @@ def unmasked(folder):
     )
 
 
+def halves(folder):
+    node = helper.make_node
+    save(
+        folder,
+        "halves",
+        [
+            node("Cast", ["input_ids"], ["ids"], to=TensorProto.FLOAT16),
+            node("Unsqueeze", ["ids", "last"], ["ids_3d"]),
+            node("Mul", ["ids_3d", "factors"], ["vectors"]),
+        ],
+        [matrix("input_ids")],
+        [helper.make_tensor_value_info("vectors", TensorProto.FLOAT16, [*BATCH, 2])],
+        {"last": np.array([2]), "factors": np.array([1, 2], dtype=np.float16)},
+    )
+
+
 def external(folder):
     node = helper.make_node
     table = np.arange(256, dtype=np.float32).reshape(128, 2)
@@ -119,5 +136,5 @@ def external(folder):
 
 if len(sys.argv) != 2:
     sys.exit("usage: make.py FOLDER")
-for make in (inputs, nan, unmasked, external):
+for make in (inputs, halves, nan, unmasked, external):
     make(Path(sys.argv[1]))
