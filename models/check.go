@@ -64,6 +64,7 @@ func (t *textModel) trySample() error {
 	if r.err != nil {
 		return r.err
 	}
+	t.example = r.columns
 	answers, err := t.answers(t.lanes[0], &r)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
+	"nearline/pipeline"
 )
 
 // textModel is the engine of a graph that reads tokens.
@@ -27,12 +28,13 @@ type textModel struct {
 	series  series
 
 	sessions []*onnx.Session
-	lanes    []*lane // by slot
-	ones     []int64 // the mask of a row without padding
-	prompt   string  // is put before every text
-	prompted int     // tokens that it has
-	counts   []int64 // 0, 1, 2 and so on: the positions of a row
-	sample   row     // a text that is known to work
+	lanes    []*lane          // by slot
+	ones     []int64          // the mask of a row without padding
+	prompt   string           // is put before every text
+	prompted int              // tokens that it has
+	counts   []int64          // 0, 1, 2 and so on: the positions of a row
+	sample   row              // a text that is known to work
+	example  []pipeline.Field // the answer to it; nil when that is not a number
 }
 
 // input is what a graph may ask for.
