@@ -51,7 +51,7 @@ func (t *textModel) warmUp(limits batching.Limits) error {
 
 // trySample sees whether the outputs are what the heads want, and how long their vectors are: a graph may leave shapes open.
 func (t *textModel) trySample() error {
-	r := row{ids: t.sample.ids, types: t.sample.types}
+	r := t.sample
 	if len(r.ids) <= t.prompted {
 		r = t.filler(t.max)
 	}

@@ -76,15 +76,7 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if sentence.maxTokens > 0 {
 		settings.tokensStated = sentence.maxTokens
 	}
-	heads, err := tasks.Resolve(manifest.Heads, tasks.Source{
-		Model:       m.info.Name,
-		Outputs:     rowOutputs(graph.Outputs),
-		Labels:      settings.labels(),
-		ProblemType: settings.ProblemType,
-		Embedding:   embeds(manifest, sentence, graph),
-		Vector:      sentence.vector,
-		Unsupported: sentence.unsupported,
-	})
+	heads, err := tasks.Resolve(manifest.Heads, headSource(m.info.Name, manifest, settings, sentence, graph))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
@@ -119,6 +111,19 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 		return nil, err
 	}
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
+}
+
+// headSource is what the files say of the heads.
+func headSource(model string, m manifest, of settings, s sentence, graph *onnx.Graph) tasks.Source {
+	return tasks.Source{
+		Model:       model,
+		Outputs:     rowOutputs(graph.Outputs),
+		Labels:      of.labels(),
+		ProblemType: of.ProblemType,
+		Embedding:   embeds(m, s, graph),
+		Vector:      s.vector,
+		Unsupported: s.unsupported,
+	}
 }
 
 // embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
