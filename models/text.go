@@ -20,6 +20,10 @@ type textModel struct {
 	longer *tokenizer.Tokenizer // with room for one token more, to see whether a text was cut
 	max    int                  // tokens
 
+	prompt   string           // is put before every text
+	prompted int              // tokens that it has
+	example  []pipeline.Field // the answer to the sample; nil when that is not a number
+
 	inputs  []input  // of the graph, in its order
 	types   bool     // token types are among them
 	outputs []string // of the graph, that heads read
@@ -28,13 +32,10 @@ type textModel struct {
 	series  series
 
 	sessions []*onnx.Session
-	lanes    []*lane          // by slot
-	ones     []int64          // the mask of a row without padding
-	prompt   string           // is put before every text
-	prompted int              // tokens that it has
-	counts   []int64          // 0, 1, 2 and so on: the positions of a row
-	sample   row              // a text that is known to work
-	example  []pipeline.Field // the answer to it; nil when that is not a number
+	lanes    []*lane // by slot
+	ones     []int64 // the mask of a row without padding
+	counts   []int64 // 0, 1, 2 and so on: the positions of a row
+	sample   row     // a text that is known to work
 }
 
 // input is what a graph may ask for.
@@ -95,9 +96,6 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := t.setPrompt(manifest, sentence); err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
-	}
 	m.info.Heads, m.info.MaxTokens, m.info.Alone = heads, limit, graph.Coupled
 	if m.info.Limits, err = c.limits(limit, graph.Coupled != ""); err != nil {
 		return nil, err
@@ -110,35 +108,10 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err := t.open(ctx, c, path, slots); err != nil {
 		return nil, err
 	}
+	if err := t.setPrompt(manifest, sentence); err != nil {
+		return nil, fmt.Errorf("%s: %w", folder, err)
+	}
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
-}
-
-// headSource is what the files say of the heads.
-func headSource(model string, m manifest, of settings, s sentence, graph *onnx.Graph) tasks.Source {
-	return tasks.Source{
-		Model:       model,
-		Outputs:     rowOutputs(graph.Outputs),
-		Labels:      of.labels(),
-		ProblemType: of.ProblemType,
-		Embedding:   embeds(m, s, graph),
-		Vector:      s.vector,
-		Unsupported: s.unsupported,
-	}
-}
-
-// embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
-// encoder without a head. A graph with logits does not.
-func embeds(m manifest, s sentence, graph *onnx.Graph) bool {
-	if m.Task != "" {
-		return m.Task == taskEmbedding
-	}
-	found := s.present
-	for _, name := range []string{"sentence_embedding", "last_hidden_state", "token_embeddings"} {
-		_, ok := graph.Output(name)
-		found = found || ok
-	}
-	_, logits := graph.Output("logits")
-	return found && !logits
 }
 
 // rowOutputs are the outputs that heads can read: of shape [batch], [batch, logits] or [batch, tokens, hidden], or not stated.
@@ -193,20 +166,6 @@ func newText(full *tokenizer.Tokenizer, limit int, heads []tasks.Head, inputs []
 		t.reads = append(t.reads, at)
 	}
 	return t, nil
-}
-
-// setPrompt puts a prompt before every text, and counts its tokens as sentence-transformers does: with the special tokens
-// before it, without the one after it.
-func (t *textModel) setPrompt(m manifest, s sentence) (err error) {
-	if t.prompt, err = s.promptText(m); err != nil || t.prompt == "" {
-		return err
-	}
-	ids, none := t.tokens.AppendIDs(nil, t.prompt), t.tokens.AppendIDs(nil, "")
-	t.prompted = len(ids)
-	if n := len(none); n > 0 && none[n-1] == ids[len(ids)-1] {
-		t.prompted--
-	}
-	return nil
 }
 
 // open opens the sessions and makes the lanes.
