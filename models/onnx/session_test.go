@@ -298,6 +298,12 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := "testdata/single_label/model.onnx"
+	noGPU := "CUDA needs libonnxruntime_providers_cuda.so"
+	if library, err := FindLibrary(""); err == nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(library), "libonnxruntime_providers_cuda.so")); err == nil {
+			noGPU = "CUDA did not start: want a GPU 99"
+		}
+	}
 	for _, c := range []struct {
 		name, path string
 		options    Options
@@ -307,7 +313,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		{"half a file", broken, Options{}, "it is not a whole ONNX file"},
 		{"no such library", good, Options{Library: filepath.Join(folder, "none.so")}, "models.runtime (flag --onnxruntime) is"},
 		{"not a library", good, Options{Library: notALibrary}, "want ONNX Runtime 1.24 or later"},
-		{"no GPU of that number", good, Options{Device: Device{CUDA: true, Index: 99}}, "CUDA"},
+		{"no GPU of that number", good, Options{Device: Device{CUDA: true, Index: 99}}, noGPU},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := Open(c.path, c.options)
