@@ -166,7 +166,7 @@ func TestScoresAreReadAsTheReferenceReadsThem(t *testing.T) {
 func TestUnigramDoesNotAllocate(t *testing.T) {
 	g := loadUnigramGolden(t)
 	for _, name := range []string{"xlm-roberta ours", "xlm-roberta, newer ours", "albert ours", "gemma", "odd bytes", "whole", "first, bert"} {
-		tok := g.build(t, name)
+		tok := g.buildUnigram(t, name)
 		s := new(scratch)
 		var ids []int64
 		for i := 0; i < len(g.cases); i += 211 {
@@ -181,7 +181,7 @@ func TestUnigramDoesNotAllocate(t *testing.T) {
 
 // A text that is one word keeps little: every place that no token reaches across ends what must be remembered.
 func TestLongWordTakesLittleMemory(t *testing.T) {
-	tok := loadUnigramGolden(t).build(t, "whole")
+	tok := loadUnigramGolden(t).buildUnigram(t, "whole")
 	s := new(scratch)
 	text := strings.Repeat("the kettle is good and sturdy, ", 30000)
 	ids := tok.appendIDs(nil, text, s)
@@ -238,7 +238,7 @@ func FuzzUnigram(f *testing.F) {
 		"first, replaced", "first, in words", "never", "nmt", "lowered, stripped", "expressions", "emptied", "gemma", "llama", "llama, left",
 		"odd", "odd bytes, decomposed", "whole",
 	} {
-		tok := g.build(f, name)
+		tok := g.buildUnigram(f, name)
 		whole, err := tok.WithMaxTokens(0)
 		if err != nil {
 			f.Fatal(err)
