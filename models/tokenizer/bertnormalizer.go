@@ -68,6 +68,9 @@ func newBertNormalizer(clean, chinese, strip, lower bool) *bertNormalizer {
 	return n
 }
 
+// cuts: a space is a starter, which no accent moves across.
+func (n *bertNormalizer) cuts() cuts { return cutNeutral }
+
 // isRemoved reports whether cleaning drops r.
 func isRemoved(r rune) bool {
 	switch r {

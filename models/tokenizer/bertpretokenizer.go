@@ -5,9 +5,11 @@ import "unicode/utf8"
 // bertPreTokenizer splits at spaces, which it drops, and makes each punctuation character a word.
 type bertPreTokenizer struct{}
 
-func (bertPreTokenizer) splitsAtSpaces() bool { return true }
+func (bertPreTokenizer) cuts() cuts { return cutAtSpaces }
 
-func (bertPreTokenizer) split(words []span, text []byte, at span) []span {
+func (bertPreTokenizer) split(dst, src *pieces) { dst.splitEach(src, splitBert) }
+
+func splitBert(words []span, text []byte, at span) []span {
 	ends := func(c class) bool { return c&(classSpace|classPunctuation) != 0 }
 	start := at.start
 	for i := at.start; i < at.end; {

@@ -291,10 +291,12 @@ func sweepReader(t *testing.T, sweep goldenSweep) (string, func([]byte) []byte) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := new(scratch)
 	return string(raw), func(text []byte) []byte {
 		var words [][]byte
-		for _, w := range p.split(nil, text, span{0, len(text)}) {
-			words = append(words, text[w.start:w.end])
+		pieces := p.split(s, text, true)
+		for _, w := range pieces.words {
+			words = append(words, pieces.text[w.start:w.end])
 		}
 		return bytes.Join(words, []byte("|"))
 	}

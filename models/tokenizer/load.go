@@ -90,10 +90,8 @@ func parse(data []byte) (*Tokenizer, error) {
 		template:     template,
 		maxTokens:    limits.maxTokens,
 		keepEnd:      limits.keepEnd,
-		windowed:     preTokenizer.splitsAtSpaces() && added.normal == nil,
-	}
-	if len(preTokenizer) == 1 {
-		t.preTokenizer = preTokenizer[0]
+		cuts:         max(preTokenizer.cuts(), normalizer.cuts()),
+		windowBytes:  defaultWindow,
 	}
 	top := max(model.idLimit(), added.limit)
 	for _, s := range append(slices.Clip(template.before), template.after...) {

@@ -66,8 +66,17 @@ func (ns normalizers) appendNormal(dst, src []byte, s *scratch) []byte {
 	return append(dst, src...)
 }
 
+func (ns normalizers) cuts() (c cuts) {
+	for _, n := range ns {
+		c = max(c, n.cuts())
+	}
+	return c
+}
+
 // lowercase takes each rune to its lower case, whatever stands around it.
 type lowercase struct{}
+
+func (lowercase) cuts() cuts { return cutNeutral }
 
 func (lowercase) appendNormal(dst, src []byte, _ *scratch) []byte {
 	for i := 0; i < len(src); {
@@ -89,6 +98,8 @@ func appendLower(dst []byte, r rune) []byte {
 
 // stripAccents drops combining marks; it decomposes nothing.
 type stripAccents struct{}
+
+func (stripAccents) cuts() cuts { return cutNeutral }
 
 func (stripAccents) appendNormal(dst, src []byte, _ *scratch) []byte {
 	for i := 0; i < len(src); {

@@ -3,8 +3,48 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 )
+
+// preTokenizer splits each word of src further, and may rewrite its text on the way.
+type preTokenizer interface {
+	// split writes dst anew, with words in order, none of them empty: by dst.splitEach, or after dst.keepText or
+	// dst.newText.
+	split(dst, src *pieces)
+	// cuts says where the words of a text are those of its parts.
+	cuts() cuts
+}
+
+// pieces is text cut into words.
+type pieces struct {
+	text  []byte
+	words []span
+	// first says that words[0] begins the input: nothing stands before it, not even an added token or a space that was
+	// dropped.
+	first bool
+
+	own []byte // memory for a text of its own
+}
+
+// splitEach is for pre-tokenizers that rewrite nothing: f appends the words of text[at.start:at.end].
+func (p *pieces) splitEach(src *pieces, f func(words []span, text []byte, at span) []span) {
+	p.keepText(src)
+	for _, at := range src.words {
+		p.words = f(p.words, p.text, at)
+	}
+	p.first = src.first && len(p.words) > 0 && p.words[0].start == src.words[0].start
+}
+
+// keepText takes the text of src.
+func (p *pieces) keepText(src *pieces) {
+	// The memory goes with the text: who rewrites the next stage must not write over what it reads.
+	p.own, src.own = src.own, p.own
+	p.text, p.words, p.first = src.text, p.words[:0], src.first
+}
+
+// newText makes room for a text that the split appends to p.own; it ends with p.text = p.own.
+func (p *pieces) newText(src *pieces) {
+	p.own, p.words, p.first = p.own[:0], p.words[:0], src.first
+}
 
 var preTokenizerTypes = []string{"BertPreTokenizer", "Sequence", "Whitespace", "WhitespaceSplit"}
 
@@ -51,19 +91,23 @@ func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
 // preTokenizers splits the words of each further by the next; none leaves the text one word.
 type preTokenizers []preTokenizer
 
-func (ps preTokenizers) split(words []span, text []byte, at span) []span {
-	begin := len(words)
-	words = append(words, at)
+// split returns the words of text, which live until the next call with s. Text is not written to.
+func (ps preTokenizers) split(s *scratch, text []byte, first bool) *pieces {
+	src, dst := &s.pieces[0], &s.pieces[1]
+	src.text, src.words, src.first = text, append(src.words[:0], span{0, len(text)}), first
 	for _, p := range ps {
-		end := len(words)
-		for i := begin; i < end; i++ {
-			words = p.split(words, text, words[i])
-		}
-		words = words[:begin+copy(words[begin:], words[end:])]
+		p.split(dst, src)
+		src, dst = dst, src
 	}
-	return words
+	return src
 }
 
-func (ps preTokenizers) splitsAtSpaces() bool {
-	return slices.ContainsFunc(ps, preTokenizer.splitsAtSpaces)
+// cuts are those of the first that splits at spaces: the next ones see its words only.
+func (ps preTokenizers) cuts() cuts {
+	for _, p := range ps {
+		if c := p.cuts(); c != cutNeutral {
+			return c
+		}
+	}
+	return cutNever
 }

@@ -6,7 +6,6 @@
 package tokenizer
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"sync"
@@ -17,8 +16,8 @@ import (
 type Tokenizer struct {
 	rawTokens    *tokenMatcher // looked for in the text as it came
 	normalTokens *tokenMatcher // looked for in normalized text
-	normalizer   normalizer
-	preTokenizer preTokenizer
+	normalizer   normalizers
+	preTokenizer preTokenizers
 	model        model
 	template     template
 
@@ -26,7 +25,9 @@ type Tokenizer struct {
 	padID     int64
 	maxTokens int
 	keepEnd   bool // truncation drops the beginning
-	windowed  bool // the text may be taken in pieces that end before a space
+
+	cuts        cuts // where a text may be taken window by window
+	windowBytes int
 }
 
 // Encoding is one text as a model takes it: two slices of equal length, without padding.
@@ -38,14 +39,8 @@ type Encoding struct {
 // normalizer rewrites text before it is split into words. Both slices are valid UTF-8 and do not overlap.
 type normalizer interface {
 	appendNormal(dst, src []byte, s *scratch) []byte
-}
-
-// preTokenizer splits text into words, in order, none of them empty.
-type preTokenizer interface {
-	// split appends the words of text[at.start:at.end].
-	split(words []span, text []byte, at span) []span
-	// splitsAtSpaces says whether a word can never hold an ASCII space.
-	splitsAtSpaces() bool
+	// cuts says where text may be cut so that its halves read as the whole does; neutral is anywhere before a space.
+	cuts() cuts
 }
 
 // model turns one word, never empty, into ids.
@@ -66,7 +61,7 @@ type scratch struct {
 	text   []byte
 	normal []byte
 	stages [2][]byte // between the normalizers of a sequence
-	words  []span
+	pieces [2]pieces
 	runes  []rune
 	marks  []mark
 }
@@ -132,62 +127,59 @@ func (t *Tokenizer) appendIDs(dst []int64, text string, s *scratch) []int64 {
 func (t *Tokenizer) appendText(dst []int64, limit int, s *scratch) []int64 {
 	m := t.rawTokens.matches(s.text)
 	for len(dst) < limit && m.next() {
-		dst = t.appendSegment(dst, m.before(), limit, s)
+		dst = t.appendSegment(dst, m.before(), m.gap.start == 0, limit, s)
 		dst = append(dst, m.token.id)
 	}
-	return t.appendSegment(dst, m.rest(), limit, s)
+	return t.appendSegment(dst, m.rest(), m.done == 0, limit, s)
 }
 
-// windowBytes bounds how much text is normalized before the limit is looked at again. At 4 KiB the cost of going by
-// windows does not show, and it is longer than nearly every review.
-const windowBytes = 4 << 10
-
-func (t *Tokenizer) appendSegment(dst []int64, text []byte, limit int, s *scratch) []int64 {
+// appendSegment appends the ids of text that holds no raw token; first says that it begins the input.
+func (t *Tokenizer) appendSegment(dst []int64, text []byte, first bool, limit int, s *scratch) []int64 {
+	switch {
+	case len(t.normalizer) == 0:
+		return t.appendNormalized(dst, text, first, limit, s)
+	case t.normalTokens != nil: // which may hold a space, or look beyond it
+		s.normal = t.normalizer.appendNormal(s.normal[:0], text, s)
+		return t.appendNormalized(dst, s.normal, first, limit, s)
+	}
 	for len(text) > 0 && len(dst) < limit {
-		n := len(text)
-		if t.windowed {
-			n = windowEnd(text)
-		}
+		n := t.cuts.windowEnd(text, t.windowBytes)
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text[:n], s)
-		dst = t.appendNormalized(dst, s.normal, limit, s)
-		text = text[n:]
+		dst = t.appendWords(dst, s.normal, first, limit, s)
+		text, first = text[n:], false
 	}
 	return dst
 }
 
-// windowEnd returns where to cut: before an ASCII space, which no normalizer joins to what comes before it.
-func windowEnd(text []byte) int {
-	if len(text) <= windowBytes {
-		return len(text)
-	}
-	if i := bytes.LastIndexByte(text[:windowBytes], ' '); i > 0 {
-		return i
-	}
-	if i := bytes.IndexByte(text[windowBytes:], ' '); i >= 0 {
-		return windowBytes + i
-	}
-	return len(text)
-}
-
-func (t *Tokenizer) appendNormalized(dst []int64, text []byte, limit int, s *scratch) []int64 {
+func (t *Tokenizer) appendNormalized(dst []int64, text []byte, first bool, limit int, s *scratch) []int64 {
 	m := t.normalTokens.matches(text)
 	for len(dst) < limit && m.next() {
-		dst = t.appendWords(dst, m.before(), limit, s)
+		dst = t.appendWindows(dst, m.before(), first && m.gap.start == 0, limit, s)
 		dst = append(dst, m.token.id)
 	}
-	return t.appendWords(dst, m.rest(), limit, s)
+	return t.appendWindows(dst, m.rest(), first && m.done == 0, limit, s)
 }
 
-func (t *Tokenizer) appendWords(dst []int64, text []byte, limit int, s *scratch) []int64 {
+func (t *Tokenizer) appendWindows(dst []int64, text []byte, first bool, limit int, s *scratch) []int64 {
+	for len(text) > 0 && len(dst) < limit {
+		n := t.cuts.windowEnd(text, t.windowBytes)
+		dst = t.appendWords(dst, text[:n], first, limit, s)
+		text, first = text[n:], false
+	}
+	return dst
+}
+
+// appendWords appends the ids of one window.
+func (t *Tokenizer) appendWords(dst []int64, text []byte, first bool, limit int, s *scratch) []int64 {
 	if len(text) == 0 {
 		return dst
 	}
-	s.words = t.preTokenizer.split(s.words[:0], text, span{0, len(text)})
-	for _, w := range s.words {
+	p := t.preTokenizer.split(s, text, first)
+	for _, w := range p.words {
 		if len(dst) >= limit {
 			break
 		}
-		dst = t.model.appendIDs(dst, text[w.start:w.end])
+		dst = t.model.appendIDs(dst, p.text[w.start:w.end])
 	}
 	return dst
 }

@@ -36,6 +36,9 @@ type mark struct {
 	class uint8
 }
 
+// cuts: a space is joined to nothing before it.
+func (u unicodeForm) cuts() cuts { return cutNeutral }
+
 func (u unicodeForm) appendNormal(dst, src []byte, s *scratch) []byte {
 	if isASCII(src) {
 		return append(dst, src...)

@@ -3,19 +3,23 @@ package tokenizer
 // spaceSplit splits at spaces, which it drops.
 type spaceSplit struct{}
 
-func (spaceSplit) splitsAtSpaces() bool { return true }
+func (spaceSplit) cuts() cuts { return cutAtSpaces }
 
-func (spaceSplit) split(words []span, text []byte, at span) []span {
-	return splitRuns(words, text, at, func(c class) class { return c & classSpace })
+func (spaceSplit) split(dst, src *pieces) {
+	dst.splitEach(src, func(words []span, text []byte, at span) []span {
+		return splitRuns(words, text, at, func(c class) class { return c & classSpace })
+	})
 }
 
 // wordRuns is the expression \w+|[^\w\s]+ : runs of word characters, and runs of what is neither that nor space.
 type wordRuns struct{}
 
-func (wordRuns) splitsAtSpaces() bool { return true }
+func (wordRuns) cuts() cuts { return cutAtSpaces }
 
-func (wordRuns) split(words []span, text []byte, at span) []span {
-	return splitRuns(words, text, at, func(c class) class { return c & (classSpace | classWord) })
+func (wordRuns) split(dst, src *pieces) {
+	dst.splitEach(src, func(words []span, text []byte, at span) []span {
+		return splitRuns(words, text, at, func(c class) class { return c & (classSpace | classWord) })
+	})
 }
 
 // splitRuns appends the runs of runes that kind calls the same, but not those of spaces.
