@@ -45,7 +45,7 @@ type normalizer interface {
 
 // model turns one word, never empty, into ids.
 type model interface {
-	appendIDs(dst []int64, word []byte) []int64
+	appendIDs(dst []int64, word []byte, s *scratch) []int64
 	// id looks up a whole token.
 	id(token string) (int64, bool)
 	// size is the number of distinct tokens; ids are below idLimit.
@@ -64,6 +64,10 @@ type scratch struct {
 	pieces [2]pieces
 	runes  []rune
 	marks  []mark
+
+	symbols []symbol
+	links   []link
+	heap    []candidate
 }
 
 // maxScratch is the longest text whose buffers are kept for the next call: a guess, far above any review.
@@ -94,7 +98,7 @@ func (t *Tokenizer) Encode(text string) Encoding {
 func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
 	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	dst = t.appendIDs(dst, text, s)
-	if cap(s.text) <= maxScratch {
+	if cap(s.text) <= maxScratch && cap(s.heap) <= maxScratch {
 		scratches.Put(s)
 	}
 	return dst
@@ -179,7 +183,7 @@ func (t *Tokenizer) appendWords(dst []int64, text []byte, first bool, limit int,
 		if len(dst) >= limit {
 			break
 		}
-		dst = t.model.appendIDs(dst, p.text[w.start:w.end])
+		dst = t.model.appendIDs(dst, p.text[w.start:w.end], s)
 	}
 	return dst
 }
