@@ -22,14 +22,21 @@ type golden struct {
 	Reference string                  `json:"reference"`
 	Configs   map[string]goldenConfig `json:"configs"`
 
+	Models    map[string]json.RawMessage `json:"models"` // see loadUnigramGolden
+	Charsmaps map[string]string          `json:"charsmaps"`
+
 	cases  []goldenCase
+	words  []goldenWords
 	sweeps []goldenSweep
 	built  map[string]*Tokenizer // by build
 }
 
-// goldenConfig is a whole tokenizer.json or changes to that of the sentiment model.
+// goldenConfig is a whole tokenizer.json or changes to that of another configuration or, with no base, of the sentiment
+// model: keys to replace, and a patch, in which the model is merged and added tokens are appended.
 type goldenConfig struct {
 	Tokenizer json.RawMessage            `json:"tokenizer"`
+	Base      string                     `json:"base"`
+	Replace   map[string]json.RawMessage `json:"replace"`
 	Patch     map[string]json.RawMessage `json:"patch"`
 }
 
@@ -52,6 +59,13 @@ type goldenPart struct {
 
 func (p *goldenPart) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&p.text, &p.times})
+}
+
+// goldenWords is what a pre-tokenizer makes of a text.
+type goldenWords struct {
+	Part  json.RawMessage `json:"part"`
+	Text  string          `json:"text"`
+	Words []string        `json:"words"`
 }
 
 // goldenSweep is a part applied to every code point between two strings.
@@ -95,8 +109,13 @@ func digest(ids []int64) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-var readGolden = sync.OnceValues(func() (*golden, error) {
-	f, err := os.Open(filepath.Join("testdata", "golden.jsonl.gz"))
+var goldenFiles = map[string]func() (*golden, error){
+	"golden.jsonl.gz": sync.OnceValues(func() (*golden, error) { return readGolden("golden.jsonl.gz") }),
+	"bpe.jsonl.gz":    sync.OnceValues(func() (*golden, error) { return readGolden("bpe.jsonl.gz") }),
+}
+
+func readGolden(name string) (*golden, error) {
+	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +134,9 @@ var readGolden = sync.OnceValues(func() (*golden, error) {
 		case bytes.HasPrefix(lines.Bytes(), []byte(`{"sweep"`)):
 			g.sweeps = append(g.sweeps, goldenSweep{})
 			err = json.Unmarshal(lines.Bytes(), &g.sweeps[len(g.sweeps)-1])
+		case bytes.HasPrefix(lines.Bytes(), []byte(`{"part"`)):
+			g.words = append(g.words, goldenWords{})
+			err = json.Unmarshal(lines.Bytes(), &g.words[len(g.words)-1])
 		default:
 			g.cases = append(g.cases, goldenCase{})
 			err = json.Unmarshal(lines.Bytes(), &g.cases[len(g.cases)-1])
@@ -124,11 +146,16 @@ var readGolden = sync.OnceValues(func() (*golden, error) {
 		}
 	}
 	return g, lines.Err()
-})
+}
 
 func loadGolden(t testing.TB) *golden {
 	t.Helper()
-	g, err := readGolden()
+	return loadGoldenFile(t, "golden.jsonl.gz")
+}
+
+func loadGoldenFile(t testing.TB, name string) *golden {
+	t.Helper()
+	g, err := goldenFiles[name]()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,22 +182,27 @@ func loadVocabulary(t testing.TB) map[string]json.RawMessage {
 }
 
 // file returns the tokenizer.json that the configuration describes.
-func (c goldenConfig) file(t testing.TB, base map[string]json.RawMessage) []byte {
+func (g *golden) file(t testing.TB, c goldenConfig, base map[string]json.RawMessage) []byte {
 	t.Helper()
 	if c.Tokenizer != nil {
 		return c.Tokenizer
 	}
 	made := maps.Clone(base)
+	if c.Base != "" {
+		made = nil
+		mustUnmarshal(t, g.file(t, g.Configs[c.Base], base), &made)
+	}
+	maps.Copy(made, c.Replace)
 	for key, value := range c.Patch {
 		switch key {
 		case "model":
 			model := make(map[string]json.RawMessage)
-			mustUnmarshal(t, base[key], &model)
+			mustUnmarshal(t, made[key], &model)
 			mustUnmarshal(t, value, &model)
 			made[key] = mustMarshal(t, model)
 		case "added_tokens":
 			var tokens, more []json.RawMessage
-			mustUnmarshal(t, base[key], &tokens)
+			mustUnmarshal(t, made[key], &tokens)
 			mustUnmarshal(t, value, &more)
 			made[key] = mustMarshal(t, append(tokens, more...))
 		default:
@@ -190,7 +222,7 @@ func (g *golden) build(t testing.TB, name string, base map[string]json.RawMessag
 	if !ok {
 		t.Fatalf("golden file has no configuration %q", name)
 	}
-	tok, err := Parse(config.file(t, base))
+	tok, err := Parse(g.file(t, config, base))
 	if err != nil {
 		t.Fatalf("configuration %q: %v", name, err)
 	}
@@ -218,7 +250,13 @@ func mustMarshal(t testing.TB, v any) []byte {
 }
 
 func TestEncodeEqualsReference(t *testing.T) {
-	g, base := loadGolden(t), loadVocabulary(t)
+	for name := range goldenFiles {
+		t.Run(name, func(t *testing.T) { loadGoldenFile(t, name).compare(t) })
+	}
+}
+
+func (g *golden) compare(t *testing.T) {
+	base := loadVocabulary(t)
 	if len(g.cases) < 5000 {
 		t.Fatalf("golden file has %d cases: want at least 5000", len(g.cases))
 	}
@@ -244,31 +282,65 @@ func TestEncodeEqualsReference(t *testing.T) {
 
 func head(ids []int64) []int64 { return ids[:min(len(ids), 60)] }
 
+func TestPreTokenizersGiveTheWordsOfReference(t *testing.T) {
+	parts, failures := make(map[string]preTokenizers), 0
+	for _, c := range loadGoldenFile(t, "bpe.jsonl.gz").words {
+		p, ok := parts[string(c.Part)]
+		if !ok {
+			var err error
+			if p, err = parsePreTokenizer("pre_tokenizer", c.Part); err != nil {
+				t.Fatal(err)
+			}
+			parts[string(c.Part)] = p
+		}
+		var got []string
+		pieces := p.split(new(scratch), []byte(c.Text), true)
+		for _, w := range pieces.words {
+			got = append(got, string(pieces.text[w.start:w.end]))
+		}
+		if !slices.Equal(got, c.Words) {
+			t.Errorf("%s splits %q into %q, want %q", c.Part, c.Text, got, c.Words)
+			if failures++; failures == 20 {
+				t.Fatal("and maybe more")
+			}
+		}
+	}
+}
+
 func TestEveryCodePointReadsAsInReference(t *testing.T) {
-	for _, sweep := range loadGolden(t).sweeps {
+	var sweeps []goldenSweep
+	for name := range goldenFiles {
+		sweeps = append(sweeps, loadGoldenFile(t, name).sweeps...)
+	}
+	for _, sweep := range sweeps {
 		name, read := sweepReader(t, sweep)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, want := range sweep.Blocks {
-				low := rune(i) << 12
-				if low >= 0x34000 && low < 0xe0000 || low > 0xf0000 && low < 0x10f000 {
-					continue // nothing is assigned in planes 4 to 13, and private use is all alike
-				}
-				h := sha256.New()
-				for r := low; r < low+0x1000; r++ {
-					if r >= 0xd800 && r < 0xe000 {
-						continue
-					}
-					if r > low && r != 0xe000 {
-						h.Write([]byte("\n"))
-					}
-					h.Write(read([]byte(sweep.Before + string(r) + sweep.After)))
-				}
-				if got := hex.EncodeToString(h.Sum(nil)[:4]); got != want {
-					t.Errorf("U+%04X to U+%04X: hash is %s, want %s", low, low+0xfff, got, want)
-				}
-			}
+			sweep.compare(t, read)
 		})
+	}
+}
+
+// compare gives read every code point.
+func (sweep *goldenSweep) compare(t *testing.T, read func([]byte) []byte) {
+	for i, want := range sweep.Blocks {
+		low := rune(i) << 12
+		if low >= 0x34000 && low < 0xe0000 || low > 0xf0000 && low < 0x10f000 {
+			continue // nothing is assigned in planes 4 to 13, and private use is all alike
+		}
+		h := sha256.New()
+		for r := low; r < low+0x1000; r++ {
+			if r >= 0xd800 && r < 0xe000 {
+				continue
+			}
+			if r > low && r != 0xe000 {
+				h.Write([]byte("\n"))
+			}
+			h.Write(read([]byte(sweep.Before + string(r) + sweep.After)))
+		}
+		if got := hex.EncodeToString(h.Sum(nil)[:4]); got != want {
+			t.Errorf("U+%04X to U+%04X: hash is %s, want %s", low, low+0xfff, got, want)
+		}
 	}
 }
 

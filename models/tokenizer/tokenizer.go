@@ -65,7 +65,11 @@ type scratch struct {
 	pieces [2]pieces
 	runes  []rune
 	marks  []mark
-	steps  []step
+
+	symbols []symbol
+	links   []link
+	heap    []candidate
+	steps   []step
 
 	// follows tells normalizers that another window of the same text stands before theirs.
 	follows bool
@@ -101,7 +105,7 @@ func (t *Tokenizer) Encode(text string) Encoding {
 func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
 	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	dst = t.appendIDs(dst, text, s)
-	if cap(s.text) <= maxScratch {
+	if cap(s.text) <= maxScratch && cap(s.heap) <= maxScratch {
 		scratches.Put(s)
 	}
 	return dst

@@ -229,7 +229,7 @@ func FuzzEncode(f *testing.F) {
 	mustUnmarshal(f, g.Configs["tiny"].Tokenizer, &base)
 	var tokenizers []*Tokenizer
 	for name, config := range g.Configs {
-		tok, err := Parse(config.file(f, base))
+		tok, err := Parse(g.file(f, config, base))
 		if err != nil {
 			f.Fatalf("configuration %q: %v", name, err)
 		}
