@@ -89,7 +89,7 @@ func (t *translator) atom() error {
 	case '[':
 		return t.class()
 	case '\\':
-		set, literal, err := t.escape()
+		set, literal, err := t.escape(false)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (t *translator) member() (set string, literal rune, err error) {
 	r, size := utf8.DecodeRuneInString(t.in)
 	switch {
 	case r == '\\':
-		return t.escape()
+		return t.escape(true)
 	case r == '[' || strings.HasPrefix(t.in, "&&"):
 		return "", 0, refuse(strconv.Quote(t.in[:1]) + " in a class")
 	}
@@ -195,7 +195,7 @@ var (
 )
 
 // escape reads what begins with a backslash: a set, as members of a class, or a character.
-func (t *translator) escape() (set string, literal rune, err error) {
+func (t *translator) escape(inClass bool) (set string, literal rune, err error) {
 	if m := codePoint.FindStringSubmatch(t.in); m != nil {
 		value, _ := strconv.ParseUint(m[1]+m[2]+m[3], 16, 32)
 		if value > unicode.MaxRune || !utf8.ValidRune(rune(value)) || m[1] != "" && value > 0x7f {
@@ -216,9 +216,13 @@ func (t *translator) escape() (set string, literal rune, err error) {
 		return "", 0, errors.New("it ends with a backslash")
 	}
 	b := t.in[1]
-	if is, ok := shorthands[b|0x20]; ok {
+	if is, ok := shorthands[b|0x20]; ok && isWord(rune(b)) {
 		t.in = t.in[2:]
-		return rangesOf(string(b|0x20), is, b < 'a'), 0, nil
+		name := string(b | 0x20)
+		if name == "w" && inClass {
+			name, is = "w in a class", isRubyWord
+		}
+		return rangesOf(name, is, b < 'a'), 0, nil
 	}
 	if r, ok := controls[b]; ok {
 		t.in = t.in[2:]
@@ -235,9 +239,11 @@ var shorthands = map[byte]func(rune) bool{
 	's': unicode.IsSpace,
 	'd': func(r rune) bool { return inNewer(r, unicode.Nd) },
 	'w': func(r rune) bool {
-		return isWord(r) && !unicode.Is(unicode.Join_Control, r) || r == 0xb2 || r == 0xb3 || r == 0xb9 || 0xbc <= r && r <= 0xbe
+		return isRubyWord(r) || r == 0xb2 || r == 0xb3 || r == 0xb9 || 0xbc <= r && r <= 0xbe // but not in a class
 	},
 }
+
+func isRubyWord(r rune) bool { return isWord(r) && !unicode.Is(unicode.Join_Control, r) }
 
 // properties16 are those whose difference from Go's tables is known.
 var properties16 = func() map[string]func(rune) bool {
