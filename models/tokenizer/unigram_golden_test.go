@@ -124,7 +124,12 @@ func TestUnigramEqualsReference(t *testing.T) {
 		text := c.text()
 		got := tok.Encode(text)
 		if c.matches(got) {
-			continue
+			windows := *tok
+			windows.windowBytes = 1
+			if got = windows.Encode(text); c.matches(got) {
+				continue
+			}
+			t.Error("in the smallest windows:")
 		}
 		t.Errorf("%s, %s: Encode(%.200q) = %d ids %v, want %d %v", c.Config, c.Group, text, len(got.IDs), head(got.IDs),
 			max(c.Count, len(c.IDs)), head(c.IDs))

@@ -47,7 +47,7 @@ func TestParseRefusesUnigramPartsByName(t *testing.T) {
 		{"normalizer", `{"type": "Replace", "pattern": {}, "content": "x"}`, `normalizer.pattern: want a String or a Regex`},
 		{"normalizer", `{"type": "Replace", "pattern": {"String": "a"}}`, `normalizer has no "content"`},
 		{"normalizer", replace(`(?<=a)b`), `normalizer.pattern.Regex "(?<=a)b" is not supported: (?<`},
-		{"normalizer", replace(`a*`), `normalizer.pattern.Regex "a*" is not supported: `},
+		{"normalizer", replace(`a*`), `normalizer.pattern.Regex "a*" matches the empty text`},
 		{"pre_tokenizer", `{"type": "Metaspace"}`, `pre_tokenizer has no "replacement"`},
 		{"pre_tokenizer", `{"type": "Metaspace", "replacement": "__"}`, `pre_tokenizer.replacement is "__": want one character`},
 		{"pre_tokenizer", `{"type": "Metaspace", "replacement": "_", "prepend_scheme": "last"}`, `pre_tokenizer.prepend_scheme "last" is not supported: want one of always, first, never`},
