@@ -109,7 +109,7 @@ func TestAppendIDsDoesNotAllocate(t *testing.T) {
 	}{
 		{"golden.jsonl.gz", []string{"plain", "cased", "accents", "left 16", "added", "nfkc", "nfd", "word"}},
 		{"bpe.jsonl.gz", []string{
-			"gpt2", "roberta", "added", "qwen2", "llama3", "o200k", "falcon", "twice", "bert", "twins", "chars", "suffix", "some fallback", "words",
+			"gpt2", "roberta", "added", "qwen2", "llama3", "o200k", "starcoder", "twice", "bert", "twins", "chars", "suffix", "some fallback", "words",
 		}},
 	} {
 		for _, name := range file.configs {
