@@ -65,10 +65,14 @@ type scratch struct {
 	pieces [2]pieces
 	runes  []rune
 	marks  []mark
-	steps  []step
 
-	// What normalizers know of the text around theirs: windows of the same text stand before it, or after it.
-	follows, continues bool
+	symbols []symbol
+	links   []link
+	heap    []candidate
+	steps   []step
+
+	// follows tells normalizers that another window of the same text stands before theirs.
+	follows bool
 	// shifted says that what the normalizers made begins with something else than what the text began with.
 	shifted bool
 }
@@ -101,7 +105,7 @@ func (t *Tokenizer) Encode(text string) Encoding {
 func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
 	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	dst = t.appendIDs(dst, text, s)
-	if cap(s.text) <= maxScratch {
+	if cap(s.text) <= maxScratch && cap(s.heap) <= maxScratch {
 		scratches.Put(s)
 	}
 	return dst
@@ -146,14 +150,13 @@ func (t *Tokenizer) appendSegment(dst []int64, text []byte, first bool, limit in
 	case len(t.normalizer) == 0:
 		return t.appendNormalized(dst, text, first, limit, s)
 	case t.normalTokens != nil: // which may hold a space, or look beyond it
-		s.follows, s.continues, s.shifted = false, false, false
+		s.follows, s.shifted = false, false
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text, s)
 		return t.appendNormalized(dst, s.normal, first && !s.shifted, limit, s)
 	}
 	s.follows, s.shifted = false, false
 	for len(text) > 0 && len(dst) < limit {
 		n := t.cuts.windowEnd(text, t.windowBytes)
-		s.continues = n < len(text)
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text[:n], s)
 		dst = t.appendWords(dst, s.normal, first && !s.shifted, limit, s)
 		text, first, s.follows = text[n:], false, true
