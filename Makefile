@@ -110,6 +110,20 @@ train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, i
 		$$export --truncate $(TRUNCATE) --temperature "$$temperature"; \
 		$$python $$scripts/evaluate.py --data "$$data" --model model/model.onnx --against run/float.onnx
 
+# The float16 folder goes where a repository of its own has it: models.repository is then .cache/fp16.
+MODEL       ?= models/zoo/sentiment/1
+OUT         ?= $(CACHE)/fp16/$(notdir $(patsubst %/,%,$(dir $(MODEL:%/=%))))/$(notdir $(MODEL:%/=%))
+
+.PHONY: fp16
+fp16: $(CACHE)/fp16/venv/ready ## a float16 folder for GPUs from an int8 one: make fp16 MODEL=models/zoo/sentiment/1 OUT=FOLDER
+	@$(CACHE)/fp16/venv/bin/python models/train/fp16.py --model "$(MODEL)" --out "$(OUT)" $(ARGS)
+
+$(CACHE)/fp16/venv/ready: models/train/requirements.txt
+	@echo "fetching onnx, numpy, onnxruntime, tokenizers and PyYAML with pip"
+	@$(PYTHON) -m venv $(@D)
+	@grep -vE '^(torch|safetensors)==' $< >$(@D)/requirements.txt
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $(@D)/requirements.txt && touch $@
+
 $(CACHE)/train/venv/ready: models/train/requirements.txt
 	@$(PYTHON) -m venv $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(CACHE)/train/base \

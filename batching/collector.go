@@ -44,7 +44,7 @@ func newMetrics(device string) (m metrics) {
 	m.searches = desc("search_runs_total", "Runs of part of a failed batch in search of the guilty row: about twice the "+
 		"logarithm of the batch's size for each. They are time taken from other rows.", "queue")
 	m.real = desc("real_tokens_total", "Tokens of the rows that ran, without padding.", "queue")
-	m.padded = desc("padded_tokens_total", "Tokens that the device computed for them: longest row times rows, summed over runs. "+
+	m.padded = desc("padded_tokens_total", "Tokens that the device computed for them: the length that the rows are padded to, times rows, summed over runs. "+
 		"Divided by nearline_batching_real_tokens_total it is the price of padding.", "queue")
 	m.batches = desc("batch_rows", "Rows in a batch when it was formed. Small batches while few rows wait are low latency; while "+
 		"many wait, max_tokens or max_padding keeps them small.", "queue")

@@ -617,7 +617,7 @@ func randomLife(t *testing.T, seed uint64) {
 				}
 			}
 			mu.Unlock()
-			padded := longest * len(batch)
+			padded := limits.Width(longest, len(batch), real) * len(batch)
 			if len(batch) > limits.MaxItems || padded > limits.MaxTokens {
 				t.Errorf("batch of %d rows and %d padded tokens: want at most %d and %d", len(batch), padded, limits.MaxItems, limits.MaxTokens)
 			}

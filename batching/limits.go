@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Order says which waiting rows of a queue join the row that a batch is formed around.
@@ -29,12 +30,41 @@ type Limits struct {
 	// MaxPadding is the most that a batch may cost over its rows alone: padded tokens ÷ real tokens. 1 means that only
 	// rows of the same cost share a batch.
 	MaxPadding float64
+	// Buckets are lengths that batches are padded up to, ascending, so that few shapes occur: a GPU's memory and its kernels
+	// are chosen by shape. Where that would pass MaxTokens or MaxPadding, and above the last bucket, a batch is as long as
+	// its longest row. Nil where nothing is gained, as on CPU.
+	Buckets []int
 	// Order is Nearest unless a comparison wants otherwise.
 	Order Order
 	// Bound is how many rows may wait in each class before Add blocks. It is counted by class, so that a queue full of
 	// backlog does not make an online row wait at the door. More rows are a wider window to find neighbours of equal
 	// length in; more than a few thousand find none that are nearer.
 	Bound int
+}
+
+// Width is how long the rows of a batch are once they are padded, of so many rows and tokens in all.
+func (l *Limits) Width(longest, rows, real int) int {
+	at, _ := slices.BinarySearch(l.Buckets, longest)
+	if at == len(l.Buckets) {
+		return longest
+	}
+	if padded := l.Buckets[at] * rows; padded > l.MaxTokens || float64(padded) > l.MaxPadding*float64(real) {
+		return longest
+	}
+	return l.Buckets[at]
+}
+
+// DefaultBuckets are eight lengths an octave, up to a model's limit, which is the last: rounding adds 6% on average, and a
+// limit of 512 leaves 56 lengths. From 64 on they are multiples of 8, as tensor cores like them. A guess, not measured.
+func DefaultBuckets(limit int) []int {
+	var buckets []int
+	for length, step := 1, 1; length < limit; length += step {
+		buckets = append(buckets, length)
+		if length == 16*step {
+			step *= 2
+		}
+	}
+	return append(buckets, limit)
 }
 
 // Validate returns everything wrong with the limits, joined. Keys are those of the configuration.
@@ -48,6 +78,12 @@ func (l Limits) Validate() error {
 	}
 	if !(l.MaxPadding >= 1) || math.IsInf(l.MaxPadding, 0) {
 		errs = append(errs, fmt.Errorf("max_padding is %v: want at least 1 (rows of equal length only), such as 1.1", l.MaxPadding))
+	}
+	for i, b := range l.Buckets {
+		if b < 1 || i > 0 && b <= l.Buckets[i-1] {
+			errs = append(errs, fmt.Errorf("buckets is %v: want lengths of at least 1, each above the last", l.Buckets))
+			break
+		}
 	}
 	if l.Order > FirstCome {
 		errs = append(errs, fmt.Errorf("order is %d: want nearest (%d) or first come (%d)", l.Order, Nearest, FirstCome))

@@ -18,6 +18,9 @@ func TestLimitsNameKeyValueAndRemedy(t *testing.T) {
 		{func(l *Limits) { l.MaxPadding = 0.5 }, "max_padding is 0.5: want at least 1 (rows of equal length only), such as 1.1"},
 		{func(l *Limits) { l.MaxPadding = math.NaN() }, "max_padding is NaN: want at least 1 (rows of equal length only), such as 1.1"},
 		{func(l *Limits) { l.Order = 9 }, "order is 9: want nearest (0) or first come (1)"},
+		{func(l *Limits) { l.Buckets = []int{8, 16} }, ""},
+		{func(l *Limits) { l.Buckets = []int{0, 16} }, "buckets is [0 16]: want lengths of at least 1, each above the last"},
+		{func(l *Limits) { l.Buckets = []int{8, 8} }, "buckets is [8 8]: want lengths of at least 1, each above the last"},
 		{func(l *Limits) { l.Bound = 0 }, "bound is 0: want at least 1, and max_items or more to fill a batch"},
 		{func(l *Limits) { l.MaxItems, l.Bound = 0, 0 },
 			"max_items is 0: want at least 1\nbound is 0: want at least 1, and max_items or more to fill a batch"},
@@ -74,5 +77,50 @@ func TestBrokenPromisesPanic(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(Online, Stream, Backfill, Class(3)), "online stream backfill class 3"; got != want {
 		t.Errorf("classes: got %q, want %q", got, want)
+	}
+}
+
+func TestWidthIsTheBucketUnlessABoundForbidsIt(t *testing.T) {
+	l := Limits{MaxTokens: 100, MaxPadding: 1.25, Buckets: []int{8, 16, 32}}
+	for _, c := range []struct {
+		name                string
+		longest, rows, real int
+		want                int
+	}{
+		{"a bucket", 8, 2, 16, 8},
+		{"up to the next", 13, 2, 26, 16},
+		{"padding past its bound", 9, 2, 18, 9},
+		{"neighbours leave no room to pad", 14, 3, 38, 14},
+		{"tokens within their bound", 30, 3, 90, 32},
+		{"tokens past their bound", 31, 4, 124, 31},
+		{"longer than all buckets", 33, 1, 33, 33},
+		{"a row alone", 1, 1, 1, 1},
+	} {
+		if got := l.Width(c.longest, c.rows, c.real); got != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+	if got := (&Limits{MaxTokens: 100, MaxPadding: 9}).Width(13, 2, 26); got != 13 {
+		t.Errorf("without buckets: got %d, want 13", got)
+	}
+}
+
+func TestDefaultBucketsEndAtTheLimit(t *testing.T) {
+	for _, limit := range []int{1, 7, 16, 17, 100, 128, 384, 512, 8192} {
+		buckets := DefaultBuckets(limit)
+		if err := (Limits{MaxItems: 1, MaxTokens: limit, MaxPadding: 1, Bound: 1, Buckets: buckets}).Validate(); err != nil {
+			t.Fatalf("%d: %v", limit, err)
+		}
+		if last := buckets[len(buckets)-1]; last != limit {
+			t.Errorf("%d: the last bucket is %d", limit, last)
+		}
+		for i := 1; i < len(buckets); i++ {
+			if wide := float64(buckets[i]) / float64(buckets[i-1]+1); wide > 1.125 {
+				t.Errorf("%d: from %d to %d adds %.3f, want at most an eighth", limit, buckets[i-1]+1, buckets[i], wide)
+			}
+		}
+	}
+	if n := len(DefaultBuckets(512)); n != 56 {
+		t.Errorf("got %d buckets up to 512, want 56", n)
 	}
 }

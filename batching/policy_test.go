@@ -257,13 +257,17 @@ func (p *plain) next(now time.Duration, free int) []*row {
 }
 
 func randomLimits(rnd *rand.Rand) Limits {
-	return Limits{
+	l := Limits{
 		MaxItems:   1 + rnd.IntN(12),
 		MaxTokens:  300 + rnd.IntN(600),
 		MaxPadding: 1 + rnd.Float64(),
 		Order:      Order(rnd.IntN(2)),
 		Bound:      1 << 10,
 	}
+	if rnd.IntN(2) == 0 {
+		l.Buckets = DefaultBuckets(300)
+	}
+	return l
 }
 
 func TestPolicyDecidesAsThePlainOne(t *testing.T) {

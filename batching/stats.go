@@ -11,7 +11,7 @@ type Stats struct {
 	Rows         uint64        // taken by a slot
 	Batches      uint64        // run
 	RealTokens   uint64        // sum of costs
-	PaddedTokens uint64        // longest row times rows, summed over batches
+	PaddedTokens uint64        // width times rows, summed over batches
 }
 
 // counters is what a device counts, plain numbers under its mu: a slot holds that lock anyway when there is something to
@@ -65,10 +65,11 @@ func (c *counters) close(name string) {
 // formed counts a batch that is about to run.
 func (c *counters) formed(now time.Duration, b *batch) {
 	s := b.queue.series
+	width := b.queue.limits.Width(b.longest, len(b.rows), b.real)
 	for _, s := range [...]*series{s, &c.totals} {
 		s.batches++
 		s.realTokens += uint64(b.real)
-		s.paddedTokens += uint64(b.longest * len(b.rows))
+		s.paddedTokens += uint64(width * len(b.rows))
 		for class, n := range b.entered {
 			s.rows[class] += uint64(n)
 		}

@@ -51,6 +51,10 @@ type BatchConfig struct {
 	// MaxPadding bounds padded tokens ÷ real tokens; 0 is 1.1. More fills batches faster, and computes more that is thrown
 	// away. A guess.
 	MaxPadding float64 `yaml:"max_padding"`
+	// Buckets are lengths in tokens that batches are padded up to where MaxPadding allows it, ascending, so that few shapes
+	// occur. Empty is none on CPU, and eight an octave on a GPU (batching.DefaultBuckets); [1] is none there too. Past a
+	// model's limit nothing is padded.
+	Buckets []int `yaml:"buckets"`
 	// Bound is how many rows of a model may wait in each class; 0 is 1024: some seconds' work of a CPU, and on a GPU enough
 	// to find rows of equal length in. A guess.
 	Bound int `yaml:"bound"`
@@ -98,6 +102,11 @@ func (c Config) Validate(path string) error {
 	}
 	if p := c.Batch.MaxPadding; p != 0 && !(p >= 1 && p <= 100) {
 		add("batch.max_padding is %v: want 1 (rows of equal length only) to 100, such as 1.1, or 0 for the default", p)
+	}
+	for i, b := range c.Batch.Buckets {
+		if b < 1 || i > 0 && b <= c.Batch.Buckets[i-1] {
+			add("batch.buckets[%d] is %d: want lengths in tokens, each above the last, such as [32, 64, 128, 256]", i, b)
+		}
 	}
 	if c.Batch.Bound < 0 {
 		add("batch.bound is %d: want at least 1, or 0 for the default", c.Batch.Bound)
@@ -165,7 +174,25 @@ func (c Config) limits(maxTokens int, alone bool) (batching.Limits, error) {
 	if c.Batch.Bound > 0 {
 		l.Bound = c.Batch.Bound
 	}
+	if !alone { // where scales are computed over what runs, padding would move them
+		l.Buckets = c.buckets(maxTokens, device.CUDA)
+	}
 	return l, nil
+}
+
+// buckets of a model that takes texts of maxTokens: never past that.
+func (c Config) buckets(maxTokens int, cuda bool) []int {
+	switch {
+	case len(c.Batch.Buckets) > 0:
+		var within []int
+		for _, b := range c.Batch.Buckets {
+			within = append(within, min(b, maxTokens))
+		}
+		return slices.Compact(within)
+	case cuda:
+		return batching.DefaultBuckets(maxTokens)
+	}
+	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -2,9 +2,12 @@ package models
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"nearline/batching"
 )
 
 func TestConfigNamesEveryProblem(t *testing.T) {
@@ -14,7 +17,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 		Slots:       -1,
 		Threads:     -2,
 		HangTimeout: -time.Second,
-		Batch:       BatchConfig{MaxItems: -1, MaxTokens: -1, MaxPadding: 0.5, Bound: -1},
+		Batch:       BatchConfig{MaxItems: -1, MaxTokens: -1, MaxPadding: 0.5, Bound: -1, Buckets: []int{8, 0}},
 	}
 	err := c.Validate("models")
 	if err == nil {
@@ -24,7 +27,8 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	for i, want := range []string{
 		"models.repository is empty: want ", "models.versions.m is 0: want ", `models.device is "gpu": want `, "models.slots is -1: want ",
 		"models.threads is -2: want ", "models.hang_timeout is -1s: want ", "models.batch.max_items is -1: want ",
-		"models.batch.max_tokens is -1: want ", "models.batch.max_padding is 0.5: want ", "models.batch.bound is -1: want ",
+		"models.batch.max_tokens is -1: want ", "models.batch.max_padding is 0.5: want ", "models.batch.buckets[1] is 0: want ",
+		"models.batch.bound is -1: want ",
 	} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d: got %q, want it to begin with %q", i, lines[min(i, len(lines)-1)], want)
@@ -74,5 +78,26 @@ func TestLimitsFollowTheDeviceAndTheGraph(t *testing.T) {
 	}
 	if _, err := (Config{Batch: BatchConfig{MaxTokens: 128}}).limits(256, false); err == nil {
 		t.Error("fewer tokens than a text may have: got no error")
+	}
+}
+
+func TestBucketsKeepToTheModelsLimit(t *testing.T) {
+	forced := BatchConfig{Buckets: []int{16, 64, 512, 1024}}
+	for _, c := range []struct {
+		name   string
+		config Config
+		alone  bool
+		want   []int
+	}{
+		{"cpu", Config{}, false, nil},
+		{"cuda", Config{Device: "cuda"}, false, batching.DefaultBuckets(100)},
+		{"forced on cpu", Config{Batch: forced}, false, []int{16, 64, 100}},
+		{"forced on cuda", Config{Device: "cuda", Batch: forced}, false, []int{16, 64, 100}},
+		{"rows that run alone", Config{Device: "cuda", Batch: forced}, true, nil},
+	} {
+		l, err := c.config.limits(100, c.alone)
+		if err != nil || !slices.Equal(l.Buckets, c.want) {
+			t.Errorf("%s: got %v, %v, want %v", c.name, l.Buckets, err, c.want)
+		}
 	}
 }

@@ -23,6 +23,10 @@ import (
 // manifest is nearline.yaml: what only we need. Every value has a default, read from the other files.
 type manifest struct {
 	Task task `yaml:"task"`
+	// Prompt is put before every text, and PromptName names one of config_sentence_transformers.json; without either it is
+	// that file's default_prompt_name, or nothing.
+	Prompt     string `yaml:"prompt"`
+	PromptName string `yaml:"prompt_name"`
 	// Graph is the path of the graph below the folder, where there are several.
 	Graph     string `yaml:"graph"`
 	MaxTokens int    `yaml:"max_tokens"`
@@ -46,11 +50,20 @@ type task string
 
 const (
 	taskClassification task = "classification" // the default
+	taskEmbedding      task = "embedding"      // heads without a kind are embeddings; the default of sentence-transformers' folders
 	taskConstant       task = "constant"       // no model: the same answer for every text
 )
 
 // defaultTolerance is 0.02, as kinds of CPU differ in how they round int8.
 const defaultTolerance = 0.02
+
+// tolerance of golden examples' scores.
+func (m *manifest) tolerance() float64 {
+	if m.Tolerance != nil {
+		return *m.Tolerance
+	}
+	return defaultTolerance
+}
 
 // settings is what we read of config.json and tokenizer_config.json of a Hugging Face export.
 type settings struct {
@@ -64,7 +77,7 @@ type settings struct {
 	Biased        *bool            `json:"position_biased_input"`   // DeBERTa's
 	VocabSize     int64            `json:"vocab_size"`
 	PadTokenID    *int64           `json:"pad_token_id"`
-	tokensStated  int              // model_max_length
+	tokensStated  int              // max_seq_length of sentence-transformers, or else model_max_length
 	first         int64            // position of the first token
 	relative      bool             // positions are relative: there is no last one
 }
@@ -75,7 +88,6 @@ func readManifest(folder string) (manifest, error) {
 	path := filepath.Join(folder, "nearline.yaml")
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		m.Task = taskClassification
 		return m, nil
 	}
 	if err != nil {
@@ -102,11 +114,12 @@ func (m *manifest) validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch m.Task {
-	case "":
-		m.Task = taskClassification
-	case taskClassification, taskConstant:
+	case "", taskClassification, taskEmbedding, taskConstant:
 	default:
-		add("task is %q: want %s or %s", m.Task, taskClassification, taskConstant)
+		add("task is %q: want %s, %s or %s", m.Task, taskClassification, taskEmbedding, taskConstant)
+	}
+	if m.Prompt != "" && m.PromptName != "" {
+		add("prompt_name is %q, and there is a prompt: want one of the two", m.PromptName)
 	}
 	if m.Graph != "" && !filepath.IsLocal(m.Graph) {
 		add("graph is %q: want a path below the folder, such as onnx/model.onnx", m.Graph)

@@ -16,7 +16,7 @@ func TestManifestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"heads:\n- {name: a, labls: [x]}\n", `nearline.yaml:2:13: unknown field "labls"`},
 		{"max_tokens: many\n", "nearline.yaml:1:13: "},
 		{"task: classification\ntask: constant\n", "nearline.yaml:2:1: "},
-		{"task: guess\n", `task is "guess": want classification or constant`},
+		{"task: guess\n", `task is "guess": want classification, embedding or constant`},
 		{"task: constant\n", "columns is empty: want "},
 		{"columns: {a: 1}\n", "columns is for task constant"},
 		{"max_tokens: -1\n", "max_tokens is -1: want "},
@@ -40,8 +40,8 @@ func TestManifestMayBeAbsentOrEmpty(t *testing.T) {
 	folder := t.TempDir()
 	for range 2 {
 		m, err := readManifest(folder)
-		if err != nil || m.Task != taskClassification {
-			t.Errorf("got %+v, %v, want task classification", m, err)
+		if err != nil || m.Task != "" {
+			t.Errorf("got %+v, %v, want nothing said", m, err)
 		}
 		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte("# nothing\n"), 0o600); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nearline/models/onnx"
+	"nearline/models/tasks"
 	"nearline/pipeline"
 )
 
@@ -34,13 +35,14 @@ func (t *textModel) answer(l *lane, rows []*row) error {
 	}
 	now := time.Now()
 	for i, r := range rows {
-		r.columns, r.err = t.columns(outputs, i)
+		r.columns, r.err = t.columns(outputs, i, r)
 		r.at = now
 	}
 	return nil
 }
 
-// compute runs rows as one batch. The outputs are valid until the lane's next run, and have a row of logits for each row.
+// compute runs rows as one batch. The outputs are valid until the lane's next run, and have a row of logits for each row, or
+// a vector for each of its tokens.
 func (t *textModel) compute(l *lane, rows []*row) ([]onnx.Output, error) {
 	tokens := t.fill(l, rows)
 	began := time.Now()
@@ -50,33 +52,39 @@ func (t *textModel) compute(l *lane, rows []*row) ([]onnx.Output, error) {
 		return nil, err
 	}
 	for i, o := range outputs {
-		if len(o.Shape) == 0 || len(o.Shape) > 2 || o.Shape[0] != int64(len(rows)) {
-			return nil, fmt.Errorf("output %s has shape %v for %d rows: want [batch] or [batch, logits]", t.outputs[i], o.Shape, len(rows))
+		tokens := len(o.Shape) == 3 && o.Shape[1] == int64(l.inputs[0].Columns)
+		if n := len(o.Shape); n == 0 || n > 2 && !tokens || o.Shape[0] != int64(len(rows)) {
+			return nil, fmt.Errorf("output %s has shape %v for %d rows of %d tokens: want [batch], [batch, logits] or [batch, tokens, hidden]",
+				t.outputs[i], o.Shape, len(rows), l.inputs[0].Columns)
 		}
 	}
 	return outputs, nil
 }
 
-// fill puts rows into the lane's inputs, padded to the longest (or to what the graph takes) on the right, and returns how many tokens they have. A row
-// that is alone is handed on where it lies.
+// fill puts rows into the lane's inputs, padded on the right to the width that the limits say, or to what the graph takes, and
+// returns how many tokens they have. A row that is alone and needs no padding is handed on where it lies.
 func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
-	longest := t.fixed
+	longest := 0
 	for _, r := range rows {
 		longest = max(longest, len(r.ids))
 		tokens += len(r.ids)
 	}
+	width := t.fixed
+	if width == 0 {
+		width = t.limits.Width(longest, len(rows), tokens)
+	}
 	for i, kind := range t.inputs {
 		in := &l.inputs[i]
-		in.Rows, in.Columns = len(rows), longest
-		if len(rows) == 1 && len(rows[0].ids) == longest {
+		in.Rows, in.Columns = len(rows), width
+		if len(rows) == 1 && len(rows[0].ids) == width {
 			in.Data, _ = t.values(kind, rows[0])
 			continue
 		}
-		data := slices.Grow(l.padded[i][:0], len(rows)*longest)
+		data := slices.Grow(l.padded[i][:0], len(rows)*width)
 		for _, r := range rows {
 			values, padding := t.values(kind, r)
 			data = append(data, values...)
-			for range longest - len(values) {
+			for range width - len(values) {
 				data = append(data, padding)
 			}
 		}
@@ -103,19 +111,23 @@ func (t *textModel) values(kind input, r *row) (values []int64, padding int64) {
 }
 
 // columns are the answer to row i.
-func (t *textModel) columns(outputs []onnx.Output, i int) ([]pipeline.Field, error) {
+func (t *textModel) columns(outputs []onnx.Output, i int, r *row) ([]pipeline.Field, error) {
 	columns := make([]pipeline.Field, len(t.heads))
 	for h := range t.heads {
 		var err error
-		if columns[h], err = t.heads[h].Column(logits(outputs[t.reads[h]], i)); err != nil {
+		if columns[h], err = t.heads[h].Column(t.cut(outputs[t.reads[h]], i, r)); err != nil {
 			return nil, err
 		}
 	}
 	return columns, nil
 }
 
-// logits of row i.
-func logits(o onnx.Output, i int) []float32 {
-	width := len(o.Data) / int(o.Shape[0])
-	return o.Data[i*width : (i+1)*width]
+// cut is what an output has for row i.
+func (t *textModel) cut(o onnx.Output, i int, r *row) tasks.Row {
+	size := len(o.Data) / int(o.Shape[0])
+	values := o.Data[i*size : (i+1)*size]
+	if len(o.Shape) < 3 {
+		return tasks.Row{Values: values, Width: size}
+	}
+	return tasks.Row{Values: values, Width: int(o.Shape[2]), Tokens: len(r.ids), Prompt: t.prompted}
 }

@@ -82,22 +82,27 @@ func Load(ctx context.Context, c Config, name string, device *batching.Device, m
 }
 
 func load(ctx context.Context, c Config, name string, device *batching.Device, metrics *Metrics) (*Model, error) {
-	began := time.Now()
 	folder, version, err := c.locate(name)
 	if err != nil {
 		return nil, err
 	}
-	wrap := func(err error) error { return fmt.Errorf("load model %s version %d: %w", name, version, err) }
-	manifest, err := readManifest(folder)
+	m, err := loadFolder(ctx, c, Info{Name: name, Version: version, Folder: folder}, device, metrics)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, fmt.Errorf("load model %s version %d: %w", name, version, err)
+	}
+	return m, nil
+}
+
+// loadFolder loads the model that lies in the folder of the info, wherever that is.
+func loadFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
+	began := time.Now()
+	manifest, err := readManifest(info.Folder)
+	if err != nil {
+		return nil, err
 	}
 	on, _, _ := c.machine()
-	m := &Model{
-		info:    Info{Name: name, Version: version, Folder: folder, Device: on.String()},
-		metrics: metrics,
-		series:  metrics.version(name, version),
-	}
+	info.Device = on.String()
+	m := &Model{info: info, metrics: metrics, series: metrics.version(info.Name, info.Version)}
 	switch manifest.Task {
 	case taskConstant:
 		m.engine, err = newConstant(manifest)
@@ -106,10 +111,10 @@ func load(ctx context.Context, c Config, name string, device *batching.Device, m
 		m.engine, err = loadText(ctx, c, manifest, device.Slots(), m)
 	}
 	if err != nil {
-		return nil, wrap(err)
+		return nil, err
 	}
 	m.info.LoadTime = time.Since(began)
-	m.queue = batching.NewQueue(device, name, m.info.Limits, m.engine.run)
+	m.queue = batching.NewQueue(device, info.Name, m.info.Limits, m.engine.run)
 	metrics.info.WithLabelValues(m.labels()...).Set(1)
 	return m, nil
 }

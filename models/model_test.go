@@ -109,6 +109,31 @@ func TestTextThatTheGraphFailsOnFailsAlone(t *testing.T) {
 	}
 }
 
+// On a GPU lengths are rounded; forced on CPU, the answers are the same.
+func TestBucketsDoNotMoveAnswers(t *testing.T) {
+	plain := repository(t, map[string]string{"m": "single_label"}, nil)
+	rounded := plain
+	rounded.Batch = BatchConfig{MaxItems: 8, MaxPadding: 4, Buckets: []int{8, 20, 64}}
+	texts := words(60, 40, 5)
+	var scores [2][]float64
+	for i, c := range []Config{plain, rounded} {
+		m := loaded(t, c, "m", running(t, c))
+		predictions, faults, err := m.Predict(t.Context(), batching.Stream, texts)
+		if err != nil || slices.ContainsFunc(faults, func(err error) bool { return err != nil }) {
+			t.Fatalf("got %v, %v", faults, err)
+		}
+		for _, p := range predictions {
+			score, _ := p.Columns[0].Value.Lookup("score")
+			scores[i] = append(scores[i], score.Float)
+		}
+	}
+	for i := range texts {
+		if d := math.Abs(scores[0][i] - scores[1][i]); !(d < 1e-5) {
+			t.Errorf("text %d: got %v, want %v", i, scores[1][i], scores[0][i])
+		}
+	}
+}
+
 func TestAnswerThatIsNotANumberIsAFault(t *testing.T) {
 	c := repository(t, map[string]string{"m": "constant"}, nil)
 	graph(t, c, "m", "nan.onnx")

@@ -18,6 +18,7 @@ type textModel struct {
 	tokens *tokenizer.Tokenizer
 	longer *tokenizer.Tokenizer // with room for one token more, to see whether a text was cut
 	max    int                  // tokens
+	limits batching.Limits      // of batches, for how far they are padded
 
 	inputs  []input  // of the graph, in its order
 	types   bool     // token types are among them
@@ -33,6 +34,8 @@ type textModel struct {
 	fixed    int     // tokens that every run has, padded; 0 where they may be any number
 	single   bool    // the graph takes one row
 	ones     []int64 // the mask of a row without padding
+	prompt   string  // is put before every text
+	prompted int     // tokens that it has
 	counts   []int64 // first, first+1 and so on: the positions of a row
 	sample   row     // a text that is known to work
 }
@@ -92,11 +95,21 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
+	sentence, err := readSentence(folder)
+	if err != nil {
+		return nil, err
+	}
+	if sentence.maxTokens > 0 {
+		settings.tokensStated = sentence.maxTokens
+	}
 	heads, err := tasks.Resolve(manifest.Heads, tasks.Source{
 		Model:       m.info.Name,
 		Outputs:     rowOutputs(graph.Outputs),
 		Labels:      settings.labels(),
 		ProblemType: settings.ProblemType,
+		Embedding:   embeds(manifest, sentence, graph),
+		Vector:      sentence.vector,
+		Unsupported: sentence.unsupported,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
@@ -121,11 +134,15 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := t.setPrompt(manifest, sentence); err != nil {
+		return nil, fmt.Errorf("%s: %w", folder, err)
+	}
 	t.settle(settings)
 	m.info.Heads, m.info.MaxTokens, m.info.Alone = heads, limit, t.alone(graph, settings)
 	if m.info.Limits, err = c.limits(limit, m.info.Alone != ""); err != nil {
 		return nil, err
 	}
+	t.limits = m.info.Limits
 	defer func() {
 		if err != nil {
 			t.close()
@@ -137,17 +154,35 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
 }
 
-// rowOutputs are the outputs that have a row of logits for each row: of shape [batch] or [batch, logits], or not stated.
+// embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
+// encoder without a head. A graph with logits does not.
+func embeds(m manifest, s sentence, graph *onnx.Graph) bool {
+	if m.Task != "" {
+		return m.Task == taskEmbedding
+	}
+	found := s.present
+	for _, name := range []string{"sentence_embedding", "last_hidden_state", "token_embeddings"} {
+		_, ok := graph.Output(name)
+		found = found || ok
+	}
+	_, logits := graph.Output("logits")
+	return found && !logits
+}
+
+// rowOutputs are the outputs that heads can read: of shape [batch], [batch, logits] or [batch, tokens, hidden], or not stated.
 func rowOutputs(infos []onnx.Info) []tasks.Output {
 	var outputs []tasks.Output
 	for _, i := range infos {
 		switch {
 		case i.Shape == nil:
-			outputs = append(outputs, tasks.Output{Name: i.Name})
+			tokens := i.Name == "last_hidden_state" || i.Name == "token_embeddings"
+			outputs = append(outputs, tasks.Output{Name: i.Name, Tokens: tokens})
 		case len(i.Shape) == 1:
 			outputs = append(outputs, tasks.Output{Name: i.Name, Width: 1})
 		case len(i.Shape) == 2:
 			outputs = append(outputs, tasks.Output{Name: i.Name, Width: int(max(0, i.Shape[1]))})
+		case len(i.Shape) == 3:
+			outputs = append(outputs, tasks.Output{Name: i.Name, Width: int(max(0, i.Shape[2])), Tokens: true})
 		}
 	}
 	return outputs
@@ -225,6 +260,20 @@ func (t *textModel) takes(i onnx.Info) error {
 	return nil
 }
 
+// setPrompt puts a prompt before every text, and counts its tokens as sentence-transformers does: with the special tokens
+// before it, without the one after it.
+func (t *textModel) setPrompt(m manifest, s sentence) (err error) {
+	if t.prompt, err = s.promptText(m); err != nil || t.prompt == "" {
+		return err
+	}
+	ids, none := t.tokens.AppendIDs(nil, t.prompt), t.tokens.AppendIDs(nil, "")
+	t.prompted = len(ids)
+	if n := len(none); n > 0 && none[n-1] == ids[len(ids)-1] {
+		t.prompted--
+	}
+	return nil
+}
+
 func firstName(inputs []onnx.Info) string {
 	if len(inputs) == 0 {
 		return "NAME"
@@ -295,6 +344,9 @@ func (t *textModel) close() error {
 var errNoTokens = errors.New("the text has no tokens")
 
 func (t *textModel) prepare(text string, r *row) (int, error) {
+	if t.prompt != "" {
+		text = t.prompt + text
+	}
 	if t.types {
 		e := t.tokens.Encode(text)
 		r.ids, r.types = e.IDs, e.TypeIDs

@@ -111,6 +111,38 @@ func TestRowsArePaddedToTheLongestWithEveryInput(t *testing.T) {
 	check([]*row{b, b}, []int64{1, 1, 1, 1}, []int64{2, 3, 2, 3}, []int64{0, 1, 0, 1}, []int64{0, 1, 0, 1})
 }
 
+func TestRowsArePaddedToABucket(t *testing.T) {
+	var got []onnx.Input
+	text, _ := fakeText(t, idsAndMask, 1, runnerFunc(func(inputs []onnx.Input) ([]onnx.Output, error) {
+		got = inputs
+		return lastIDs(inputs)
+	}))
+	text.limits = batching.Limits{MaxItems: 8, MaxTokens: 64, MaxPadding: 1.5, Buckets: []int{4, 6, 32}}
+	short, five := &row{ids: []int64{2, 3}}, &row{ids: []int64{2, 9, 8, 7, 3}}
+	for _, c := range []struct {
+		rows  []*row
+		width int
+	}{
+		{[]*row{five}, 6},              // alone, and padded all the same
+		{[]*row{short}, 2},             // twice its length is past the bound
+		{[]*row{five, five, five}, 6},  //
+		{[]*row{five, five, short}, 6}, // 18 for 12 is just within
+		{[]*row{five, short, short}, 5},
+	} {
+		if err := text.answer(text.lanes[0], c.rows); err != nil {
+			t.Fatal(err)
+		}
+		if got[0].Columns != c.width || len(got[0].Data) != c.width*len(c.rows) || len(got[1].Data) != len(got[0].Data) {
+			t.Errorf("%d rows: got %+v, want %d columns", len(c.rows), got[0], c.width)
+		}
+		for _, r := range c.rows {
+			if last := r.columns[0].Value.Float; last != 3 {
+				t.Errorf("got last id %v, want 3", last)
+			}
+		}
+	}
+}
+
 func TestPredictAnswersInTheOrderOfTheTexts(t *testing.T) {
 	// The last token of each text is [SEP], id 3: the graph below takes the one before.
 	m := fakeModel(t, 8, runnerFunc(func(inputs []onnx.Input) ([]onnx.Output, error) {

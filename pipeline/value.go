@@ -12,6 +12,8 @@ const (
 	Number // a decimal literal kept as it was written, so that copying loses no digit
 	String
 	Floats // a vector of 32-bit floats
+	Int8s  // a vector of 8-bit integers, a byte each in Str
+	Uint8s // the same, without a sign
 	List
 	Object
 )
@@ -25,7 +27,7 @@ type Value struct {
 	Bool   bool
 	Int    int64
 	Float  float64
-	Str    string    // String, or the literal of a Number
+	Str    string    // String, the literal of a Number, or the bytes of Int8s and Uint8s
 	Floats []float32 // Floats
 	List   []Value   // List
 	Fields []Field   // Object, in order

@@ -39,8 +39,11 @@ func appendAvro(dst []byte, t *avroType, v pipeline.Value, depth int) ([]byte, e
 		if text, ok := textOf(v); ok && t.logical != "decimal" {
 			return appendBytes(dst, text), nil
 		}
+		if t.kind == avroBytes && packed(v.Kind) && t.logical == "" {
+			return appendBytes(dst, v.Str), nil
+		}
 	case avroFixed:
-		if v.Kind == pipeline.String && len(v.Str) == t.size && t.logical == "" {
+		if (v.Kind == pipeline.String || packed(v.Kind)) && len(v.Str) == t.size && t.logical == "" {
 			return append(dst, v.Str...), nil
 		}
 	case avroEnum:
@@ -73,6 +76,9 @@ func mismatch(t *avroType, v pipeline.Value) error {
 	}
 	return fmt.Errorf("the result has %s, and the schema wants %s", kindName(v.Kind), want)
 }
+
+// packed says that values of the kind are numbers of a byte each.
+func packed(kind pipeline.Kind) bool { return kind == pipeline.Int8s || kind == pipeline.Uint8s }
 
 func textOf(v pipeline.Value) (string, bool) {
 	switch v.Kind {
@@ -196,10 +202,12 @@ func (t *avroType) natural(kind pipeline.Kind) bool {
 		return kind == pipeline.Int || kind == pipeline.Number
 	case avroFloat, avroDouble:
 		return kind == pipeline.Float
-	case avroString, avroEnum, avroBytes, avroFixed:
+	case avroString, avroEnum:
 		return kind == pipeline.String
+	case avroBytes, avroFixed:
+		return kind == pipeline.String || packed(kind)
 	case avroArray:
-		return kind == pipeline.List || kind == pipeline.Floats
+		return kind == pipeline.List || kind == pipeline.Floats || packed(kind)
 	default:
 		return kind == pipeline.Object
 	}
@@ -213,23 +221,24 @@ func (t *avroType) nullable() bool {
 }
 
 func appendArray(dst []byte, t *avroType, v pipeline.Value, depth int) ([]byte, error) {
-	items := v.List
+	var n int
+	var item func(i int) pipeline.Value
 	switch v.Kind {
 	case pipeline.List:
+		n, item = len(v.List), func(i int) pipeline.Value { return v.List[i] }
 	case pipeline.Floats:
-		items = make([]pipeline.Value, len(v.Floats))
-		for i, f := range v.Floats {
-			items[i] = pipeline.FloatValue(float64(f))
-		}
+		n, item = len(v.Floats), func(i int) pipeline.Value { return pipeline.FloatValue(float64(v.Floats[i])) }
+	case pipeline.Int8s, pipeline.Uint8s:
+		n, item = len(v.Str), func(i int) pipeline.Value { return pipeline.IntValue(smallInt(&v, i)) }
 	default:
 		return dst, mismatch(t, v)
 	}
-	if len(items) > 0 {
-		dst = binary.AppendVarint(dst, int64(len(items)))
+	if n > 0 {
+		dst = binary.AppendVarint(dst, int64(n))
 	}
-	for i, item := range items {
+	for i := range n {
 		var err error
-		if dst, err = appendAvro(dst, t.items, item, depth+1); err != nil {
+		if dst, err = appendAvro(dst, t.items, item(i), depth+1); err != nil {
 			return dst, fmt.Errorf("item %d: %w", i, err)
 		}
 	}

@@ -203,7 +203,7 @@ func kindName(kind pipeline.Kind) string {
 		return "a number"
 	case pipeline.String:
 		return "a string"
-	case pipeline.Floats, pipeline.List:
+	case pipeline.Floats, pipeline.Int8s, pipeline.Uint8s, pipeline.List:
 		return "an array"
 	default:
 		return "an object"

@@ -131,6 +131,15 @@ func appendValue(dst []byte, name string, v *pipeline.Value) ([]byte, *pipeline.
 			}
 		}
 		return append(dst, ']'), nil
+	case pipeline.Int8s, pipeline.Uint8s:
+		dst = append(dst, '[')
+		for i := range len(v.Str) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = strconv.AppendInt(dst, smallInt(v, i), 10)
+		}
+		return append(dst, ']'), nil
 	case pipeline.List:
 		dst = append(dst, '[')
 		for i := range v.List {
@@ -157,6 +166,14 @@ func appendValue(dst []byte, name string, v *pipeline.Value) ([]byte, *pipeline.
 	default:
 		return dst, encodeFault("%s is of a kind that has no form in JSON: %d", name, v.Kind)
 	}
+}
+
+// smallInt is a number of a vector of 8-bit integers.
+func smallInt(v *pipeline.Value, i int) int64 {
+	if v.Kind == pipeline.Int8s {
+		return int64(int8(v.Str[i]))
+	}
+	return int64(v.Str[i])
 }
 
 func appendFloat(dst []byte, name string, f float64) ([]byte, *pipeline.Fault) {

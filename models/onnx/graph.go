@@ -26,6 +26,8 @@ type Graph struct {
 	Ops map[string]int
 	// External are the files that weights lie in, beside the graph, in the order in which it names them.
 	External []External
+	// Weights counts the values of the initializers by their type, those that lie in other files included.
+	Weights map[Type]int64
 	// Coupled says why rows of a batch move each other's answers; "" says that nothing of the kind was found. Such a
 	// graph computes a quantisation scale while it runs, over the whole batch: its rows have to be run one at a time.
 	Coupled string
@@ -96,7 +98,7 @@ type node struct {
 }
 
 func inspect(r io.Reader, size int64) (*Graph, error) {
-	in := &inspector{graph: Graph{Ops: map[string]int{}}, initializers: map[string]bool{}}
+	in := &inspector{graph: Graph{Ops: map[string]int{}, Weights: map[Type]int64{}}, initializers: map[string]bool{}}
 	if err := in.model(&section{r: bufio.NewReaderSize(r, 1<<16), left: size}); err != nil {
 		return nil, asTruncated(err)
 	}
@@ -193,21 +195,48 @@ func (in *inspector) topGraph(s *section) error {
 	})
 }
 
-// initializer reads a TensorProto's name and passes its data by.
+// initializer reads a TensorProto's name, type and shape, and passes its data by.
 func (in *inspector) initializer(s *section) error {
+	kind, values := Type(0), int64(1)
+	grow := func(dim uint64) { // what is no size of a tensor counts for nothing
+		if dim > 1<<32 || values > 1<<40 {
+			dim = 0
+		}
+		values *= int64(dim)
+	}
+	s.number = func(num protowire.Number, value uint64) {
+		switch num {
+		case 1: // dims
+			grow(value)
+		case 2: // data_type
+			kind = Type(value)
+		}
+	}
 	var external [][]byte
 	err := s.fields(func(num protowire.Number, size int64) error {
-		if num != 8 && num != 13 {
+		if num != 1 && num != 8 && num != 13 {
 			return s.skip(size)
 		}
 		b, err := s.bytes(size)
 		if num == 8 {
 			in.initializers[string(b)] = true
-		} else {
+			return err
+		}
+		if num == 13 {
 			external = append(external, b)
+			return err
+		}
+		for len(b) > 0 && err == nil { // dims, packed
+			dim, n := protowire.ConsumeVarint(b)
+			if n < 0 {
+				return protowire.ParseError(n)
+			}
+			grow(dim)
+			b = b[n:]
 		}
 		return err
 	})
+	in.graph.Weights[kind] += values
 	if err != nil || external == nil {
 		return err
 	}
@@ -493,9 +522,12 @@ func eachField(b []byte, visit func(num protowire.Number, value []byte, number u
 type section struct {
 	r    *bufio.Reader
 	left int64
+	// number is told of the varint fields; nil where nobody asks.
+	number func(num protowire.Number, value uint64)
 }
 
-// fields calls visit with each length-delimited field; visit has to consume its size. Other fields are passed by.
+// fields calls visit with each length-delimited field; visit has to consume its size. Varints go to number, other fields
+// are passed by.
 func (s *section) fields(visit func(num protowire.Number, size int64) error) error {
 	for s.left > 0 {
 		tag, err := s.varint()
@@ -508,7 +540,10 @@ func (s *section) fields(visit func(num protowire.Number, size int64) error) err
 		}
 		switch kind {
 		case protowire.VarintType:
-			_, err = s.varint()
+			var value uint64
+			if value, err = s.varint(); err == nil && s.number != nil {
+				s.number(num, value)
+			}
 		case protowire.Fixed32Type:
 			err = s.skip(4)
 		case protowire.Fixed64Type:

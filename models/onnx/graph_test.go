@@ -26,9 +26,36 @@ func TestInspectReadsWhatAGraphIsMadeOf(t *testing.T) {
 		},
 		Outputs: []Info{{"half", Float16, []int64{-1, 2}}, {"open", Float32, open}, {"long", Int64, []int64{-1}}},
 		Ops:     map[string]int{"Mul": 2, "Add": 1, "ReduceSum": 2, "Concat": 1, "Cast": 3, "Squeeze": 1},
+		Weights: map[Type]int64{Int64: 1},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestInspectCountsWeightsByType(t *testing.T) {
+	for path, want := range map[string]map[Type]int64{
+		"single_label/model.onnx": {Float32: 285, Int64: 2},
+		"graphs/external.onnx":    {Float32: 256, Int64: 1}, // its values are in another file
+	} {
+		g, err := Inspect(filepath.Join("testdata", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(g.Weights, want) {
+			t.Errorf("%s: got %v, want %v", path, g.Weights, want)
+		}
+	}
+	// Writers other than Python's may pack the dimensions; sizes that no tensor has are not multiplied.
+	number := func(num protowire.Number, v uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.VarintType), v)
+	}
+	tensor := bytes.Join([][]byte{field(8, []byte("w")), number(2, uint64(Float16)), field(1, []byte{3, 5})}, nil)
+	absurd := bytes.Join([][]byte{field(8, []byte("x")), number(2, uint64(Int8)), number(1, 1<<62), number(1, 1<<62)}, nil)
+	data := model(graphOf(tensor, absurd))
+	g, err := inspect(bytes.NewReader(data), int64(len(data)))
+	if want := (map[Type]int64{Float16: 15, Int8: 0}); err != nil || !reflect.DeepEqual(g.Weights, want) {
+		t.Errorf("got %v, %v, want %v", g, err, want)
 	}
 }
 

@@ -27,6 +27,8 @@ type Type uint8
 // The element types, numbered as in ONNX (TensorProto.DataType).
 const (
 	Float32  Type = 1
+	Uint8    Type = 2
+	Int8     Type = 3
 	Int32    Type = 6
 	Int64    Type = 7
 	String   Type = 8
@@ -40,6 +42,10 @@ func (t Type) String() string {
 	switch t {
 	case Float32:
 		return "float32"
+	case Uint8:
+		return "uint8"
+	case Int8:
+		return "int8"
 	case Int32:
 		return "int32"
 	case Int64:
@@ -132,6 +138,10 @@ type Options struct {
 	Threads int
 	// Outputs that runs compute, in this order; nil takes all that the graph has.
 	Outputs []string
+	// Bound has runs go through an IO binding: outputs are bound once for as long as their shape stays, and inputs are
+	// copied to the device as they are bound. It is so on a GPU whatever is said here; on CPU it saves nothing, and is for
+	// tests. A graph with an output whose shape it does not state cannot be bound, and runs the plain way.
+	Bound bool
 }
 
 // device failures and lack of memory, as the runtime's messages name them. The binding hands on the message alone, so

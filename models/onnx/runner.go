@@ -21,6 +21,7 @@ type Runner struct {
 	buffers []*buffer // by output
 	answers []Output
 	pinner  runtime.Pinner // for the inputs of one run
+	binding *ort.IoBinding // nil until the first run of a bound session
 }
 
 // Runner makes a runner of the session.
@@ -58,14 +59,17 @@ func (r *Runner) Run(inputs []Input) ([]Output, error) {
 		}
 		r.inputs[i] = value
 	}
+	fresh := false // an output lies elsewhere than in the last run
 	for i, b := range r.buffers {
+		last := b.value
 		value, err := b.sized(inputs[0].Rows, inputs[0].Columns)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %s", b.info.Name, trim(err))
 		}
 		r.outputs[i] = value
+		fresh = fresh || value != last
 	}
-	if err := r.session.session.Run(r.inputs, r.outputs); err != nil {
+	if err := r.compute(fresh); err != nil {
 		return nil, runError(trim(err))
 	}
 	for i, b := range r.buffers {
@@ -74,6 +78,53 @@ func (r *Runner) Run(inputs []Input) ([]Output, error) {
 		}
 	}
 	return r.answers, nil
+}
+
+// compute runs the graph on r.inputs into r.outputs.
+func (r *Runner) compute(fresh bool) (err error) {
+	if !r.session.bound {
+		return r.session.session.Run(r.inputs, r.outputs)
+	}
+	if r.binding == nil {
+		if r.binding, err = r.session.session.CreateIoBinding(); err != nil {
+			return err
+		}
+		fresh = true
+	}
+	if fresh {
+		r.binding.ClearBoundOutputs()
+		for i, value := range r.outputs {
+			if err := r.binding.BindOutput(r.session.outputs[i].Name, value); err != nil {
+				r.forget()
+				return err
+			}
+		}
+	}
+	// What is bound outlives this run, and the caller's memory does not.
+	defer r.binding.ClearBoundInputs()
+	for i, value := range r.inputs {
+		if err := r.binding.BindInput(r.session.inputs[i].Name, value); err != nil {
+			return err
+		}
+	}
+	return r.session.session.RunWithBinding(r.binding)
+}
+
+// forget has the next run allocate and bind its outputs anew.
+func (r *Runner) forget() {
+	for i, b := range r.buffers {
+		b.free()
+		r.outputs[i] = nil
+	}
+}
+
+// free lets go of everything that outlives a run.
+func (r *Runner) free() {
+	if r.binding != nil {
+		_ = r.binding.Destroy() // returns no error, ever
+		r.binding = nil
+	}
+	r.forget()
 }
 
 // input wraps the data for the runtime, which reads it where it lies.
@@ -232,8 +283,8 @@ func (b *buffer) read(v ort.Value, to *Output) error {
 	case *ort.Tensor[float32]:
 		if v == b.value {
 			to.Data = t.GetData()
-		} else { // it is about to be freed
-			to.Data = append([]float32(nil), t.GetData()...)
+		} else { // it is about to be freed; an output is always of this kind, or never
+			to.Data = append(to.Data[:0], t.GetData()...)
 		}
 	case *ort.Tensor[float64]:
 		to.Data = converted(to.Data[:0], t.GetData())

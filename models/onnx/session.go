@@ -23,6 +23,7 @@ type Session struct {
 	graph   *Graph
 	inputs  []Info // the graph's
 	outputs []Info // those of Options.Outputs
+	bound   bool   // runs go through IO bindings
 
 	mu      sync.Mutex
 	runners []*Runner
@@ -58,6 +59,7 @@ func Open(path string, o Options) (_ *Session, err error) {
 			return nil, fmt.Errorf("open model %s: output %s: %w", path, i, err)
 		}
 	}
+	s.bound = (o.Bound || o.Device.CUDA) && !slices.ContainsFunc(s.outputs, func(i Info) bool { return !stated(i) })
 	library, err := FindLibrary(o.Library)
 	if err != nil {
 		return nil, err
@@ -153,9 +155,7 @@ func (s *Session) Graph() *Graph { return s.graph }
 // Close frees the session and its runners. No run may be under way, and none may follow.
 func (s *Session) Close() error {
 	for _, r := range s.runners {
-		for _, b := range r.buffers {
-			b.free()
-		}
+		r.free()
 	}
 	err := s.session.Destroy()
 	s.release()

@@ -189,6 +189,62 @@ func TestRunErrorIsTheInputs(t *testing.T) {
 	}
 }
 
+// A binding keeps outputs from run to run, and must forget inputs: on CPU it answers as the plain way does.
+func TestBoundRunsAnswerAsPlainOnes(t *testing.T) {
+	wide := Options{Outputs: []string{"half", "long"}} // open does not state its shape
+	for _, c := range []struct {
+		path    string
+		options Options
+		bound   bool
+	}{
+		{"graphs/inputs.onnx", wide, true},
+		{"graphs/inputs.onnx", Options{}, false},
+		{"single_label/model.onnx", Options{}, true},
+	} {
+		plain := open(t, c.path, c.options).Runner()
+		c.options.Bound = true
+		s := open(t, c.path, c.options)
+		if s.bound != c.bound {
+			t.Errorf("%s: got bound %v, want %v", c.path, s.bound, c.bound)
+		}
+		bound := s.Runner()
+		for _, rows := range []int{1, 3, 3, 1, 2, 2} {
+			for columns := 2; columns < 5; columns++ {
+				var inputs []Input
+				for range s.inputs {
+					in := Input{Rows: rows, Columns: columns}
+					for i := range rows * columns {
+						in.Data = append(in.Data, int64(1+(i*7+columns)%5))
+					}
+					inputs = append(inputs, in)
+				}
+				want, got := run(t, plain, inputs...), run(t, bound, inputs...)
+				for i := range want {
+					if !slices.Equal(got[i].Shape, want[i].Shape) || !slices.Equal(got[i].Data, want[i].Data) {
+						t.Errorf("%s: [%d, %d]: output %d: got %v, want %v", c.path, rows, columns, i, got[i], want[i])
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestBoundRunnerGoesOnAfterAFailure(t *testing.T) {
+	r := open(t, "failing/model.onnx", Options{Bound: true}).Runner()
+	good, bad := matrix([]int64{2, 5, 3}), matrix([]int64{2, 9999, 3})
+	ones := matrix([]int64{1, 1, 1})
+	before := slices.Clone(run(t, r, good, ones)[0].Data)
+	for range 3 {
+		_, err := r.Run([]Input{bad, ones})
+		if err == nil || errors.Is(err, ErrRuntime) || !strings.Contains(err.Error(), "out of data bounds") {
+			t.Errorf("got %v, want an error of the input, with the runtime's words", err)
+		}
+		if after := run(t, r, good, ones)[0].Data; !slices.Equal(before, after) {
+			t.Errorf("after a failed run: got %v, want %v", after, before)
+		}
+	}
+}
+
 func TestRunErrorOfTheRuntimeIsMarked(t *testing.T) {
 	for _, message := range []string{
 		"Non-zero status code returned while running MatMul node. Failed to allocate memory for requested buffer of size 68719476736",
@@ -203,7 +259,13 @@ func TestRunErrorOfTheRuntimeIsMarked(t *testing.T) {
 }
 
 func TestSessionServesManyRunnersAtOnce(t *testing.T) {
-	s := open(t, "single_label/model.onnx", Options{Threads: 1})
+	for _, bound := range []bool{false, true} {
+		serveMany(t, open(t, "single_label/model.onnx", Options{Threads: 1, Bound: bound}))
+	}
+}
+
+func serveMany(t *testing.T, s *Session) {
+	t.Helper()
 	var wg sync.WaitGroup
 	for n := range 8 {
 		r := s.Runner()

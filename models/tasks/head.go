@@ -1,5 +1,5 @@
-// Package tasks says what a model's outputs mean: a head turns one row's logits into one column of a prediction. It knows
-// classification with one label, and scores; ranking, embedding and several labels are to join them.
+// Package tasks says what a model's outputs mean: a head turns what the graph answers for one row into one column of a
+// prediction. It knows classification with one label and with several, scores, and embeddings; ranking is to join them.
 //
 // It knows nothing of graphs, texts and batches: whoever runs the model cuts its outputs into rows.
 package tasks
@@ -17,22 +17,38 @@ import (
 // Kind is what a head answers.
 type Kind string
 
-// The kinds of heads.
+// The kinds of heads, and the columns that they make. Columns have the same shape for every text, so that one Avro schema
+// fits: an Object is a record or a map, whatever its names; a List is an array.
 const (
-	// Classification: one of several labels. The column is an Object {label, score}; score is the label's probability by
-	// softmax over the logits.
+	// Classification: one of several labels. The column is an Object {label, score}; score is the label's probability.
+	// With top: N it also has labels, a List of the N likeliest as {label, score}, likeliest first. With scores: all it
+	// also has scores, an Object with the probability of each label, in the order of the logits.
 	Classification Kind = "classification"
-	// Score: one number. The column is a Float.
+	// MultiLabel: any number of labels, none too. The column is an Object {labels}: a List of {label, score}, likeliest
+	// first, of the labels whose probability is at least the threshold, at most top of them. With scores: all it also has
+	// scores, an Object with the probability of each label: for those who want to choose their threshold later.
+	//
+	// Not one field for each label that was found: then a result's fields would differ from text to text, and no record of
+	// an Avro schema, and no table, could hold them.
+	MultiLabel Kind = "multi_label"
+	// Score: a number that means something by itself. The column is a Float; of an output with several numbers it is an
+	// Object with a Float for each label.
 	Score Kind = "score"
+	// Embedding: a vector that means something beside other vectors. The column is Floats, or what its type says.
+	Embedding Kind = "embedding"
 )
 
-// Activation is what a score's logit goes through.
+// kinds to choose from.
+const kinds = "classification, multi_label, score or embedding"
+
+// Activation is what logits go through.
 type Activation string
 
 // The activations.
 const (
-	Identity Activation = "identity" // the default
-	Sigmoid  Activation = "sigmoid"  // to between 0 and 1
+	Identity Activation = "identity" // the default of a score; of a classification: the graph answers probabilities already
+	Sigmoid  Activation = "sigmoid"  // to between 0 and 1, each by itself; the default of several labels
+	Softmax  Activation = "softmax"  // to probabilities that add up to 1; the default of a classification
 )
 
 // ErrNotFinite says that a model answered with NaN or an infinity: it failed on this row.
@@ -43,42 +59,67 @@ type Head struct {
 	Name       string     `yaml:"name"`       // of the column
 	Output     string     `yaml:"output"`     // of the graph
 	Kind       Kind       `yaml:"kind"`       //
-	Labels     []string   `yaml:"labels"`     // of a classification, in the order of the logits
-	Activation Activation `yaml:"activation"` // of a score
+	Labels     []string   `yaml:"labels"`     // in the order of the logits: of all kinds but embedding
+	Activation Activation `yaml:"activation"` // of all kinds but embedding
+
+	// Threshold is the probability from which on a label of several is one; nil is 0.5. Thresholds are those of labels
+	// that have one of their own.
+	Threshold  *float64           `yaml:"threshold"`
+	Thresholds map[string]float64 `yaml:"thresholds"`
+	// Top is how many labels the column lists; 0 is none for a classification, and all that reach it for several labels.
+	Top int `yaml:"top"`
+	// Scores is all, or "": whether the column has every label's probability too.
+	Scores string `yaml:"scores"`
+
+	Vector `yaml:",inline"` // of an embedding
 }
 
 // Output is an output of the graph, as far as heads care.
 type Output struct {
 	Name string
-	// Width is the number of logits for each row, 0 when the graph leaves it open.
+	// Width is how many numbers there are for each row, or for each token, 0 when the graph leaves it open.
 	Width int
+	// Tokens says that there are as many for each token of a row: [batch, tokens, width].
+	Tokens bool
 }
 
 // Source is what a model's other files say, for what its heads leave out.
 type Source struct {
 	Model       string   // its name
-	Outputs     []Output // those of one row of logits for each row
+	Outputs     []Output // those that heads can read
 	Labels      []string // id2label of config.json, by id
 	ProblemType string   // problem_type of config.json
+	// Embedding says that heads without a kind, and a model without heads, are embeddings, made as Vector says.
+	Embedding bool
+	Vector    Vector
+	// Unsupported says which of the model's modules pooling leaves out, and what to do; "" when there is none.
+	Unsupported string
 }
 
-// Resolve fills in what the heads leave out, and checks them against the graph. Without heads there is one, for the
-// output "logits", or else for the only one. The error joins everything that is wrong; keys are those of nearline.yaml.
+// Row is what an output has for one row. It is valid for the time of a call.
+type Row struct {
+	// Values has Width numbers; of an output with tokens it has as many for each token, one token after the other.
+	Values []float32
+	Width  int
+	// Tokens is how many of the tokens are the row's, the first ones: the rest is padding. 0 for an output without tokens.
+	Tokens int
+	// Prompt is how many of them are a prompt that pooling may pass by.
+	Prompt int
+}
+
+// Resolve fills in what the heads leave out, and checks them against the graph. Without heads there is one: of an embedding
+// for the output "sentence_embedding", "last_hidden_state" or "token_embeddings", otherwise for "logits", or else for the
+// only output. The error joins everything that is wrong; keys are those of nearline.yaml.
 //
 //   - name: the output's, if there are several heads; the model's for the only one
 //   - output: the one named as the head, or else the only one
-//   - kind: score for one logit and for problem_type regression, classification otherwise
+//   - kind: embedding for an output with tokens, and where a key of an embedding is set; multi_label for problem_type multi_label_classification; score for one
+//     logit and for problem_type regression; classification otherwise
 //   - labels: id2label, where there are as many as logits
+//   - pooling, normalize: what the files of sentence-transformers say
 func Resolve(heads []Head, s Source) ([]Head, error) {
-	if s.ProblemType == "multi_label_classification" && len(heads) == 0 {
-		return nil, errors.New("config.json has problem_type multi_label_classification: several labels for one text are not " +
-			"supported yet; want heads in nearline.yaml that take each text to have one")
-	}
 	if len(heads) == 0 {
-		heads = []Head{{}}
-		if _, ok := s.output("logits"); ok {
-			heads[0].Output = "logits"
-		}
+		heads = []Head{{Output: s.usual(s.Embedding)}}
 	}
 	heads = slices.Clone(heads)
 	var errs []error
@@ -96,13 +137,29 @@ func Resolve(heads []Head, s Source) ([]Head, error) {
 	return heads, errors.Join(errs...)
 }
 
+// usual is the output that exporters give the answer, "" when there is none of their names.
+func (s Source) usual(embedding bool) string {
+	usual := []string{"logits"}
+	if embedding {
+		usual = []string{"sentence_embedding", "last_hidden_state", "token_embeddings"}
+	}
+	for _, name := range usual {
+		if _, ok := s.output(name); ok {
+			return name
+		}
+	}
+	return ""
+}
+
 // resolve returns an error that begins with the key below the head.
 func (h *Head) resolve(s Source, heads int) error {
 	if h.Output == "" {
 		if _, ok := s.output(h.Name); ok {
 			h.Output = h.Name
-		} else if len(s.Outputs) == 1 {
-			h.Output = s.Outputs[0].Name
+		} else if only := s.readable(h.Kind); len(only) == 1 {
+			h.Output = only[0].Name
+		} else if usual := s.usual(true); usual != "" && (h.Kind == Embedding || h.Kind == "" && s.Embedding) {
+			h.Output = usual
 		} else {
 			return fmt.Errorf(".output is missing, and the graph has several: want one of %s", s.names())
 		}
@@ -119,61 +176,58 @@ func (h *Head) resolve(s Source, heads int) error {
 		h.Name = s.Model
 	}
 	if h.Kind == "" {
-		h.Kind = Classification
-		if output.Width == 1 || s.ProblemType == "regression" {
-			h.Kind = Score
-		}
+		h.Kind = s.kind(h, output)
+	}
+	if output.Tokens && h.Kind != Embedding {
+		return fmt.Errorf(".output is %q with a vector for each token: a %s has one row of logits for each text, want kind embedding, "+
+			"or another output", output.Name, h.Kind)
+	}
+	if err := h.misplaced(); err != nil {
+		return err
 	}
 	switch h.Kind {
-	case Classification:
-		return h.resolveClassification(s, output)
+	case Classification, MultiLabel:
+		return h.resolveLabels(s, output)
 	case Score:
-		return h.resolveScore(output)
+		return h.resolveScore(s, output)
+	case Embedding:
+		return h.resolveEmbedding(s, output)
 	}
-	return fmt.Errorf(".kind is %q: want %s or %s", h.Kind, Classification, Score)
+	return fmt.Errorf(".kind is %q: want %s", h.Kind, kinds)
 }
 
-func (h *Head) resolveClassification(s Source, output Output) error {
-	if h.Activation != "" {
-		return fmt.Errorf(".activation is %q: a classification goes through softmax, remove it", h.Activation)
+// kind of a head that does not say it.
+func (s Source) kind(h *Head, o Output) Kind {
+	labelled := len(h.Labels) > 0 || h.Activation != "" || h.Threshold != nil || h.Thresholds != nil || h.Top != 0 || h.Scores != ""
+	switch {
+	case o.Tokens, h.Vector.stated() != "", s.Embedding && !labelled && o.Name != "logits" && o.Width != 1:
+		return Embedding
+	case s.ProblemType == "multi_label_classification" && (o.Width != 1 || len(s.Labels) == 1):
+		return MultiLabel
+	case o.Width == 1 || s.ProblemType == "regression":
+		return Score
 	}
-	if len(h.Labels) == 0 && (output.Width == 0 || output.Width == len(s.Labels)) {
-		h.Labels = s.Labels
-	}
-	switch n := len(h.Labels); {
-	case n == 0 && output.Width > 0:
-		return fmt.Errorf(".labels is missing, and id2label of config.json does not have %d: want the names of the %d labels of "+
-			"output %q, in its order", output.Width, output.Width, output.Name)
-	case n == 0:
-		return fmt.Errorf(".labels is missing, and config.json has no id2label: want the labels of output %q, in its order", output.Name)
-	case n == 1:
-		return errors.New(".labels has one name: want at least two, or kind score")
-	case output.Width > 0 && n != output.Width:
-		return fmt.Errorf(".labels has %d names: want %d, as output %q has", n, output.Width, output.Name)
-	}
-	for i, label := range h.Labels {
-		if label == "" {
-			return fmt.Errorf(".labels[%d] is empty: want a name", i)
-		}
-		if slices.Contains(h.Labels[:i], label) {
-			return fmt.Errorf(".labels[%d] is %q: another one has that name, choose another", i, label)
-		}
-	}
-	return nil
+	return Classification
 }
 
-func (h *Head) resolveScore(output Output) error {
-	if len(h.Labels) > 0 {
-		return errors.New(".labels: a score has none, remove them or choose kind classification")
-	}
-	if h.Activation == "" {
-		h.Activation = Identity
-	}
-	if h.Activation != Identity && h.Activation != Sigmoid {
-		return fmt.Errorf(".activation is %q: want %s or %s", h.Activation, Identity, Sigmoid)
-	}
-	if output.Width > 1 {
-		return fmt.Errorf(".output is %q with %d logits for each row: a score has one, want kind classification", output.Name, output.Width)
+// misplaced refuses keys that belong to other kinds.
+func (h *Head) misplaced() error {
+	labelled := h.Kind == Classification || h.Kind == MultiLabel
+	switch {
+	case h.Kind != MultiLabel && h.Threshold != nil:
+		return fmt.Errorf(".threshold is %v: it is for kind multi_label, remove it", *h.Threshold)
+	case h.Kind != MultiLabel && len(h.Thresholds) > 0:
+		return errors.New(".thresholds: they are for kind multi_label, remove them")
+	case !labelled && h.Top != 0:
+		return fmt.Errorf(".top is %d: it is for kind classification and multi_label, remove it", h.Top)
+	case !labelled && h.Scores != "":
+		return fmt.Errorf(".scores is %q: it is for kind classification and multi_label, remove it", h.Scores)
+	case h.Kind == Embedding && len(h.Labels) > 0:
+		return errors.New(".labels: an embedding has none, remove them")
+	case h.Kind == Embedding && h.Activation != "":
+		return fmt.Errorf(".activation is %q: an embedding has none, remove it", h.Activation)
+	case h.Kind != Embedding && h.Vector.stated() != "":
+		return fmt.Errorf(".%s: it is for kind embedding, remove it", h.Vector.stated())
 	}
 	return nil
 }
@@ -187,9 +241,21 @@ func (s Source) output(name string) (Output, bool) {
 	return Output{}, false
 }
 
+// readable are the outputs that a head of the kind could read.
+func (s Source) readable(kind Kind) []Output {
+	if kind == Embedding || kind == "" && s.Embedding {
+		return s.Outputs
+	}
+	flat := slices.DeleteFunc(slices.Clone(s.Outputs), func(o Output) bool { return o.Tokens })
+	if len(flat) == 0 && kind == "" {
+		return s.Outputs
+	}
+	return flat
+}
+
 func (s Source) names() string {
 	if len(s.Outputs) == 0 {
-		return "none (no output has the shape [batch] or [batch, logits])"
+		return "none (no output has the shape [batch], [batch, logits] or [batch, tokens, hidden])"
 	}
 	var list []string
 	for _, o := range s.Outputs {
@@ -198,47 +264,55 @@ func (s Source) names() string {
 	return strings.Join(list, ", ")
 }
 
-// Column turns one row's logits into the head's column. The error wraps ErrNotFinite where a logit is NaN or infinite:
-// such an answer is never handed on. Numbers are as exact as the logits are, 32 bits, and no more: digits beyond would be
-// noise, and cost bytes in every result.
-func (h *Head) Column(logits []float32) (pipeline.Field, error) {
-	for _, v := range logits {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-			return pipeline.Field{}, fmt.Errorf("%w: output %s has %v", ErrNotFinite, h.Output, v)
-		}
-	}
+// Column turns what an output has for a row into the head's column. The error wraps ErrNotFinite where a number of it is
+// NaN or infinite: such an answer is never handed on. Numbers are as exact as the logits are, 32 bits, and no more: digits
+// beyond would be noise, and cost bytes in every result.
+func (h *Head) Column(row Row) (pipeline.Field, error) {
+	var value pipeline.Value
+	var err error
 	switch h.Kind {
+	case Embedding:
+		value, err = h.embedding(row)
+	case MultiLabel:
+		if err = h.sound(row, len(h.Labels)); err == nil {
+			value, err = h.multiLabel(row.Values)
+		}
 	case Classification:
-		if len(logits) != len(h.Labels) {
-			return pipeline.Field{}, fmt.Errorf("output %s has %d logits for a row: want %d", h.Output, len(logits), len(h.Labels))
+		if err = h.sound(row, len(h.Labels)); err == nil {
+			value, err = h.classification(row.Values)
 		}
-		best, probability := softmaxMax(logits)
-		return pipeline.Field{Name: h.Name, Value: pipeline.ObjectValue(
-			pipeline.Field{Name: "label", Value: pipeline.StringValue(h.Labels[best])},
-			pipeline.Field{Name: "score", Value: pipeline.FloatValue(float64(float32(probability)))},
-		)}, nil
 	default:
-		if len(logits) != 1 {
-			return pipeline.Field{}, fmt.Errorf("output %s has %d logits for a row: want 1", h.Output, len(logits))
+		if err = h.sound(row, max(1, len(h.Labels))); err == nil {
+			value = h.score(row.Values)
 		}
-		score := float64(logits[0])
-		if h.Activation == Sigmoid {
-			score = 1 / (1 + math.Exp(-score))
-		}
-		return pipeline.Field{Name: h.Name, Value: pipeline.FloatValue(float64(float32(score)))}, nil
 	}
+	return pipeline.Field{Name: h.Name, Value: value}, err
 }
 
-// softmaxMax returns the index of the largest logit, the first among equals, and its probability.
-func softmaxMax(logits []float32) (best int, probability float64) {
-	for i, v := range logits {
-		if v > logits[best] {
-			best = i
+// sound says whether there are as many logits as there should be, all of them finite.
+func (h *Head) sound(row Row, want int) error {
+	if row.Tokens > 0 {
+		return fmt.Errorf("output %s has a vector for each token: want a row of %d logits", h.Output, want)
+	}
+	if err := h.finite(row.Values); err != nil {
+		return err
+	}
+	if len(row.Values) != want {
+		return fmt.Errorf("output %s has %d logits for a row: want %d", h.Output, len(row.Values), want)
+	}
+	return nil
+}
+
+func (h *Head) finite(values []float32) error {
+	for _, v := range values {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("%w: output %s has %v", ErrNotFinite, h.Output, v)
 		}
 	}
-	sum := 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - float64(logits[best]))
-	}
-	return best, 1 / sum
+	return nil
 }
+
+// rounded is a number in the 32 bits that it is worth.
+func rounded(f float64) pipeline.Value { return pipeline.FloatValue(float64(float32(f))) }
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/spf13/cobra"
+
+	"nearline/internal/dev"
+	"nearline/models"
+)
+
+func modelsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "models",
+		Short: "Look at models: what a folder holds, what a repository has",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(inspectCommand(), listCommand())
+	return c
+}
+
+func inspectCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "inspect FOLDER",
+		Short: "Say what a model folder holds, whether it loads, and how fast it is here",
+		Long: `Reads a model folder (config.json, tokenizer.json, model.onnx and what else an export writes), tries it on the CPU and on a GPU
+where there is one, and prints what was found with the configuration to run it by. If the folder does not load, it prints
+everything that is wrong with it, and the exit status is 1. Nothing is written.`,
+		Example: `  nearline models inspect models/zoo/sentiment/1
+  nearline models inspect ./my-export --no-speed --json`,
+		Args: cobra.ExactArgs(1),
+	}
+	asJSON := c.Flags().Bool("json", false, "print JSON instead, for programs")
+	noSpeed := c.Flags().Bool("no-speed", false, "do not measure how fast it is: some seconds less")
+	runtime := c.Flags().String("onnxruntime", "", "`FILE` of ONNX Runtime's library (default: where make puts it)")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		config := models.DefaultConfig()
+		config.Runtime = *runtime
+		waiting := !*noSpeed && dev.IsTerminal(os.Stderr)
+		if waiting {
+			fmt.Fprint(c.ErrOrStderr(), "loading and measuring...\r")
+		}
+		report, err := models.Inspect(c.Context(), config, args[0], models.InspectOptions{Speed: !*noSpeed})
+		if waiting {
+			fmt.Fprint(c.ErrOrStderr(), ansi.EraseEntireLine)
+		}
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			encoder := json.NewEncoder(c.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			encoder.SetEscapeHTML(false)
+			err = encoder.Encode(report)
+		} else {
+			describeModel(c.OutOrStdout(), report)
+		}
+		if err == nil && len(report.Problems) > 0 {
+			err = errTold
+		}
+		return err
+	}
+	return c
+}
+
+// describeModel prints a report for people: a line a fact, tables aligned, nothing that a pipe would not want.
+func describeModel(out io.Writer, r *models.Report) {
+	fact := func(name, format string, args ...any) {
+		lines := strings.Split(ansi.Wordwrap(fmt.Sprintf(format, args...), 100, ""), "\n")
+		fmt.Fprintf(out, "%-11s %s\n", name, strings.Join(lines, "\n"+strings.Repeat(" ", 12)))
+	}
+	fact("folder", "%s, %s on disk", r.Folder, size(r.Bytes))
+	if r.Version > 0 {
+		fact("model", "%s version %d", r.Name, r.Version)
+	} else {
+		fact("model", "%s", r.Name)
+	}
+	if r.Task != "" {
+		fact("task", "%s", r.Task)
+	}
+	for _, column := range r.Columns {
+		fact("column", "%s", describeColumn(column))
+	}
+	if t := r.Tokenizer; t != nil {
+		fact("tokenizer", "%s, %d tokens", t.Kind, t.Vocabulary)
+	}
+	if r.MaxTokens > 0 {
+		fact("text", "up to %d tokens (said by %s)", r.MaxTokens, r.LimitFrom)
+	}
+	if g := r.Graph; g != nil {
+		fact("graph", "%s", strings.TrimSuffix(fmt.Sprintf("%s, opset %d, by %s", g.File, g.Opset, g.Producer), ", by "))
+		fact("inputs", "%s", strings.Join(g.Inputs, ", "))
+		fact("outputs", "%s", strings.Join(g.Outputs, ", "))
+		fact("precision", "%s (%s of them)", g.Precision, count(g.Weights))
+		if g.Alone == "" {
+			fact("batches", "rows may share one: nothing in the graph makes them move each other's answers")
+		} else {
+			fact("batches", "of one row, so that neighbours do not matter: %s", g.Alone)
+		}
+	}
+	if len(r.Problems) == 0 && r.Golden > 0 {
+		fact("golden", "all %d examples reproduced, scores within %v", r.Golden, r.Tolerance)
+	}
+	describeSpeed(out, fact, r.Devices)
+	for _, warning := range r.Warnings {
+		fact("warning", "%s", warning)
+	}
+	if len(r.Problems) > 0 {
+		for _, problem := range r.Problems {
+			fact("WRONG", "%s", problem)
+		}
+		fmt.Fprintf(out, "\nIt does not load: %s.\n", things(len(r.Problems)))
+		return
+	}
+	describeConfig(out, r)
+}
+
+func describeColumn(c models.Column) string {
+	text := c.Name + ": " + c.Kind
+	if c.Activation != "" && c.Activation != "identity" {
+		text += " through " + c.Activation
+	}
+	if n := len(c.Labels); n > 0 {
+		const most = 12
+		text += " as " + strings.Join(c.Labels[:min(n, most)], ", ")
+		if n > most {
+			text += fmt.Sprintf(" and %d more", n-most)
+		}
+	}
+	return text
+}
+
+func describeSpeed(out io.Writer, fact func(string, string, ...any), devices []models.DeviceFacts) {
+	for _, d := range devices {
+		if d.Missing != "" {
+			fact("device", "%s is not here: %s", d.Device, d.Missing)
+			continue
+		}
+		slots := "one slot"
+		if d.Slots > 1 {
+			slots = fmt.Sprintf("%d slots at once", d.Slots)
+		}
+		fact("device", "%s, %s, ready in %.1f s", d.Device, slots, d.Load)
+		if len(d.Paces) == 0 {
+			continue
+		}
+		const indent = "         " // with the padding, where facts begin
+		table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(table, indent+"\ttokens a text\tbatch\ttexts/s\ttokens/s\t")
+		for _, p := range d.Paces {
+			fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t\n", indent, p.Tokens, p.Batch, p.Texts, p.Texts*float64(p.Tokens))
+		}
+		_ = table.Flush() // to out, which is printed to like that everywhere
+	}
+}
+
+// describeConfig prints what to paste.
+func describeConfig(out io.Writer, r *models.Report) {
+	folder, err := filepath.Abs(r.Folder)
+	if err != nil {
+		folder = r.Folder
+	}
+	name := topical(r.Name)
+	if r.Version > 0 && name == r.Name {
+		fmt.Fprintf(out, "\nIt loads. Run it with\n\n%s", snippet(filepath.Dir(filepath.Dir(folder)), r.Name))
+		return
+	}
+	fmt.Fprintf(out, "\nIt loads. Put it into a repository:\n\n  mkdir -p my-models/%[1]s && cp -r %[2]s my-models/%[1]s/1\n\nand run it with\n\n%[3]s",
+		name, quoted(r.Folder), snippet("my-models", name))
+}
+
+// topical makes a name that topics, groups and folders may have.
+func topical(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 128 && (r == '.' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+			return r
+		}
+		return '-'
+	}, name)
+}
+
+// snippet is a configuration that runs a model; the names of topics are made up of its own.
+func snippet(repository, name string) string {
+	return fmt.Sprintf(`kafka: {brokers: ["localhost:9092"]}
+models: {repository: %[1]q}
+pipelines:
+  - name: %[2]s
+    input: {topic: %[2]s.in, map: {id: id, text: text}}
+    steps: [{predict: {model: %[2]s}}]
+    output: {topic: %[2]s.out}
+    dead_letters: %[2]s.dlq
+`, repository, name)
+}
+
+// quoted is a path as a shell takes it.
+func quoted(path string) string {
+	if strings.ContainsAny(path, " '\"$&;()*?\\") {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}
+
+// count is a number of weights.
+func count(n int64) string {
+	if n >= 1e5 {
+		return fmt.Sprintf("%.1f million", float64(n)/1e6)
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func size(bytes int64) string {
+	switch {
+	case bytes >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
+	case bytes >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	}
+	return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)
+}
+
+func listCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list [FOLDER]",
+		Short: "List the models and versions of a repository",
+		Example: `  nearline models list
+  nearline models list my-models --json`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	asJSON := c.Flags().Bool("json", false, "print JSON instead, for programs")
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		var repository string
+		if len(args) == 1 {
+			repository = args[0]
+		} else if repository, err = findModels(); err != nil {
+			return err
+		}
+		entries, err := models.List(repository)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			encoder := json.NewEncoder(c.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			encoder.SetEscapeHTML(false)
+			return encoder.Encode(entries)
+		}
+		if len(entries) == 0 {
+			fmt.Fprintf(c.OutOrStdout(), "%s has no model: want folders NAME/VERSION/ in it, such as sentiment/1/\n", repository)
+			return nil
+		}
+		table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
+		fmt.Fprintln(table, "MODEL\tVERSION\tTASK\tANSWERS")
+		for _, e := range entries {
+			answers := make([]string, len(e.Columns))
+			for i, column := range e.Columns {
+				answers[i] = describeColumn(column)
+			}
+			if e.Problem != "" {
+				answers = []string{"WRONG: " + e.Problem}
+			}
+			fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", e.Name, e.Version, e.Task, strings.Join(answers, "; "))
+		}
+		return table.Flush()
+	}
+	return c
+}
