@@ -60,6 +60,19 @@ e2e: build ## the built binary against a Kafka client that is not ours (fetched 
 bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'
 	@$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)
 
+# Of make gpu-check: cuda, cuda:N or cpu; and the repository that the device runs, float16 on a GPU.
+DEVICE      ?= cuda
+GPU_MODELS  ?= $(if $(filter cpu,$(DEVICE)),models/zoo,$(CACHE)/fp16)
+
+.PHONY: gpu-check
+gpu-check: compiler runtime ## is the GPU right, how fast, how busy (DEVICE=cpu runs the check without one)
+	@$(GO) build -trimpath -tags $(TAGS) -o bin/bench ./internal/bench
+	@if [ "$(DEVICE)" != cpu ] && command -v nvidia-smi >/dev/null; then \
+		[ -d "$(GPU_MODELS)" ] || $(MAKE) fp16; \
+		export NEARLINE_ONNXRUNTIME="$${NEARLINE_ONNXRUNTIME:-$$(models/onnx/fetch_gpu.sh)}"; \
+	fi; \
+	bin/bench -only gpu -device "$(DEVICE)" -models "$(GPU_MODELS)" -reference models/zoo $(ARGS)
+
 .PHONY: microbench
 microbench: compiler runtime ## Go's benchmarks, a room at a time: make microbench PKG=./batching
 	@$(GO) test -run '^$$' -bench . -tags $(TAGS) $(ARGS) $(PKG)

@@ -56,7 +56,7 @@ func (t *textModel) warmUp(limits batching.Limits) error {
 
 // trySample sees whether the outputs are what the heads want, and how long their vectors are: a graph may leave shapes open.
 func (t *textModel) trySample() error {
-	r := row{ids: t.sample.ids, types: t.sample.types, positions: t.sample.positions}
+	r := t.sample
 	if len(r.ids) <= t.prompted {
 		r = t.filler(t.max)
 	}
@@ -69,6 +69,7 @@ func (t *textModel) trySample() error {
 	if r.err != nil {
 		return r.err
 	}
+	t.example = r.columns
 	answers, err := t.answers(t.lanes[0], &r)
 	if err != nil {
 		return err

@@ -333,10 +333,11 @@ func (r *Report) paces(ctx context.Context, t *textModel, limits batching.Limits
 		batches = []int{1}
 	}
 	slices.Sort(batches)
-	lengths := []int{min(32, t.max), min(128, t.max), t.max}
+	batches = slices.Compact(batches)
+	lengths := slices.Compact([]int{min(16, t.max), min(128, t.max), t.max})
 	var paces []Pace
-	for _, tokens := range slices.Compact(lengths) {
-		for _, batch := range slices.Compact(batches) {
+	for _, tokens := range lengths {
+		for _, batch := range batches {
 			if batch > 1 && batch*tokens > limits.MaxTokens {
 				continue // such a batch is never formed
 			}

@@ -46,8 +46,8 @@ func TestInspectSaysWhatAFolderHolds(t *testing.T) {
 
 func TestInspectMeasuresEachDevice(t *testing.T) {
 	for folder, want := range map[string][][2]int{
-		"single_label": {{32, 1}, {32, 8}},
-		"dynamic_int8": {{32, 1}}, // its rows run alone
+		"single_label": {{16, 1}, {16, 8}, {32, 1}, {32, 8}},
+		"dynamic_int8": {{16, 1}, {32, 1}}, // its rows run alone
 	} {
 		r := inspected(t, filepath.Join("onnx", "testdata", folder), InspectOptions{Speed: true, Round: time.Millisecond})
 		var got [][2]int

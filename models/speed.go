@@ -2,6 +2,8 @@ package models
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +16,19 @@ type Pace struct {
 	Tokens int     `json:"tokens"` // of each text
 	Batch  int     `json:"batch"`  // texts in a run
 	Texts  float64 `json:"texts_per_second"`
+}
+
+// Pace measures the graph alone on all slots at once, for about so long, with made-up texts of so many tokens, batch at a
+// time whatever the limits say. No text may be in the model meanwhile.
+func (m *Model) Pace(ctx context.Context, tokens, batch int, long time.Duration) (Pace, error) {
+	t, ok := m.engine.(*textModel)
+	switch {
+	case !ok:
+		return Pace{}, errors.New("a constant has no graph to measure")
+	case tokens < 1 || tokens > t.max || batch < 1:
+		return Pace{}, fmt.Errorf("pace of %d texts of %d tokens: want at least one, of 1 to %d", batch, tokens, t.max)
+	}
+	return t.measure(ctx, tokens, batch, long)
 }
 
 // measure runs rows of made-up text for about so long. The first run of each slot is not

@@ -66,21 +66,20 @@ func (s *Step) renamed(p pipeline.Prediction) pipeline.Prediction {
 	return p
 }
 
-// Columns are the names of the columns that the step adds to a result, in their order.
-func (s *Step) Columns() []string {
-	var columns []string
-	for _, head := range s.model.info.Heads {
-		columns = append(columns, head.Name)
+// Columns are the columns that the step adds to a result, in their order, with what the model once answered: an example of
+// what they hold, or Null where there is none.
+func (s *Step) Columns() []pipeline.Field {
+	var columns []pipeline.Field
+	switch engine := s.model.engine.(type) {
+	case *constant:
+		columns = engine.columns
+	case *textModel:
+		columns = engine.example
 	}
-	if constant, ok := s.model.engine.(*constant); ok {
-		for _, field := range constant.columns {
-			columns = append(columns, field.Name)
+	if columns == nil {
+		for _, head := range s.model.info.Heads {
+			columns = append(columns, pipeline.Field{Name: head.Name})
 		}
 	}
-	for i, name := range columns {
-		if as, ok := s.as[name]; ok {
-			columns[i] = as
-		}
-	}
-	return columns
+	return s.renamed(pipeline.Prediction{Columns: columns}).Columns
 }

@@ -33,6 +33,19 @@ func TestStepAddsPredictionsAndFaults(t *testing.T) {
 	}
 }
 
+func TestStepShowsWhatItsColumnsHold(t *testing.T) {
+	c := constantModel(t)
+	step := NewStep(loaded(t, c, "plumbing", running(t, c)), batching.Stream, map[string]string{"helpfulness": "helpful"})
+	columns := step.Columns()
+	if len(columns) != 2 || columns[0].Name != "sentiment" || columns[0].Value.Kind != pipeline.Object || columns[1].Name != "helpful" || columns[1].Value.Float != 0.25 {
+		t.Errorf("a constant: got %+v", columns)
+	}
+	columns = NewStep(fakeModel(t, 1, runnerFunc(lastIDs)), batching.Stream, map[string]string{"last": "final"}).Columns()
+	if len(columns) != 1 || columns[0].Name != "final" || columns[0].Value.Kind != pipeline.Null {
+		t.Errorf("a model that was never tried: got %+v", columns)
+	}
+}
+
 type pipelineError string
 
 func (e pipelineError) Error() string { return string(e) }

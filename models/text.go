@@ -11,6 +11,7 @@ import (
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
+	"nearline/pipeline"
 )
 
 // textModel is the engine of a graph that reads tokens.
@@ -19,6 +20,10 @@ type textModel struct {
 	longer *tokenizer.Tokenizer // with room for one token more, to see whether a text was cut
 	max    int                  // tokens
 	limits batching.Limits      // of batches, for how far they are padded
+
+	prompt   string           // is put before every text
+	prompted int              // tokens that it has
+	example  []pipeline.Field // the answer to the sample; nil when that is not a number
 
 	inputs  []input  // of the graph, in its order
 	types   bool     // token types are among them
@@ -34,8 +39,6 @@ type textModel struct {
 	fixed    int     // tokens that every run has, padded; 0 where they may be any number
 	single   bool    // the graph takes one row
 	ones     []int64 // the mask of a row without padding
-	prompt   string  // is put before every text
-	prompted int     // tokens that it has
 	counts   []int64 // first, first+1 and so on: the positions of a row
 	sample   row     // a text that is known to work
 }
@@ -102,15 +105,7 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if sentence.maxTokens > 0 {
 		settings.tokensStated = sentence.maxTokens
 	}
-	heads, err := tasks.Resolve(manifest.Heads, tasks.Source{
-		Model:       m.info.Name,
-		Outputs:     rowOutputs(graph.Outputs),
-		Labels:      settings.labels(),
-		ProblemType: settings.ProblemType,
-		Embedding:   embeds(manifest, sentence, graph),
-		Vector:      sentence.vector,
-		Unsupported: sentence.unsupported,
-	})
+	heads, err := tasks.Resolve(manifest.Heads, headSource(m.info.Name, manifest, settings, sentence, graph))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
@@ -134,9 +129,6 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := t.setPrompt(manifest, sentence); err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
-	}
 	t.settle(settings)
 	m.info.Heads, m.info.MaxTokens, m.info.Alone = heads, limit, t.alone(graph, settings)
 	if m.info.Limits, err = c.limits(limit, m.info.Alone != ""); err != nil {
@@ -151,22 +143,10 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err := t.open(ctx, c, path, slots); err != nil {
 		return nil, err
 	}
+	if err := t.setPrompt(manifest, sentence); err != nil {
+		return nil, fmt.Errorf("%s: %w", folder, err)
+	}
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
-}
-
-// embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
-// encoder without a head. A graph with logits does not.
-func embeds(m manifest, s sentence, graph *onnx.Graph) bool {
-	if m.Task != "" {
-		return m.Task == taskEmbedding
-	}
-	found := s.present
-	for _, name := range []string{"sentence_embedding", "last_hidden_state", "token_embeddings"} {
-		_, ok := graph.Output(name)
-		found = found || ok
-	}
-	_, logits := graph.Output("logits")
-	return found && !logits
 }
 
 // rowOutputs are the outputs that heads can read: of shape [batch], [batch, logits] or [batch, tokens, hidden], or not stated.
@@ -256,20 +236,6 @@ func (t *textModel) takes(i onnx.Info) error {
 			return fmt.Errorf("the graph wants input %s, and another of %d tokens: want an export with dynamic axes", i, t.fixed)
 		}
 		t.fixed = n
-	}
-	return nil
-}
-
-// setPrompt puts a prompt before every text, and counts its tokens as sentence-transformers does: with the special tokens
-// before it, without the one after it.
-func (t *textModel) setPrompt(m manifest, s sentence) (err error) {
-	if t.prompt, err = s.promptText(m); err != nil || t.prompt == "" {
-		return err
-	}
-	ids, none := t.tokens.AppendIDs(nil, t.prompt), t.tokens.AppendIDs(nil, "")
-	t.prompted = len(ids)
-	if n := len(none); n > 0 && none[n-1] == ids[len(ids)-1] {
-		t.prompted--
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func fakeModel(t testing.TB, items int, r runner) *Model {
 	c.Slots = 2
 	text, metrics := fakeText(t, idsAndMask, c.Slots, r)
 	limits := batching.Limits{MaxItems: items, MaxTokens: 1024, MaxPadding: 16, Bound: 1024}
-	m := &Model{info: Info{Name: "fake", Version: 7, Device: "cpu", Limits: limits}, engine: text, metrics: metrics, series: text.series}
+	m := &Model{info: Info{Name: "fake", Version: 7, Device: "cpu", Heads: text.heads, Limits: limits}, engine: text, metrics: metrics, series: text.series}
 	m.queue = batching.NewQueue(running(t, c), "fake", limits, text.run)
 	t.Cleanup(func() {
 		if err := m.Close(context.Background()); err != nil {

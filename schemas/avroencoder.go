@@ -3,7 +3,6 @@ package schemas
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"nearline/pipeline"
@@ -62,11 +61,18 @@ func newAvroEncoder(text string, n names) (*avroEncoder, error) {
 	return e, errors.Join(errs...)
 }
 
-// Check also finds fields of the schema that nothing would fill.
-func (e *avroEncoder) Check(columns []string) error {
+// Check also finds fields of the schema that nothing would fill, and those that cannot hold what their column does.
+func (e *avroEncoder) Check(columns []pipeline.Field) error {
 	errs := []error{e.names.Check(columns)}
 	for _, field := range e.schema.fields {
-		filled := e.taken(field.name) || slices.Contains(columns, field.name)
+		at := named(columns, field.name)
+		filled := e.taken(field.name) || at >= 0
+		if at >= 0 && columns[at].Value.Kind != pipeline.Null {
+			if _, err := appendAvro(nil, field.typ, columns[at].Value, 0); err != nil {
+				errs = append(errs, fmt.Errorf("output.schema has a field %q that cannot hold that column of a prediction: %w: change its type, or "+
+					"name the column otherwise in its step", field.name, err))
+			}
+		}
 		if !filled && field.preset == nil && !field.typ.nullable() {
 			errs = append(errs, fmt.Errorf("output.schema has a field %q that no prediction and no copied field fills: copy a field under that name, or give it a default", field.name))
 		}

@@ -12,7 +12,7 @@ import (
 
 func TestAvroResultFollowsTheDefaultSchema(t *testing.T) {
 	e := encoder(t, OutputConfig{Format: FormatAvro}, InputConfig{})
-	if err := e.Check([]string{"sentiment", "helpfulness"}); err != nil {
+	if err := e.Check(columns("sentiment", "helpfulness")); err != nil {
 		t.Fatal(err)
 	}
 	row := scoredRow()
@@ -151,7 +151,7 @@ output.schema cannot take a result: field "model_version": the result has a numb
 	file = schemaFile(t, `{"type":"record","name":"R","fields":[
 		{"name":"rank","type":"double"},{"name":"mood","type":["null","string"]},{"name":"item_id","type":["null","string"]},{"name":"sentiment","type":{"type":"map","values":"string"}}]}`)
 	e := encoder(t, OutputConfig{Format: FormatAvro, Schema: file}, InputConfig{})
-	err = e.Check([]string{"sentiment"})
+	err = e.Check(columns("sentiment"))
 	want = `output.schema has a field "rank" that no prediction and no copied field fills: copy a field under that name, or give it a default`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)

@@ -39,11 +39,9 @@ func topics() *pipeline.Row {
 	}
 }
 
-var topicColumns = []string{"topics", "none", "ratings", "vector", "small", "bits"}
-
 func TestJSONHasLabelsAndVectors(t *testing.T) {
 	e := encoder(t, OutputConfig{}, InputConfig{})
-	if err := e.Check(topicColumns); err != nil {
+	if err := e.Check(topics().Predictions[0].Columns); err != nil {
 		t.Fatal(err)
 	}
 	got, fault := e.Append(nil, topics())
@@ -68,7 +66,7 @@ func TestAvroHasLabelsAndVectors(t *testing.T) {
 	  {"name":"bits","type":"bytes"}
 	]}`
 	e := encoder(t, OutputConfig{Format: FormatAvro, Schema: schemaFile(t, schema)}, InputConfig{})
-	if err := e.Check(topicColumns); err != nil {
+	if err := e.Check(topics().Predictions[0].Columns); err != nil {
 		t.Fatal(err)
 	}
 	value, fault := e.Append(nil, topics())
@@ -128,6 +126,19 @@ func TestAvroTakesVectorsInEveryTypeThatHoldsThem(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, native{"v": c.want}) {
 			t.Errorf("%s of kind %d: got %#v, %v, want %#v", c.typ, c.value.Kind, got, err, c.want)
 		}
+	}
+}
+
+func TestAvroSchemaThatCannotHoldAColumnIsRefusedAtStart(t *testing.T) {
+	file := schemaFile(t, `{"type":"record","name":"R","fields":[
+		{"name":"vector","type":"bytes"},{"name":"small","type":["null",{"type":"array","items":"int"}],"default":null},
+		{"name":"topics","type":{"type":"record","name":"T","fields":[{"name":"label","type":"string"}]}},{"name":"later","type":"int"}]}`)
+	e := encoder(t, OutputConfig{Format: FormatAvro, Schema: file}, InputConfig{})
+	err := e.Check(append(topics().Predictions[0].Columns, pipeline.Field{Name: "later"}))
+	want := `output.schema has a field "vector" that cannot hold that column of a prediction: the result has an array, and the schema wants bytes: change its type, or name the column otherwise in its step
+output.schema has a field "topics" that cannot hold that column of a prediction: field "label": field "label": the result has no such field, and the schema gives it no default: change its type, or name the column otherwise in its step`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
 

@@ -14,8 +14,9 @@ type Encoder interface {
 	// buffer is of no use. It keeps neither the buffer nor the row.
 	Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault)
 	// Check says, once the models are known and before any record, whether results with these prediction columns can
-	// be written: one error with every problem, each with its remedy. Columns are of all steps, in order.
-	Check(columns []string) error
+	// be written: one error with every problem, each with its remedy. Columns are of all steps, in order; their values are
+	// examples of what they hold, or Null where there is none.
+	Check(columns []pipeline.Field) error
 }
 
 // NewEncoder makes the encoder of an output. It fails when a config is not valid, or when the schema's file cannot be
@@ -58,17 +59,23 @@ func (n names) taken(name string) bool {
 	return name == n.id || reserved(name) || slices.Contains(n.copies, name)
 }
 
-func (n names) Check(columns []string) error {
+func (n names) Check(columns []pipeline.Field) error {
 	var errs []error
-	for i, name := range columns {
+	for i, column := range columns {
+		name := column.Name
 		switch {
 		case n.taken(name):
 			errs = append(errs, fmt.Errorf("the column %q of a prediction and a field of output have one name: copy the field under another", name))
-		case slices.Contains(columns[:i], name):
+		case named(columns[:i], name) >= 0:
 			errs = append(errs, fmt.Errorf("two predictions have a column %q: name one of them otherwise in its step", name))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// named is the index of the column with that name, or -1.
+func named(columns []pipeline.Field, name string) int {
+	return slices.IndexFunc(columns, func(c pipeline.Field) bool { return c.Name == name })
 }
 
 // clash finds a column that Check would have refused: predictions are the models' affair, and a result with one name

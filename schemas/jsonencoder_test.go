@@ -19,6 +19,14 @@ func encoder(t testing.TB, out OutputConfig, in InputConfig) Encoder {
 	return e
 }
 
+// columns are of these names, with nothing known of what they hold.
+func columns(names ...string) (list []pipeline.Field) {
+	for _, name := range names {
+		list = append(list, pipeline.Field{Name: name})
+	}
+	return list
+}
+
 func scoredRow() *pipeline.Row {
 	return &pipeline.Row{
 		Record: &pipeline.Record{Topic: "reviews.raw", Partition: 3, Offset: 42},
@@ -141,10 +149,10 @@ func TestWhatHasNoFormInJSONIsTheRecordsFault(t *testing.T) {
 
 func TestNameTakenTwiceIsFoundBeforeAnyRecord(t *testing.T) {
 	e := encoder(t, OutputConfig{}, InputConfig{})
-	if err := e.Check([]string{"sentiment", "helpfulness"}); err != nil {
+	if err := e.Check(columns("sentiment", "helpfulness")); err != nil {
 		t.Errorf("got %v, want nil", err)
 	}
-	err := e.Check([]string{"item_id", "model", "rank", "rank"})
+	err := e.Check(columns("item_id", "model", "rank", "rank"))
 	want := `the column "item_id" of a prediction and a field of output have one name: copy the field under another
 the column "model" of a prediction and a field of output have one name: copy the field under another
 two predictions have a column "rank": name one of them otherwise in its step`

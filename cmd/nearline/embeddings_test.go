@@ -134,7 +134,7 @@ func TestEmbeddingsExampleWritesVectorsInAvro(t *testing.T) {
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	var columns []string
+	var columns []pipeline.Field
 	for _, step := range p.Steps {
 		model, err := models.Load(ctx, c.Models, step.Predict.Model, device, models.NewMetrics(nil))
 		if err != nil {

@@ -4,6 +4,7 @@
 //	go run ./internal/bench                         # all figures
 //	go run ./internal/bench -only plumbing,latency  # some
 //	go run ./internal/bench -reviews my.jsonl       # on your own reviews: {"review_id": …, "text": …} a line
+//	go run ./internal/bench -only gpu               # is the GPU right, how fast, how busy: `make gpu-check`
 package main
 
 import (
@@ -51,15 +52,22 @@ func main() {
 	}
 	var b bench
 	var only string
-	flag.StringVar(&only, "only", "", "figures to measure, of: "+names())
+	flag.StringVar(&only, "only", "", "figures to measure, of: "+names()+"; or "+gpuName+" alone, for the check of a GPU")
 	flag.StringVar(&b.reviews, "reviews", "", "file of JSON lines to take the reviews from")
 	flag.IntVar(&b.rounds, "rounds", 7, "rounds of each comparison")
 	flag.IntVar(&b.n, "n", 0, "reviews a round where the real model runs (default: what takes some ten seconds)")
 	flag.StringVar(&b.binary, "binary", "bin/nearline", "the built service, for the figure of its memory")
+	var g gpuCheck
+	g.flags(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := b.run(ctx, only); err != nil {
+	run := func() error { return b.run(ctx, only) }
+	if only == gpuName {
+		g.reviews, g.n, g.rounds = b.reviews, b.n, min(b.rounds, 3)
+		run = func() error { return g.run(ctx, os.Stdout) }
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1) //nolint:gocritic // the deferred stop has nothing left to do
 	}
@@ -82,7 +90,7 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 		}) bool {
 			return f.name == name
 		}) {
-			return fmt.Errorf("-only %s: want some of %s", name, names())
+			return fmt.Errorf("-only %s: want some of %s, or %s alone", name, names(), gpuName)
 		}
 	}
 	b.broker, err = startBroker()

@@ -69,7 +69,7 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 		options: s.options.Kafka,
 		waiting: errStarting,
 	}
-	var columns []string
+	var columns []pipeline.Field
 	for _, step := range c.Steps {
 		predict := models.NewStep(s.models[step.Predict.Model], batching.Stream, step.Predict.As)
 		columns = append(columns, predict.Columns()...)

@@ -134,17 +134,18 @@ func addCUDA(options *ort.SessionOptions, index int, library string) error {
 		return fmt.Errorf("%w: this ONNX Runtime has no CUDA: %s", ErrUnavailable, trim(err))
 	}
 	defer cuda.Destroy()
+	// The first of these loads the provider, and with it CUDA's own libraries.
 	err = cuda.Update(map[string]string{
 		"device_id": strconv.Itoa(index),
 		// Grow by what is asked for rather than to the next power of two.
 		"arena_extend_strategy": "kSameAsRequested",
 	})
-	if err != nil {
-		return fmt.Errorf("set CUDA options: %s", trim(err))
+	if err == nil {
+		err = options.AppendExecutionProviderCUDA(cuda)
 	}
-	if err := options.AppendExecutionProviderCUDA(cuda); err != nil {
+	if err != nil {
 		return fmt.Errorf("%w: CUDA did not start: want a GPU %d with its driver, and the CUDA and cuDNN libraries that this ONNX "+
-			"Runtime was built for, on the library path: %s", ErrUnavailable, index, trim(err))
+			"Runtime was built for, on the library path (LD_LIBRARY_PATH): %s", ErrUnavailable, index, trim(err))
 	}
 	return nil
 }

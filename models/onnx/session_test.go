@@ -189,6 +189,35 @@ func TestRunErrorIsTheInputs(t *testing.T) {
 	}
 }
 
+// What a machine with a GPU adds: the same answers there, through bindings, batches of every size and many runners at once.
+func TestCUDAAnswersAsCPU(t *testing.T) {
+	path := filepath.Join("testdata", "single_label", "model.onnx")
+	gpu, err := Open(path, Options{Device: Device{CUDA: true}})
+	if errors.Is(err, ErrUnavailable) {
+		t.Skip("no CUDA here; it would have compared answers with the CPU's:", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gpu.Close()
+	serveMany(t, gpu)
+	on, cpu := gpu.Runner(), open(t, "single_label/model.onnx", Options{}).Runner()
+	for _, rows := range []int{1, 2, 64, 64, 3} {
+		for columns := 2; columns <= 32; columns += 5 {
+			ids, mask := Input{Rows: rows, Columns: columns}, Input{Rows: rows, Columns: columns}
+			for i := range rows * columns {
+				ids.Data, mask.Data = append(ids.Data, int64(1+(i*7+columns)%90)), append(mask.Data, 1)
+			}
+			want, got := run(t, cpu, ids, mask)[0], run(t, on, ids, mask)[0]
+			for i := range want.Data {
+				if d := math.Abs(float64(want.Data[i]) - float64(got.Data[i])); !(d < 0.01) { // it computes in TF32
+					t.Fatalf("[%d, %d]: logit %d: got %v, want %v", rows, columns, i, got.Data[i], want.Data[i])
+				}
+			}
+		}
+	}
+}
+
 // A binding keeps outputs from run to run, and must forget inputs: on CPU it answers as the plain way does.
 func TestBoundRunsAnswerAsPlainOnes(t *testing.T) {
 	wide := Options{Outputs: []string{"half", "long"}} // open does not state its shape
@@ -335,6 +364,12 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := "testdata/single_label/model.onnx"
+	noGPU := "CUDA needs libonnxruntime_providers_cuda.so"
+	if library, err := FindLibrary(""); err == nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(library), "libonnxruntime_providers_cuda.so")); err == nil {
+			noGPU = "CUDA did not start: want a GPU 99"
+		}
+	}
 	for _, c := range []struct {
 		name, path string
 		options    Options
@@ -344,7 +379,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		{"half a file", broken, Options{}, "it is not a whole ONNX file"},
 		{"no such library", good, Options{Library: filepath.Join(folder, "none.so")}, "models.runtime (flag --onnxruntime) is"},
 		{"not a library", good, Options{Library: notALibrary}, "want ONNX Runtime 1.24 or later"},
-		{"no CUDA", good, Options{Device: Device{CUDA: true}}, "CUDA needs libonnxruntime_providers_cuda.so"},
+		{"no GPU of that number", good, Options{Device: Device{CUDA: true, Index: 99}}, noGPU},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := Open(c.path, c.options)

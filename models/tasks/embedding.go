@@ -33,7 +33,7 @@ type VectorType string
 const (
 	// Float32 is the default: pipeline.Floats.
 	Float32 VectorType = "float32"
-	// Int8 is a fourth of the bytes and keeps cosines to about a hundredth: each number times 127 over the vector's largest
+	// Int8 is a fourth of the bytes and keeps cosines to some thousandths (0.002 with the 384 numbers of MiniLM-L6): each number times 127 over the vector's largest
 	// magnitude, rounded to the nearest integer, a half to the even one: pipeline.Int8s. The length is lost, so it is for
 	// cosine similarity. This is not the int8 of sentence-transformers, which needs the range of each dimension over a
 	// sample of texts.
