@@ -46,7 +46,7 @@ build: compiler runtime ## bin/nearline
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nearline ./cmd/nearline
 
 .PHONY: test
-test: compiler runtime ## go vet, then all tests with the race detector, in random order
+test: compiler runtime vocabularies ## go vet, then all tests with the race detector, in random order
 	@$(GO) vet -tags $(TAGS) $(PKG)
 	@mkdir -p $(CACHE)
 	@$(GO) test -v $(if $(filter 1,$(CGO_ENABLED)),-race) -shuffle=on -tags $(TAGS) -timeout 20m $(ARGS) $(PKG) 2>&1 \
@@ -150,6 +150,11 @@ ifneq ($(CGO_ENABLED),0)
 	@if [ -z "$${NEARLINE_ONNXRUNTIME:-}" ]; then models/onnx/fetch.sh >/dev/null; fi
 endif
 endif
+
+# Without them, the test that reads them is skipped by name.
+.PHONY: vocabularies
+vocabularies:
+	@models/tokenizer/testdata/fetch_real.sh
 
 .PHONY: compiler
 compiler:

@@ -23,14 +23,21 @@ type golden struct {
 	Configs   map[string]goldenConfig `json:"configs"`
 
 	cases  []goldenCase
+	words  []goldenWords
 	sweeps []goldenSweep
 	built  map[string]*Tokenizer // by build
 }
 
-// goldenConfig is a whole tokenizer.json or changes to that of the sentiment model.
+// goldenConfig is a whole tokenizer.json or changes to that of another configuration or, with no base, of the sentiment
+// model: a patch, in which the model is merged and added tokens are appended.
 type goldenConfig struct {
 	Tokenizer json.RawMessage            `json:"tokenizer"`
+	Base      string                     `json:"base"`
 	Patch     map[string]json.RawMessage `json:"patch"`
+
+	// Of a vocabulary that is not ours: its folder, and the rest of the file.
+	Folder string                     `json:"folder"`
+	File   map[string]json.RawMessage `json:"file"`
 }
 
 // goldenCase is one text. Long ones are given by recipe, long answers by their digest.
@@ -52,6 +59,13 @@ type goldenPart struct {
 
 func (p *goldenPart) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&p.text, &p.times})
+}
+
+// goldenWords is what a pre-tokenizer makes of a text.
+type goldenWords struct {
+	Part  json.RawMessage `json:"part"`
+	Text  string          `json:"text"`
+	Words []string        `json:"words"`
 }
 
 // goldenSweep is a part applied to every code point between two strings.
@@ -95,23 +109,35 @@ func digest(ids []int64) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-var readGolden = sync.OnceValues(func() (*golden, error) {
+var goldenFiles = map[string]func() (*golden, error){
+	"golden.jsonl.gz": sync.OnceValues(func() (*golden, error) { return readGolden("golden.jsonl.gz") }),
+	"bpe.jsonl.gz":    sync.OnceValues(func() (*golden, error) { return readGolden("bpe.jsonl.gz") }),
+	"real.jsonl.gz":   sync.OnceValues(func() (*golden, error) { return readGolden("real.jsonl.gz") }),
+}
+
+func readGolden(name string) (*golden, error) {
 	g := new(golden)
-	var err error
-	g.cases, g.sweeps, err = readGoldenFile("golden.jsonl.gz", g)
+	rest, err := readGoldenLines(name, g)
+	g.cases, g.sweeps, g.words = rest.cases, rest.sweeps, rest.words
 	return g, err
-})
+}
 
 // readGoldenFile reads the first line into header.
 func readGoldenFile(name string, header any) (cases []goldenCase, sweeps []goldenSweep, err error) {
+	rest, err := readGoldenLines(name, header)
+	return rest.cases, rest.sweeps, err
+}
+
+// readGoldenLines reads the first line into header, and the others.
+func readGoldenLines(name string, header any) (g golden, err error) {
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
-		return nil, nil, err
+		return g, err
 	}
 	defer func() { _ = f.Close() }()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return nil, nil, err
+		return g, err
 	}
 	lines := bufio.NewScanner(z)
 	lines.Buffer(nil, 16<<20)
@@ -120,22 +146,30 @@ func readGoldenFile(name string, header any) (cases []goldenCase, sweeps []golde
 		case first:
 			err = json.Unmarshal(lines.Bytes(), header)
 		case bytes.HasPrefix(lines.Bytes(), []byte(`{"sweep"`)):
-			sweeps = append(sweeps, goldenSweep{})
-			err = json.Unmarshal(lines.Bytes(), &sweeps[len(sweeps)-1])
+			g.sweeps = append(g.sweeps, goldenSweep{})
+			err = json.Unmarshal(lines.Bytes(), &g.sweeps[len(g.sweeps)-1])
+		case bytes.HasPrefix(lines.Bytes(), []byte(`{"part"`)):
+			g.words = append(g.words, goldenWords{})
+			err = json.Unmarshal(lines.Bytes(), &g.words[len(g.words)-1])
 		default:
-			cases = append(cases, goldenCase{})
-			err = json.Unmarshal(lines.Bytes(), &cases[len(cases)-1])
+			g.cases = append(g.cases, goldenCase{})
+			err = json.Unmarshal(lines.Bytes(), &g.cases[len(g.cases)-1])
 		}
 		if err != nil {
-			return nil, nil, err
+			return g, err
 		}
 	}
-	return cases, sweeps, lines.Err()
+	return g, lines.Err()
 }
 
 func loadGolden(t testing.TB) *golden {
 	t.Helper()
-	g, err := readGolden()
+	return loadGoldenFile(t, "golden.jsonl.gz")
+}
+
+func loadGoldenFile(t testing.TB, name string) *golden {
+	t.Helper()
+	g, err := goldenFiles[name]()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,22 +196,26 @@ func loadVocabulary(t testing.TB) map[string]json.RawMessage {
 }
 
 // file returns the tokenizer.json that the configuration describes.
-func (c goldenConfig) file(t testing.TB, base map[string]json.RawMessage) []byte {
+func (g *golden) file(t testing.TB, c goldenConfig, base map[string]json.RawMessage) []byte {
 	t.Helper()
 	if c.Tokenizer != nil {
 		return c.Tokenizer
 	}
 	made := maps.Clone(base)
+	if c.Base != "" {
+		made = nil
+		mustUnmarshal(t, g.file(t, g.Configs[c.Base], base), &made)
+	}
 	for key, value := range c.Patch {
 		switch key {
 		case "model":
 			model := make(map[string]json.RawMessage)
-			mustUnmarshal(t, base[key], &model)
+			mustUnmarshal(t, made[key], &model)
 			mustUnmarshal(t, value, &model)
 			made[key] = mustMarshal(t, model)
 		case "added_tokens":
 			var tokens, more []json.RawMessage
-			mustUnmarshal(t, base[key], &tokens)
+			mustUnmarshal(t, made[key], &tokens)
 			mustUnmarshal(t, value, &more)
 			made[key] = mustMarshal(t, append(tokens, more...))
 		default:
@@ -197,7 +235,7 @@ func (g *golden) build(t testing.TB, name string, base map[string]json.RawMessag
 	if !ok {
 		t.Fatalf("golden file has no configuration %q", name)
 	}
-	tok, err := Parse(config.file(t, base))
+	tok, err := Parse(g.file(t, config, base))
 	if err != nil {
 		t.Fatalf("configuration %q: %v", name, err)
 	}
@@ -225,7 +263,13 @@ func mustMarshal(t testing.TB, v any) []byte {
 }
 
 func TestEncodeEqualsReference(t *testing.T) {
-	g, base := loadGolden(t), loadVocabulary(t)
+	for _, name := range []string{"golden.jsonl.gz", "bpe.jsonl.gz"} {
+		t.Run(name, func(t *testing.T) { loadGoldenFile(t, name).compare(t) })
+	}
+}
+
+func (g *golden) compare(t *testing.T) {
+	base := loadVocabulary(t)
 	if len(g.cases) < 5000 {
 		t.Fatalf("golden file has %d cases: want at least 5000", len(g.cases))
 	}
@@ -251,8 +295,37 @@ func TestEncodeEqualsReference(t *testing.T) {
 
 func head(ids []int64) []int64 { return ids[:min(len(ids), 60)] }
 
+func TestPreTokenizersGiveTheWordsOfReference(t *testing.T) {
+	parts, failures := make(map[string]preTokenizers), 0
+	for _, c := range loadGoldenFile(t, "bpe.jsonl.gz").words {
+		p, ok := parts[string(c.Part)]
+		if !ok {
+			var err error
+			if p, err = parsePreTokenizer("pre_tokenizer", c.Part); err != nil {
+				t.Fatal(err)
+			}
+			parts[string(c.Part)] = p
+		}
+		var got []string
+		pieces := p.split(new(scratch), []byte(c.Text), true)
+		for _, w := range pieces.words {
+			got = append(got, string(pieces.text[w.start:w.end]))
+		}
+		if !slices.Equal(got, c.Words) {
+			t.Errorf("%s splits %q into %q, want %q", c.Part, c.Text, got, c.Words)
+			if failures++; failures == 20 {
+				t.Fatal("and maybe more")
+			}
+		}
+	}
+}
+
 func TestEveryCodePointReadsAsInReference(t *testing.T) {
-	for _, sweep := range loadGolden(t).sweeps {
+	var sweeps []goldenSweep
+	for _, name := range []string{"golden.jsonl.gz", "bpe.jsonl.gz"} {
+		sweeps = append(sweeps, loadGoldenFile(t, name).sweeps...)
+	}
+	for _, sweep := range sweeps {
 		name, read := sweepReader(t, sweep)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -60,13 +60,16 @@ func parse(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := parseModel("model", f.Model)
+	model, err := parseModel("model", f.Model, preTokenizer.endInBytes())
 	if err != nil {
 		return nil, err
 	}
 	template, err := parsePostProcessor("post_processor", f.PostProcessor)
 	if err != nil {
 		return nil, err
+	}
+	if m, ok := model.(*bpe); ok && m.bytes {
+		preTokenizer = preTokenizer[:len(preTokenizer)-1]
 	}
 	added, err := parseAddedTokens("added_tokens", f.AddedTokens, model, normalizer)
 	if err != nil {
@@ -114,7 +117,8 @@ func lookUp(token string, added addedTokens, m model) (int64, bool) {
 	return m.id(token)
 }
 
-func parseModel(at string, raw json.RawMessage) (model, error) {
+// parseModel makes a model that takes words as bytes if it can, for which byteChars must not be applied to them.
+func parseModel(at string, raw json.RawMessage, bytes bool) (model, error) {
 	kind, err := partType(at, raw)
 	if err != nil {
 		return nil, err
@@ -126,8 +130,12 @@ func parseModel(at string, raw json.RawMessage) (model, error) {
 		return parseUnigram(at, raw)
 	case "WordPiece":
 		return parseWordPiece(at, raw)
+	case "WordLevel":
+		return parseWordLevel(at, raw)
+	case "BPE":
+		return parseBPE(at, raw, bytes)
 	default:
-		return nil, unsupported(at+".type", kind, "Unigram", "WordPiece")
+		return nil, unsupported(at+".type", kind, "BPE", "Unigram", "WordLevel", "WordPiece")
 	}
 }
 

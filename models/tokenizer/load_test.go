@@ -23,12 +23,17 @@ const tinyFile = `{
 }`
 
 // edited returns tinyFile with one top-level key replaced.
-func edited(t *testing.T, key, value string) []byte {
+func edited(t testing.TB, key, value string) []byte {
 	t.Helper()
 	var file map[string]json.RawMessage
 	mustUnmarshal(t, []byte(tinyFile), &file)
 	file[key] = json.RawMessage(value)
 	return mustMarshal(t, file)
+}
+
+// splitBy is a Split at a pattern, which is written as in JSON.
+func splitBy(pattern string) string {
+	return `{"type": "Split", "pattern": {"Regex": "` + pattern + `"}, "behavior": "Isolated", "invert": false}`
 }
 
 func TestParseRefusesByName(t *testing.T) {
@@ -39,13 +44,47 @@ func TestParseRefusesByName(t *testing.T) {
 		{"normalizer", `{"type": "BertNormalizer", "clean_text": true, "lowercase": true}`, `normalizer has no "handle_chinese_chars"`},
 		{"normalizer", `{"type": "NFC", "version": 15}`, `normalizer: json: unknown field "version"`},
 		{"normalizer", `{}`, `normalizer has no "type"`},
-		{"pre_tokenizer", `{"type": "CharDelimiterSplit"}`, `pre_tokenizer.type "CharDelimiterSplit" is not supported: want one of BertPreTokenizer, Metaspace, Sequence, Whitespace, WhitespaceSplit`},
-		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "Digits"}]}`, `pre_tokenizer.pretokenizers[0].type "Digits" is not supported`},
-		{"model", `{"type": "BPE", "vocab": {}, "merges": []}`, `model.type "BPE" is not supported: want one of Unigram, WordPiece`},
+		{"pre_tokenizer", `{"type": "FixedLength"}`, `pre_tokenizer.type "FixedLength" is not supported: want one of BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, Metaspace, Punctuation, Sequence, Split, Whitespace, WhitespaceSplit`},
+		{"pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "UnicodeScripts"}]}`, `pre_tokenizer.pretokenizers[0].type "UnicodeScripts" is not supported`},
+		{"pre_tokenizer", `{"type": "ByteLevel", "use_regex": true}`, `pre_tokenizer has no "add_prefix_space"`},
+		{"pre_tokenizer", `{"type": "Digits"}`, `pre_tokenizer has no "individual_digits"`},
+		{"pre_tokenizer", `{"type": "Punctuation", "behavior": "Dropped"}`, `pre_tokenizer.behavior "Dropped" is not supported: want one of Contiguous, Isolated, MergedWithNext, MergedWithPrevious, Removed`},
+		{"pre_tokenizer", `{"type": "CharDelimiterSplit", "delimiter": "ab"}`, `pre_tokenizer.delimiter is "ab": want one character`},
+		{"pre_tokenizer", `{"type": "Split", "pattern": {"String": ""}, "behavior": "Removed", "invert": false}`, `pre_tokenizer.pattern.String is empty: want at least one character`},
+		{"pre_tokenizer", `{"type": "Split", "pattern": {}, "behavior": "Removed", "invert": false}`, `pre_tokenizer.pattern: want a String or a Regex`},
+		{"pre_tokenizer", `{"type": "Split", "pattern": {"Regex": "a"}, "invert": false}`, `pre_tokenizer has no "behavior"`},
+		{"pre_tokenizer", splitBy(`a+(?!b)`), `pre_tokenizer.pattern.Regex "a+(?!b)" is not supported: (?!b: want literals, classes`},
+		{"pre_tokenizer", splitBy(`(?i:a)`), `(?i:: want literals`},
+		{"pre_tokenizer", splitBy(`a*`), `"a*" matches the empty text`},
+		{"pre_tokenizer", splitBy(`a++`), `"++": want literals`},
+		{"pre_tokenizer", splitBy(`a{2}?`), `"{2}?": want literals`},
+		{"pre_tokenizer", splitBy(`[a[bc]]`), `"[" in a class: want literals`},
+		{"pre_tokenizer", splitBy(`[a&&b]`), `"&" in a class: want literals`},
+		{"pre_tokenizer", splitBy(`^a`), `'^' at this place: want literals`},
+		{"pre_tokenizer", splitBy(`\\bx`), `"\\b": want literals`},
+		{"pre_tokenizer", splitBy(`(a)\\1`), `"\\1": want literals`},
+		{"pre_tokenizer", splitBy(`\\p{Greek}`), `\p{Greek}: want one of Han, Hangul, Hiragana, Katakana, L, Ll`},
+		{"pre_tokenizer", splitBy(`(a`), `a ( has no )`},
+		{"pre_tokenizer", splitBy(`a)`), `it has a ) too many`},
+		{"pre_tokenizer", splitBy(`[a`), `a [ has no ]`},
+		{"model", `{"type": "Trigram"}`, `model.type "Trigram" is not supported: want one of BPE, Unigram, WordLevel, WordPiece`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}`, `model.dropout is 0.1, which makes the ids of a text a matter of chance: want null`},
+		{"model", `{"type": "BPE", "merges": []}`, `model has no "vocab"`},
+		{"model", `{"type": "BPE", "vocab": {}, "merges": null}`, `model has no "merges"`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": ["a"]}`, `model.merges[0] is "a": want two tokens with a space between them`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}`, `model.merges[0] has 1 tokens: want 2`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": 7}`, `model.merges: want pairs of tokens, as lists or as strings`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}`, `model.merges[0]: "b" is not in model.vocab`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "a"]]}`, `model.merges[0] makes "aa", which is not in model.vocab`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "a"]], "continuing_subword_prefix": "##"}`, `model.merges[0]: "a" is shorter than model.continuing_subword_prefix`},
+		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "?"}`, `model.unk_token "?" is not in model.vocab`},
+		{"model", `{"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "?"}`, `model.unk_token "?" is not in model.vocab`},
 		{"model", `null`, `file has no "model"`},
 		{"model", `{"type": "WordPiece", "unk_token": "[U]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 1, "vocab": {"a": 0}}`, `model.unk_token "[U]" is not in model.vocab`},
 		{"model", `{"type": "WordPiece", "unk_token": "a", "continuing_subword_prefix": "##", "max_input_chars_per_word": 1, "vocab": {"a": 4000000000}}`, `model.vocab["a"] is 4000000000`},
-		{"post_processor", `{"type": "RobertaProcessing"}`, `post_processor.type "RobertaProcessing" is not supported: want one of TemplateProcessing, BertProcessing`},
+		{"post_processor", `{"type": "RobertaProcessing", "cls": ["<s>", 0]}`, `post_processor has no "sep"`},
+		{"post_processor", `{"type": "Chain"}`, `post_processor.type "Chain" is not supported: want one of BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing`},
+		{"post_processor", `{"type": "Sequence", "processors": [{"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {}}, {"type": "BertProcessing", "sep": ["[SEP]", 1], "cls": ["[CLS]", 4]}]}`, `post_processor.processors[1] is a BertProcessing after a TemplateProcessing, which is not supported`},
 		{"post_processor", `{"type": "TemplateProcessing", "single": [{"Sequence": {"id": "B", "type_id": 0}}], "pair": [], "special_tokens": {}}`, `post_processor.single[0].Sequence.id is "B": want A`},
 		{"post_processor", `{"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}`, `post_processor.single has the text 0 times: want it once`},
 		{"post_processor", `{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[X]", "type_id": 0}}], "pair": [], "special_tokens": {}}`, `"[X]" is not in post_processor.special_tokens`},
@@ -107,6 +146,11 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(mustMarshal(f, file))
 	}
+	for _, c := range loadGoldenFile(f, "bpe.jsonl.gz").words {
+		f.Add(edited(f, "pre_tokenizer", string(c.Part)))
+	}
+	f.Add(edited(f, "model", `{"type": "BPE", "vocab": {"a": 0, "##b": 1, "ab": 2, "<0x41>": 3}, "merges": [["a", "##b"]], "unk_token": "a",
+		"continuing_subword_prefix": "##", "end_of_word_suffix": "</w>", "fuse_unk": true, "byte_fallback": true, "ignore_merges": true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tok, err := Parse(data)
 		if err != nil {

@@ -46,7 +46,10 @@ func (p *pieces) newText(src *pieces) {
 	p.own, p.words, p.first = p.own[:0], p.words[:0], src.first
 }
 
-var preTokenizerTypes = []string{"BertPreTokenizer", "Metaspace", "Sequence", "Whitespace", "WhitespaceSplit"}
+var preTokenizerTypes = []string{
+	"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence", "Split", "Whitespace",
+	"WhitespaceSplit",
+}
 
 // parsePreTokenizer returns the pre-tokenizers to apply in turn.
 func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
@@ -69,6 +72,16 @@ func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
 		return preTokenizers{wordRuns{}}, decode(at, raw, &bare)
 	case "WhitespaceSplit":
 		return preTokenizers{spaceSplit{}}, decode(at, raw, &bare)
+	case "ByteLevel":
+		return parseByteLevel(at, raw)
+	case "CharDelimiterSplit":
+		return one(parseCharDelimiterSplit(at, raw))
+	case "Digits":
+		return one(parseDigits(at, raw))
+	case "Punctuation":
+		return one(parsePunctuation(at, raw))
+	case "Split":
+		return one(parseSplit(at, raw))
 	case "Sequence":
 		var f struct {
 			Type          string            `json:"type"`
@@ -91,6 +104,10 @@ func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
 	}
 }
 
+func one(p preTokenizer, err error) (preTokenizers, error) {
+	return preTokenizers{p}, err
+}
+
 // preTokenizers splits the words of each further by the next; none leaves the text one word.
 type preTokenizers []preTokenizer
 
@@ -103,6 +120,11 @@ func (ps preTokenizers) split(s *scratch, text []byte, first bool) *pieces {
 		src, dst = dst, src
 	}
 	return src
+}
+
+// endInBytes says whether the last part writes bytes as characters.
+func (ps preTokenizers) endInBytes() bool {
+	return len(ps) > 0 && ps[len(ps)-1] == byteChars{}
 }
 
 // cuts are those of the first that splits at spaces: the next ones see its words only.

@@ -247,25 +247,51 @@ func (t *runeTable[T]) fill(i rune) *[256]T {
 }
 
 // class is what pre-tokenizers ask of a rune.
-type class uint8
+type class uint16
 
 const (
 	classSpace class = 1 << iota
 	classPunctuation
 	classWord
+	classLetter  // \p{L}
+	classNumber  // \p{N}
+	classSymbol  // [^\s\p{L}\p{N}], marks among them
+	classMark    // \p{M}
+	classUpper   // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+	classLower   // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+	classNumeric // what Digits sets apart
 )
 
 var classes = &runeTable[class]{f: classify}
 
 func classify(r rune) (c class) {
-	if unicode.IsSpace(r) {
-		c |= classSpace
-	}
 	if isPunctuation(r) {
 		c |= classPunctuation
 	}
 	if isWord(r) {
 		c |= classWord
+	}
+	number := inNewer(r, unicode.N)
+	if number || r >= 0x11de0 && r <= 0x11de9 || r >= 0x16ff4 && r <= 0x16ff6 { // of Unicode 17
+		c |= classNumeric
+	}
+	switch {
+	case unicode.IsSpace(r):
+		c |= classSpace
+	case inNewer(r, unicode.L):
+		c |= classLetter
+		if !inNewer(r, unicode.Ll) {
+			c |= classUpper
+		}
+		if !inNewer(r, unicode.Lu) && !unicode.Is(unicode.Lt, r) {
+			c |= classLower
+		}
+	case number:
+		c |= classNumber
+	case inNewer(r, unicode.M):
+		c |= classSymbol | classMark | classUpper | classLower
+	default:
+		c |= classSymbol
 	}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // template is what every supported post-processor comes down to for a single text: special tokens before and after it.
@@ -35,8 +36,63 @@ func parsePostProcessor(at string, raw json.RawMessage) (template, error) {
 		return parseTemplate(at, raw)
 	case "BertProcessing":
 		return parseBertProcessing(at, raw)
+	case "RobertaProcessing":
+		return parseRobertaProcessing(at, raw)
+	case "ByteLevel": // changes offsets only
+		_, err := parseByteLevel(at, raw)
+		return template{}, err
+	case "Sequence":
+		return parseProcessors(at, raw)
 	default:
-		return template{}, unsupported(at+".type", kind, "TemplateProcessing", "BertProcessing")
+		return template{}, unsupported(at+".type", kind, "BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence",
+			"TemplateProcessing")
+	}
+}
+
+// parseProcessors applies each processor to what the one before gives.
+func parseProcessors(at string, raw json.RawMessage) (template, error) {
+	var f struct {
+		Type       string            `json:"type"`
+		Processors []json.RawMessage `json:"processors"`
+	}
+	if err := decode(at, raw, &f); err != nil {
+		return template{}, err
+	}
+	var t template
+	templated := false
+	for i, raw := range f.Processors {
+		at := fmt.Sprintf("%s.processors[%d]", at, i)
+		outer, err := parsePostProcessor(at, raw)
+		if err != nil {
+			return template{}, err
+		}
+		kind, _ := partType(at, raw)
+		if kind == "ByteLevel" {
+			continue
+		}
+		if templated { // the reference takes the parts of the template for a pair of texts, or panics
+			return template{}, fmt.Errorf("%s is a %s after a TemplateProcessing, which is not supported: "+
+				"want the special tokens of both in one TemplateProcessing", at, kind)
+		}
+		templated = kind == "TemplateProcessing" || kind == "Sequence"
+		t = t.within(outer)
+	}
+	return t, nil
+}
+
+// within is outer around t: for outer, all of t is the text, so it has the type of the text.
+func (t template) within(outer template) template {
+	retyped := func(specials []special) []special {
+		specials = slices.Clone(specials)
+		for i := range specials {
+			specials[i].typeID = outer.typeID
+		}
+		return specials
+	}
+	return template{
+		before: slices.Concat(outer.before, retyped(t.before)),
+		after:  slices.Concat(retyped(t.after), outer.after),
+		typeID: outer.typeID,
 	}
 }
 
@@ -102,13 +158,32 @@ func parseBertProcessing(at string, raw json.RawMessage) (template, error) {
 	if err := decode(at, raw, &f); err != nil {
 		return template{}, err
 	}
+	return ends(at, f.Cls, f.Sep)
+}
+
+func parseRobertaProcessing(at string, raw json.RawMessage) (template, error) {
+	var f struct {
+		Type        string   `json:"type"`
+		Sep         *tokenID `json:"sep"`
+		Cls         *tokenID `json:"cls"`
+		TrimOffsets bool     `json:"trim_offsets"` // we give no offsets
+		AddSpace    bool     `json:"add_prefix_space"`
+	}
+	if err := decode(at, raw, &f); err != nil {
+		return template{}, err
+	}
+	return ends(at, f.Cls, f.Sep)
+}
+
+// ends is one token before the text and one after it.
+func ends(at string, cls, sep *tokenID) (template, error) {
 	switch {
-	case f.Sep == nil:
+	case sep == nil:
 		return template{}, missing(at, "sep")
-	case f.Cls == nil:
+	case cls == nil:
 		return template{}, missing(at, "cls")
 	}
-	return template{before: []special{{id: f.Cls.id}}, after: []special{{id: f.Sep.id}}}, nil
+	return template{before: []special{{id: cls.id}}, after: []special{{id: sep.id}}}, nil
 }
 
 // tokenID is a pair ["[SEP]", 102].

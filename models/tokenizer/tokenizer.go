@@ -71,6 +71,10 @@ type scratch struct {
 	follows, continues bool
 	// shifted says that what the normalizers made begins with something else than what the text began with.
 	shifted bool
+
+	symbols []symbol
+	links   []link
+	heap    []candidate
 }
 
 // maxScratch is the longest text whose buffers are kept for the next call: a guess, far above any review.
@@ -101,7 +105,7 @@ func (t *Tokenizer) Encode(text string) Encoding {
 func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
 	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	dst = t.appendIDs(dst, text, s)
-	if cap(s.text) <= maxScratch {
+	if cap(s.text) <= maxScratch && cap(s.heap) <= maxScratch {
 		scratches.Put(s)
 	}
 	return dst

@@ -103,20 +103,32 @@ func TestSizesOfTheVocabulary(t *testing.T) {
 }
 
 func TestAppendIDsDoesNotAllocate(t *testing.T) {
-	g, base := loadGolden(t), loadVocabulary(t)
-	for _, name := range []string{"plain", "cased", "accents", "left 16", "added", "nfkc", "nfd", "word"} {
-		tok := g.build(t, name, base)
-		s := new(scratch)
-		var ids []int64
-		for i := range g.cases {
-			text := g.cases[i].text()
-			if i%197 != 0 || len(text) > 20000 {
-				continue
-			}
-			ids = tok.appendIDs(ids[:0], text, s)
-			if n := testing.AllocsPerRun(1, func() { ids = tok.appendIDs(ids[:0], text, s) }); n != 0 {
-				t.Errorf("%s: %v allocations for %.100q, want none", name, n, text)
-			}
+	for _, file := range []struct {
+		name    string
+		configs []string
+	}{
+		{"golden.jsonl.gz", []string{"plain", "cased", "accents", "left 16", "added", "nfkc", "nfd", "word"}},
+		{"bpe.jsonl.gz", []string{
+			"gpt2", "roberta", "added", "qwen2", "llama3", "o200k", "starcoder", "twice", "bert", "twins", "chars", "suffix", "some fallback", "words",
+		}},
+	} {
+		for _, name := range file.configs {
+			testAllocations(t, loadGoldenFile(t, file.name), name)
+		}
+	}
+}
+
+func testAllocations(t *testing.T, g *golden, name string) {
+	tok, s := g.build(t, name, loadVocabulary(t)), new(scratch)
+	var ids []int64
+	for i := range g.cases {
+		text := g.cases[i].text()
+		if i%197 != 0 || len(text) > 20000 {
+			continue
+		}
+		ids = tok.appendIDs(ids[:0], text, s)
+		if n := testing.AllocsPerRun(1, func() { ids = tok.appendIDs(ids[:0], text, s) }); n != 0 {
+			t.Errorf("%s: %v allocations for %.100q, want none", name, n, text)
 		}
 	}
 }
@@ -229,7 +241,7 @@ func FuzzEncode(f *testing.F) {
 	mustUnmarshal(f, g.Configs["tiny"].Tokenizer, &base)
 	var tokenizers []*Tokenizer
 	for name, config := range g.Configs {
-		tok, err := Parse(config.file(f, base))
+		tok, err := Parse(g.file(f, config, base))
 		if err != nil {
 			f.Fatalf("configuration %q: %v", name, err)
 		}
@@ -241,6 +253,19 @@ func FuzzEncode(f *testing.F) {
 		}
 	}
 	f.Add("\xff\xfe\xed\xa0\x80")
+	g = loadGoldenFile(f, "bpe.jsonl.gz")
+	for name, config := range g.Configs {
+		tok, err := Parse(g.file(f, config, base))
+		if err != nil {
+			f.Fatalf("configuration %q: %v", name, err)
+		}
+		tokenizers = append(tokenizers, tok)
+	}
+	for i := range g.cases {
+		if i%80 == 0 && g.cases[i].Recipe == nil {
+			f.Add(g.cases[i].Plain)
+		}
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, tok := range tokenizers {
 			e := tok.Encode(text)
@@ -262,6 +287,11 @@ func FuzzEncode(f *testing.F) {
 			if !slices.Equal(e.IDs[:len(begin)], appendSpecials(nil, begin)) ||
 				!slices.Equal(e.IDs[len(e.IDs)-len(end):], appendSpecials(nil, end)) {
 				t.Fatalf("special tokens are not at the ends of %v", e.IDs)
+			}
+			small := *tok
+			small.windowBytes = 1 + len(text)%5
+			if got := small.Encode(text).IDs; !slices.Equal(got, e.IDs) {
+				t.Fatalf("windows of %d bytes give %v, want %v", small.windowBytes, got, e.IDs)
 			}
 			s := new(scratch)
 			if normal := tok.normalizer.appendNormal(nil, appendValid(nil, text), s); !utf8.Valid(normal) {

@@ -120,6 +120,19 @@ func (t *trie) find(key string) int32 {
 	return state
 }
 
+// lookUp returns the value of the key that is all of text, or noValue.
+func (t *trie) lookUp(text []byte) int32 {
+	cells, state := t.cells, root
+	for _, b := range text {
+		next := cells[state].base + int32(b)
+		if int(next) >= len(cells) || cells[next].parent != state {
+			return noValue
+		}
+		state = next
+	}
+	return cells[state].value
+}
+
 // longest returns the value and length of the longest key that text begins with, seen from state; length 0 means none.
 func (t *trie) longest(state int32, text []byte) (value int32, length int) {
 	cells := t.cells

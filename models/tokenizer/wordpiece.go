@@ -39,17 +39,11 @@ func parseWordPiece(at string, raw json.RawMessage) (model, error) {
 	case f.Vocab == nil:
 		return nil, missing(at, "vocab")
 	}
-	m := &wordPiece{
-		vocab:    make(map[string]int32, len(f.Vocab)),
-		maxChars: int(min(*f.MaxChars, math.MaxInt)),
+	vocab, limit, err := parseVocab(at, f.Vocab)
+	if err != nil {
+		return nil, err
 	}
-	for token, id := range f.Vocab {
-		if id >= math.MaxInt32 {
-			return nil, fmt.Errorf("%s.vocab[%q] is %d: want an id below %d", at, token, id, math.MaxInt32)
-		}
-		m.vocab[token] = int32(id)
-		m.limit = max(m.limit, int64(id)+1)
-	}
+	m := &wordPiece{vocab: vocab, limit: limit, maxChars: int(min(*f.MaxChars, math.MaxInt))}
 	unknown, ok := m.vocab[*f.Unknown]
 	if !ok {
 		return nil, fmt.Errorf("%s.unk_token %q is not in %s.vocab", at, *f.Unknown, at)
