@@ -28,6 +28,7 @@ type export struct {
 	Family    string      `json:"family"`
 	Precision string      `json:"precision"`
 	Graph     string      `json:"graph"`
+	Problem   string      `json:"problem_type"`
 	Labels    []string    `json:"labels"` // none of a regression
 	MaxTokens int         `json:"max_tokens"`
 	Alone     string      `json:"alone"`     // part of why rows run alone
@@ -182,6 +183,10 @@ func predicted(t testing.TB, m *Model, texts []string) []pipeline.Prediction {
 func (e export) agrees(t testing.TB, text string, p pipeline.Prediction, logits []float64, tolerance float64) {
 	t.Helper()
 	value := p.Columns[0].Value
+	if e.Problem == "multi_label_classification" {
+		e.agreesByLabel(t, text, value, logits, tolerance)
+		return
+	}
 	if len(e.Labels) == 0 {
 		if d := math.Abs(value.Float - logits[0]); !(d <= tolerance) {
 			t.Errorf("%q: got %g, want %g within %g", text, value.Float, logits[0], tolerance)
@@ -201,5 +206,24 @@ func (e export) agrees(t testing.TB, text string, p pipeline.Prediction, logits 
 	best, probability := 1/sum, math.Exp(logits[at]-slices.Max(logits))/sum
 	if !(math.Abs(score.Float-probability) <= tolerance) || best-probability > 2*tolerance {
 		t.Errorf("%q: got %s %g, want %g for it and %g for the best label, within %g", text, label.Str, score.Float, probability, best, tolerance)
+	}
+}
+
+// agreesByLabel compares what reaches one half, each label by itself.
+func (e export) agreesByLabel(t testing.TB, text string, value pipeline.Value, logits []float64, tolerance float64) {
+	t.Helper()
+	found, _ := value.Lookup("labels")
+	got := map[string]float64{}
+	for _, item := range found.List {
+		label, _ := item.Lookup("label")
+		score, _ := item.Lookup("score")
+		got[label.Str] = score.Float
+	}
+	for i, label := range e.Labels {
+		want := 1 / (1 + math.Exp(-logits[i]))
+		score, given := got[label]
+		if given && math.Abs(score-want) > tolerance || given != (want >= 0.5) && math.Abs(want-0.5) > tolerance {
+			t.Errorf("%q: got %s %g, given: %v, want %g within %g", text, label, score, given, want, tolerance)
+		}
 	}
 }

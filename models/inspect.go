@@ -179,31 +179,37 @@ func (r *Report) examine(folder string) (wrong []error) {
 			r.Columns = append(r.Columns, Column{h.Name, string(h.Kind), h.Output, h.Labels, string(h.Activation)})
 		}
 	}
-	path := filepath.Join(folder, "tokenizer.json")
+	path, err := tokenizerPath(folder)
+	if !note(err) {
+		return wrong
+	}
 	full, err := tokenizer.Load(path)
 	if !note(err) {
 		return wrong
 	}
 	r.Tokenizer = &TokenizerFacts{Kind: tokenizerKind(path), Vocabulary: full.VocabSize()}
+	var inputs []onnx.Info
+	if graph != nil {
+		inputs, err = manifest.named(graph.Inputs)
+		note(err)
+		settings.fix(inputs)
+	}
 	limit, err := maxTokens(manifest, settings, full.MaxTokens())
 	if !note(err) {
 		return wrong
 	}
 	r.MaxTokens, r.LimitFrom = limit, limitFrom(manifest, settings, full.MaxTokens(), limit)
 	if graph != nil {
-		_, err := newText(full, limit, nil, graph.Inputs, series{})
-		note(err)
+		if t, err := newText(full, limit, nil, inputs, series{}); note(err) {
+			r.Graph.Alone = t.alone(graph, settings)
+		}
 	}
 	return wrong
 }
 
 // examineGraph reads the graph, or returns nil.
 func (r *Report) examineGraph(folder string, m manifest, note func(error) bool) *onnx.Graph {
-	path, err := m.graphPath(folder)
-	if !note(err) {
-		return nil
-	}
-	graph, err := onnx.Inspect(path)
+	path, graph, err := m.readGraph(folder)
 	if !note(err) {
 		return nil
 	}
