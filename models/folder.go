@@ -60,7 +60,9 @@ type settings struct {
 	ProblemType  string            `json:"problem_type"`
 	Positions    int               `json:"max_position_embeddings"`
 	PadTokenID   int               `json:"pad_token_id"`
-	tokensStated int               // max_seq_length of sentence-transformers, or else model_max_length
+	tokensStated int               // model_max_length
+
+	sentence sentence
 }
 
 // readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
@@ -178,10 +180,14 @@ func (m *manifest) graphPath(folder string) (string, error) {
 	return "", fmt.Errorf("%s has several graphs: want graph in nearline.yaml to be %s", folder, oneOf(names))
 }
 
-// readSettings reads config.json and tokenizer_config.json, where they are.
+// readSettings reads config.json, tokenizer_config.json and the files of sentence-transformers, where they are.
 func readSettings(folder string) (settings, error) {
 	var s settings
 	if err := readJSON(filepath.Join(folder, "config.json"), &s); err != nil {
+		return s, err
+	}
+	var err error
+	if s.sentence, err = readSentence(folder); err != nil {
 		return s, err
 	}
 	var t struct {
@@ -228,8 +234,8 @@ func (s settings) labels() []string {
 	return labels
 }
 
-// maxTokens decides how long texts may be: what nearline.yaml says, or model_max_length, or what tokenizer.json truncates
-// to, or the positions that the model has, or 512; never past those positions.
+// maxTokens decides how long texts may be: what nearline.yaml says, or max_seq_length of sentence-transformers, or
+// model_max_length, or what tokenizer.json truncates to, or the positions that the model has, or 512; never past those positions.
 func maxTokens(m manifest, s settings, truncation int) (int, error) {
 	if m.MaxTokens > 0 {
 		if s.Positions > 0 && m.MaxTokens > s.Positions {
@@ -238,7 +244,7 @@ func maxTokens(m manifest, s settings, truncation int) (int, error) {
 		return m.MaxTokens, nil
 	}
 	n := 512
-	for _, stated := range []int{s.tokensStated, truncation, s.Positions} {
+	for _, stated := range []int{s.sentence.maxTokens, s.tokensStated, truncation, s.Positions} {
 		if stated > 0 {
 			n = stated
 			break
