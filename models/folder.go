@@ -77,9 +77,11 @@ type settings struct {
 	Biased        *bool            `json:"position_biased_input"`   // DeBERTa's
 	VocabSize     int64            `json:"vocab_size"`
 	PadTokenID    *int64           `json:"pad_token_id"`
-	tokensStated  int              // max_seq_length of sentence-transformers, or else model_max_length
+	tokensStated  int              // model_max_length
 	first         int64            // position of the first token
 	relative      bool             // positions are relative: there is no last one
+
+	sentence sentence
 }
 
 // readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
@@ -173,10 +175,14 @@ func headNames(heads []tasks.Head) []string {
 	return names
 }
 
-// readSettings reads config.json and tokenizer_config.json, where they are.
+// readSettings reads config.json, tokenizer_config.json and the files of sentence-transformers, where they are.
 func readSettings(folder string) (settings, error) {
 	var s settings
 	if err := readJSON(placed(folder, "config.json"), &s); err != nil {
+		return s, err
+	}
+	var err error
+	if s.sentence, err = readSentence(folder); err != nil {
 		return s, err
 	}
 	var t struct {
@@ -310,8 +316,9 @@ func (s *settings) labels() []string {
 	return labels
 }
 
-// maxTokens decides how long texts may be: what nearline.yaml says, or model_max_length, or what tokenizer.json truncates
-// to, or the positions that the model has, or 512; never past those positions, unless they are relative.
+// maxTokens decides how long texts may be: what nearline.yaml says, or max_seq_length of sentence-transformers, or
+// model_max_length, or what tokenizer.json truncates to, or the positions that the model has, or 512; never past those
+// positions, unless they are relative.
 func maxTokens(m manifest, s settings, truncation int) (int, error) {
 	if m.MaxTokens > 0 {
 		if s.Positions > 0 && m.MaxTokens > s.Positions && !s.relative {
@@ -320,7 +327,7 @@ func maxTokens(m manifest, s settings, truncation int) (int, error) {
 		return m.MaxTokens, nil
 	}
 	n := 512
-	for _, stated := range []int{s.tokensStated, truncation, s.Positions} {
+	for _, stated := range []int{s.sentence.maxTokens, s.tokensStated, truncation, s.Positions} {
 		if stated > 0 {
 			n = stated
 			break

@@ -82,6 +82,7 @@ func TestMaxTokensComesFromTheFirstFileThatSaysSo(t *testing.T) {
 	}{
 		{"nothing said", 0, settings{}, 0, 512},
 		{"nearline.yaml", 64, settings{tokensStated: 256, Positions: 512}, 128, 64},
+		{"max_seq_length", 0, settings{tokensStated: 512, Positions: 512, sentence: sentence{maxTokens: 256}}, 128, 256},
 		{"model_max_length", 0, settings{tokensStated: 256, Positions: 512}, 128, 256},
 		{"tokenizer.json", 0, settings{Positions: 512}, 128, 128},
 		{"positions", 0, settings{Positions: 384}, 0, 384},

@@ -98,14 +98,7 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
-	sentence, err := readSentence(folder)
-	if err != nil {
-		return nil, err
-	}
-	if sentence.maxTokens > 0 {
-		settings.tokensStated = sentence.maxTokens
-	}
-	heads, err := tasks.Resolve(manifest.Heads, headSource(m.info.Name, manifest, settings, sentence, graph))
+	heads, err := tasks.Resolve(manifest.Heads, manifest.source(m.info.Name, settings, graph))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
@@ -143,7 +136,7 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 	if err := t.open(ctx, c, path, slots); err != nil {
 		return nil, err
 	}
-	if err := t.setPrompt(manifest, sentence); err != nil {
+	if err := t.setPrompt(manifest, settings.sentence); err != nil {
 		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
