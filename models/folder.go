@@ -319,24 +319,34 @@ func (s *settings) labels() []string {
 // maxTokens decides how long texts may be: what nearline.yaml says, or max_seq_length of sentence-transformers, or
 // model_max_length, or what tokenizer.json truncates to, or the positions that the model has, or 512; never past those
 // positions, unless they are relative.
-func maxTokens(m manifest, s settings, truncation int) (int, error) {
+//
+// from is the file and key that said so.
+func maxTokens(m manifest, s settings, truncation int) (limit int, from string, err error) {
 	if m.MaxTokens > 0 {
 		if s.Positions > 0 && m.MaxTokens > s.Positions && !s.relative {
-			return 0, fmt.Errorf("max_tokens is %d: the model has positions for %d (config.json, or the graph), want at most that", m.MaxTokens, s.Positions)
+			return 0, "", fmt.Errorf("max_tokens is %d: the model has positions for %d (config.json, or the graph), want at most that", m.MaxTokens, s.Positions)
 		}
-		return m.MaxTokens, nil
+		return m.MaxTokens, "nearline.yaml, max_tokens", nil
 	}
-	n := 512
-	for _, stated := range []int{s.sentence.maxTokens, s.tokensStated, truncation, s.Positions} {
-		if stated > 0 {
-			n = stated
+	limit, from = 512, "nobody: the default"
+	for _, said := range []struct {
+		limit int
+		by    string
+	}{
+		{s.sentence.maxTokens, "sentence_bert_config.json, max_seq_length"},
+		{s.tokensStated, "tokenizer_config.json, model_max_length"},
+		{truncation, "tokenizer.json, truncation"},
+		{s.Positions, "config.json, max_position_embeddings"},
+	} {
+		if said.limit > 0 {
+			limit, from = said.limit, said.by
 			break
 		}
 	}
-	if s.Positions > 0 && !s.relative {
-		n = min(n, s.Positions)
+	if s.Positions > 0 && !s.relative && s.Positions < limit {
+		limit, from = s.Positions, "config.json, max_position_embeddings"
 	}
-	return n, nil
+	return limit, from, nil
 }
 
 // columns converts what a constant answers.

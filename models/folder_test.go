@@ -89,7 +89,7 @@ func TestMaxTokensComesFromTheFirstFileThatSaysSo(t *testing.T) {
 		{"never past the positions", 0, settings{tokensStated: 1024, Positions: 512}, 0, 512},
 		{"more than positions", 1024, settings{Positions: 512}, 0, 0},
 	} {
-		got, err := maxTokens(manifest{MaxTokens: c.manifest}, c.settings, c.truncation)
+		got, _, err := maxTokens(manifest{MaxTokens: c.manifest}, c.settings, c.truncation)
 		if got != c.want || (err != nil) != (c.want == 0) {
 			t.Errorf("%s: got %d, %v, want %d", c.name, got, err, c.want)
 		}
