@@ -197,8 +197,8 @@ func (t *Tokenizer) appendWords(dst []int64, text []byte, first bool, limit int,
 	return dst
 }
 
-// PadID returns the id for the places that a batch leaves empty: padding.pad_id of the file, or else the id of [PAD],
-// or else 0.
+// PadID returns the id for the places that a batch leaves empty: padding.pad_id of the file, or else the id of [PAD] or
+// <pad>, or else 0.
 func (t *Tokenizer) PadID() int64 { return t.padID }
 
 // VocabSize returns a number above every id: the rows that the model's embedding needs.

@@ -100,6 +100,9 @@ func TestSizesOfTheVocabulary(t *testing.T) {
 	if got := g.build(t, "added, left", base).VocabSize(); got != 30523 { // <l>; battery has an id already
 		t.Errorf("VocabSize with a new token = %d, want 30523", got)
 	}
+	if tok := loadGoldenFile(t, "bpe.jsonl.gz").build(t, "roberta", base); tok.PadID() != 1 || tok.VocabSize() != 2300 {
+		t.Errorf("PadID, VocabSize of byte pairs = %d, %d, want 1, 2300", tok.PadID(), tok.VocabSize())
+	}
 }
 
 func TestAppendIDsDoesNotAllocate(t *testing.T) {
