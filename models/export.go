@@ -178,10 +178,28 @@ func checkExternal(graphFile string, external []onnx.External) error {
 		if err := checkFile(file); err != nil {
 			return err
 		}
+		if leadsOut(file) {
+			return fmt.Errorf("%s is a link to a file elsewhere, as Hugging Face's cache has it, which ONNX Runtime does not follow: copy "+
+				"the folder with `cp -rL`, or download it with `hf download MODEL --local-dir FOLDER`", file)
+		}
 		if stat.Size() < e.Size {
 			return fmt.Errorf("%s has %d bytes, and the graph reads %d of it: it was cut short, or is of another export; "+
 				"copy or download it again", file, stat.Size(), e.Size)
 		}
 	}
 	return nil
+}
+
+// leadsOut says whether a file is a link that leads out of its folder.
+func leadsOut(file string) bool {
+	folder, err := filepath.EvalSymlinks(filepath.Dir(file))
+	if err != nil {
+		return false
+	}
+	end, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return false
+	}
+	below, err := filepath.Rel(folder, end)
+	return err != nil || !filepath.IsLocal(below)
 }

@@ -6,10 +6,12 @@ import (
 	"archive/zip"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -128,6 +130,40 @@ func TestModelThatTakesFewerTokensThanAssumedIsNotLoaded(t *testing.T) {
 	_, err := Load(t.Context(), c, "bert-opset11", c.NewDevice(), NewMetrics(nil))
 	if err == nil || !strings.Contains(err.Error(), "1 rows of 512 tokens: ") || !strings.Contains(err.Error(), "want max_tokens in nearline.yaml") {
 		t.Errorf("got %v, want the load refused, with what to do", err)
+	}
+}
+
+// A snapshot in Hugging Face's cache is a folder of links: it loads, unless weights lie beside the graph.
+func TestFoldersOfLinks(t *testing.T) {
+	for name, want := range map[string]string{
+		"mpnet-optimum":  "",
+		"mpnet-external": "model.onnx_data is a link to a file elsewhere, as Hugging Face's cache has it, which ONNX Runtime does not follow",
+	} {
+		c := exported(t, name)
+		folder, blobs := filepath.Join(c.Repository, name, "1"), filepath.Join(t.TempDir(), "blobs")
+		if err := os.Rename(folder, blobs); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		files, err := os.ReadDir(blobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, f := range files {
+			blob := filepath.Join(blobs, strconv.Itoa(i))
+			if err := errors.Join(os.Rename(filepath.Join(blobs, f.Name()), blob), os.Symlink(blob, filepath.Join(folder, f.Name()))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := Load(t.Context(), c, name, c.NewDevice(), NewMetrics(nil))
+		if err == nil {
+			err = m.Close(t.Context())
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"os"
@@ -141,6 +142,22 @@ func wired(ir, opset uint64, out Type, nodes ...[]byte) []byte {
 	}
 	g := slices.Concat(graphOf(nodes...), field(2, []byte("g")), field(11, info("ids", Int64)), field(12, info("logits", out)))
 	return slices.Concat(number(1, ir), model(g), field(8, number(2, opset)), field(8, slices.Concat(field(1, []byte("com.microsoft")), number(2, 1))))
+}
+
+func TestOpenRefusesInputsThatAreNoIntegers(t *testing.T) {
+	data := wired(9, 17, Float32, castOf("ids", "logits", Float32))
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	// The input's type is the number behind field 1 of its tensor type: 7 is int64, 1 is float32.
+	at := bytes.Index(data, append([]byte("ids"), 2<<3|2))
+	kind := at + bytes.Index(data[at:], []byte{1 << 3, byte(Int64)})
+	data[kind+1] = byte(Float32)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(path, Options{})
+	if err == nil || !strings.Contains(err.Error(), "input ids float32[?, ?]: want int64 or int32") {
+		t.Errorf("got %v, want the input refused by its type", err)
+	}
 }
 
 func TestOpenSaysWhatToDoAboutGraphsThatTheRuntimeRefuses(t *testing.T) {
