@@ -80,6 +80,7 @@ type settings struct {
 	tokensStated  int              // max_seq_length of sentence-transformers, or else model_max_length
 	first         int64            // position of the first token
 	relative      bool             // positions are relative: there is no last one
+	fixed         bool             // Positions is what the graph takes, no more and no less
 }
 
 // readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
@@ -266,7 +267,7 @@ func (s *settings) fix(inputs []onnx.Info) {
 			continue
 		}
 		if n := int(i.Shape[1]); s.Positions == 0 || s.relative || n < s.Positions {
-			s.Positions, s.relative = n, false
+			s.Positions, s.relative, s.fixed = n, false, true
 		}
 	}
 }

@@ -281,6 +281,9 @@ func tokenizerKind(path string) string {
 
 // limitFrom says who said that texts may be so long, in the order in which maxTokens asks.
 func limitFrom(m manifest, s settings, truncation, limit int) string {
+	if s.fixed && limit == s.Positions && m.MaxTokens != limit {
+		return "the graph, which takes no more and no less"
+	}
 	for _, said := range []struct {
 		limit int
 		where string
