@@ -128,10 +128,10 @@ MODEL       ?= models/zoo/sentiment/1
 OUT         ?= $(CACHE)/fp16/$(notdir $(patsubst %/,%,$(dir $(MODEL:%/=%))))/$(notdir $(MODEL:%/=%))
 
 .PHONY: fp16
-fp16: $(CACHE)/fp16/venv/ready ## a float16 folder for GPUs from an int8 one: make fp16 MODEL=models/zoo/sentiment/1 OUT=FOLDER
-	@$(CACHE)/fp16/venv/bin/python models/train/fp16.py --model "$(MODEL)" --out "$(OUT)" $(ARGS)
+fp16: $(CACHE)/fp16-venv/ready ## a float16 folder for GPUs from an int8 one: make fp16 MODEL=models/zoo/sentiment/1 OUT=FOLDER
+	@$(CACHE)/fp16-venv/bin/python models/train/fp16.py --model "$(MODEL)" --out "$(OUT)" $(ARGS)
 
-$(CACHE)/fp16/venv/ready: models/train/requirements.txt
+$(CACHE)/fp16-venv/ready: models/train/requirements.txt
 	@echo "fetching onnx, numpy, onnxruntime, tokenizers and PyYAML with pip"
 	@$(PYTHON) -m venv $(@D)
 	@grep -vE '^(torch|safetensors)==' $< >$(@D)/requirements.txt

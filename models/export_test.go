@@ -172,7 +172,7 @@ func TestPositionsAreWhatTheModelTypeCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		limit, err := maxTokens(manifest{}, s, 0)
+		limit, _, err := maxTokens(manifest{}, s, 0)
 		if err != nil || limit != c.limit || s.relative != c.relative {
 			t.Errorf("%s: got %d tokens, relative: %v, %v, want %d, %v", c.config, limit, s.relative, err, c.limit, c.relative)
 		}
@@ -182,7 +182,7 @@ func TestPositionsAreWhatTheModelTypeCounts(t *testing.T) {
 		if got := s.padID(c.tokenizers); got != c.pad {
 			t.Errorf("%s: got padding %d, want %d", c.config, got, c.pad)
 		}
-		if _, err := maxTokens(manifest{MaxTokens: 1024}, s, 0); (err == nil) != c.roomForMore {
+		if _, _, err := maxTokens(manifest{MaxTokens: 1024}, s, 0); (err == nil) != c.roomForMore {
 			t.Errorf("%s: max_tokens 1024: got %v, want it taken: %v", c.config, err, c.roomForMore)
 		}
 	}

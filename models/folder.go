@@ -77,10 +77,12 @@ type settings struct {
 	Biased        *bool            `json:"position_biased_input"`   // DeBERTa's
 	VocabSize     int64            `json:"vocab_size"`
 	PadTokenID    *int64           `json:"pad_token_id"`
-	tokensStated  int              // max_seq_length of sentence-transformers, or else model_max_length
+	tokensStated  int              // model_max_length
 	first         int64            // position of the first token
 	relative      bool             // positions are relative: there is no last one
 	fixed         bool             // Positions is what the graph takes, no more and no less
+
+	sentence sentence
 }
 
 // readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
@@ -174,10 +176,14 @@ func headNames(heads []tasks.Head) []string {
 	return names
 }
 
-// readSettings reads config.json and tokenizer_config.json, where they are.
+// readSettings reads config.json, tokenizer_config.json and the files of sentence-transformers, where they are.
 func readSettings(folder string) (settings, error) {
 	var s settings
 	if err := readJSON(placed(folder, "config.json"), &s); err != nil {
+		return s, err
+	}
+	var err error
+	if s.sentence, err = readSentence(folder); err != nil {
 		return s, err
 	}
 	var t struct {
@@ -311,26 +317,41 @@ func (s *settings) labels() []string {
 	return labels
 }
 
-// maxTokens decides how long texts may be: what nearline.yaml says, or model_max_length, or what tokenizer.json truncates
-// to, or the positions that the model has, or 512; never past those positions, unless they are relative.
-func maxTokens(m manifest, s settings, truncation int) (int, error) {
+// maxTokens decides how long texts may be: what nearline.yaml says, or max_seq_length of sentence-transformers, or
+// model_max_length, or what tokenizer.json truncates to, or the positions that the model has, or 512; never past those
+// positions, unless they are relative.
+//
+// from is the file and key that said so.
+func maxTokens(m manifest, s settings, truncation int) (limit int, from string, err error) {
 	if m.MaxTokens > 0 {
 		if s.Positions > 0 && m.MaxTokens > s.Positions && !s.relative {
-			return 0, fmt.Errorf("max_tokens is %d: the model has positions for %d (config.json, or the graph), want at most that", m.MaxTokens, s.Positions)
+			return 0, "", fmt.Errorf("max_tokens is %d: the model has positions for %d (config.json, or the graph), want at most that", m.MaxTokens, s.Positions)
 		}
-		return m.MaxTokens, nil
+		return m.MaxTokens, "nearline.yaml, max_tokens", nil
 	}
-	n := 512
-	for _, stated := range []int{s.tokensStated, truncation, s.Positions} {
-		if stated > 0 {
-			n = stated
+	limit, from = 512, "nobody: the default"
+	table := "config.json, max_position_embeddings"
+	if s.fixed {
+		table = "the graph, which takes no more and no less"
+	}
+	for _, said := range []struct {
+		limit int
+		by    string
+	}{
+		{s.sentence.maxTokens, "sentence_bert_config.json, max_seq_length"},
+		{s.tokensStated, "tokenizer_config.json, model_max_length"},
+		{truncation, "tokenizer.json, truncation"},
+		{s.Positions, table},
+	} {
+		if said.limit > 0 {
+			limit, from = said.limit, said.by
 			break
 		}
 	}
-	if s.Positions > 0 && !s.relative {
-		n = min(n, s.Positions)
+	if s.Positions > 0 && !s.relative && s.Positions < limit {
+		limit, from = s.Positions, table
 	}
-	return n, nil
+	return limit, from, nil
 }
 
 // columns converts what a constant answers.

@@ -82,13 +82,14 @@ func TestMaxTokensComesFromTheFirstFileThatSaysSo(t *testing.T) {
 	}{
 		{"nothing said", 0, settings{}, 0, 512},
 		{"nearline.yaml", 64, settings{tokensStated: 256, Positions: 512}, 128, 64},
+		{"max_seq_length", 0, settings{tokensStated: 512, Positions: 512, sentence: sentence{maxTokens: 256}}, 128, 256},
 		{"model_max_length", 0, settings{tokensStated: 256, Positions: 512}, 128, 256},
 		{"tokenizer.json", 0, settings{Positions: 512}, 128, 128},
 		{"positions", 0, settings{Positions: 384}, 0, 384},
 		{"never past the positions", 0, settings{tokensStated: 1024, Positions: 512}, 0, 512},
 		{"more than positions", 1024, settings{Positions: 512}, 0, 0},
 	} {
-		got, err := maxTokens(manifest{MaxTokens: c.manifest}, c.settings, c.truncation)
+		got, _, err := maxTokens(manifest{MaxTokens: c.manifest}, c.settings, c.truncation)
 		if got != c.want || (err != nil) != (c.want == 0) {
 			t.Errorf("%s: got %d, %v, want %d", c.name, got, err, c.want)
 		}

@@ -15,8 +15,6 @@ import (
 
 	"nearline/batching"
 	"nearline/models/onnx"
-	"nearline/models/tasks"
-	"nearline/models/tokenizer"
 )
 
 // Report is what a model folder turned out to be.
@@ -142,90 +140,61 @@ func sizeOf(folder string) (bytes int64, err error) {
 	return bytes, err
 }
 
-// examine reads each file by itself, so that what is wrong with one does not hide what is wrong with the next, and returns
-// all of it. Whether the folder loads is not decided here: loading it decides.
+// examine describes what the files say, and returns everything that is wrong with them. Whether the folder loads is not
+// decided here: loading it decides.
 func (r *Report) examine(folder string) (wrong []error) {
-	note := func(err error) bool {
-		if err != nil {
-			wrong = append(wrong, err)
-		}
-		return err == nil
-	}
 	manifest, err := readManifest(folder)
-	described := note(err)
-	r.Task, r.Golden, r.Tolerance = string(manifest.Task), len(manifest.Golden), manifest.tolerance()
+	r.Golden, r.Tolerance = len(manifest.Golden), manifest.tolerance()
 	if manifest.Task == taskConstant {
+		r.Task = string(taskConstant)
 		fields, err := manifest.columns()
-		note(err)
 		for _, f := range fields {
 			r.Columns = append(r.Columns, Column{Name: f.Name, Kind: string(taskConstant)})
 		}
-		return wrong
-	}
-	settings, err := readSettings(folder)
-	note(err)
-	graph := r.examineGraph(folder, manifest, note)
-	if graph != nil && described {
-		heads, err := tasks.Resolve(manifest.Heads, tasks.Source{
-			Model:       r.Name,
-			Outputs:     rowOutputs(graph.Outputs),
-			Labels:      settings.labels(),
-			ProblemType: settings.ProblemType,
-		})
-		if note(err) {
-			note(manifest.checkGolden(heads))
+		if err != nil {
+			wrong = append(wrong, err)
 		}
-		for _, h := range heads {
-			r.Columns = append(r.Columns, Column{h.Name, string(h.Kind), h.Output, h.Labels, string(h.Activation)})
-		}
-	}
-	path, err := tokenizerPath(folder)
-	if !note(err) {
 		return wrong
 	}
-	full, err := tokenizer.Load(path)
-	if !note(err) {
-		return wrong
+	said := &manifest
+	if err != nil {
+		wrong, said = append(wrong, err), nil
 	}
-	r.Tokenizer = &TokenizerFacts{Kind: tokenizerKind(path), Vocabulary: full.VocabSize()}
-	var inputs []onnx.Info
-	if graph != nil {
-		inputs, err = manifest.named(graph.Inputs)
-		note(err)
-		settings.fix(inputs)
+	p, more := readParts(r.Name, folder, said, series{})
+	r.describe(folder, &p)
+	if r.Task == "" {
+		r.Task = string(manifest.Task)
 	}
-	limit, err := maxTokens(manifest, settings, full.MaxTokens())
-	if !note(err) {
-		return wrong
-	}
-	r.MaxTokens, r.LimitFrom = limit, limitFrom(manifest, settings, full.MaxTokens(), limit)
-	if graph != nil {
-		if t, err := newText(full, limit, nil, inputs, series{}); note(err) {
-			r.Graph.Alone = t.alone(graph, settings)
-		}
-	}
-	return wrong
+	return append(wrong, more...)
 }
 
-// examineGraph reads the graph, or returns nil.
-func (r *Report) examineGraph(folder string, m manifest, note func(error) bool) *onnx.Graph {
-	path, graph, err := m.readGraph(folder)
-	if !note(err) {
-		return nil
+// describe takes over what there is of the parts.
+func (r *Report) describe(folder string, p *parts) {
+	r.Task, r.MaxTokens, r.LimitFrom = p.task(), p.maxTokens, p.limitFrom
+	for _, h := range p.heads {
+		r.Columns = append(r.Columns, Column{h.Name, string(h.Kind), h.Output, h.Labels, string(h.Activation)})
 	}
-	file, err := filepath.Rel(folder, path)
+	if p.tokens != nil {
+		r.Tokenizer = &TokenizerFacts{Kind: tokenizerKind(p.tokensPath), Vocabulary: p.tokens.VocabSize()}
+	}
+	if p.graph == nil {
+		return
+	}
+	file, err := filepath.Rel(folder, p.graphPath)
 	if err != nil {
-		file = path
+		file = p.graphPath
 	}
 	r.Graph = &GraphFacts{
-		File: filepath.ToSlash(file), Producer: graph.Producer, Opset: graph.Opset,
-		Inputs: described(graph.Inputs), Outputs: described(graph.Outputs),
-		Precision: precision(graph), Alone: graph.Coupled,
+		File: filepath.ToSlash(file), Producer: p.graph.Producer, Opset: p.graph.Opset,
+		Inputs: described(p.graph.Inputs), Outputs: described(p.graph.Outputs),
+		Precision: precision(p.graph), Alone: p.graph.Coupled,
 	}
-	for _, n := range graph.Weights {
+	if p.text != nil {
+		r.Graph.Alone = p.text.alone(p.graph, p.settings)
+	}
+	for _, n := range p.graph.Weights {
 		r.Graph.Weights += n
 	}
-	return graph
 }
 
 func described(infos []onnx.Info) []string {
@@ -277,27 +246,6 @@ func tokenizerKind(path string) string {
 		return "of a kind that it does not name"
 	}
 	return file.Model.Type
-}
-
-// limitFrom says who said that texts may be so long, in the order in which maxTokens asks.
-func limitFrom(m manifest, s settings, truncation, limit int) string {
-	if s.fixed && limit == s.Positions && m.MaxTokens != limit {
-		return "the graph, which takes no more and no less"
-	}
-	for _, said := range []struct {
-		limit int
-		where string
-	}{
-		{m.MaxTokens, "nearline.yaml, max_tokens"},
-		{s.tokensStated, "tokenizer_config.json, model_max_length"},
-		{truncation, "tokenizer.json, truncation"},
-		{s.Positions, "config.json, max_position_embeddings"},
-	} {
-		if said.limit == limit {
-			return said.where
-		}
-	}
-	return "nobody: the default"
 }
 
 // try loads the model on the config's device, and measures it.

@@ -241,26 +241,26 @@ func (t *textModel) setPrompt(m manifest, s sentence) (err error) {
 	return nil
 }
 
-// headSource is what the files say of the heads.
-func headSource(model string, m manifest, of settings, s sentence, graph *onnx.Graph) tasks.Source {
+// source is what the files say of the heads.
+func (m *manifest) source(model string, s settings, graph *onnx.Graph) tasks.Source {
 	return tasks.Source{
 		Model:       model,
 		Outputs:     rowOutputs(graph.Outputs),
-		Labels:      of.labels(),
-		ProblemType: of.ProblemType,
-		Embedding:   embeds(m, s, graph),
-		Vector:      s.vector,
-		Unsupported: s.unsupported,
+		Labels:      s.labels(),
+		ProblemType: s.ProblemType,
+		Embedding:   m.embeds(s, graph),
+		Vector:      s.sentence.vector,
+		Unsupported: s.sentence.unsupported,
 	}
 }
 
 // embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
 // encoder without a head. A graph with logits does not.
-func embeds(m manifest, s sentence, graph *onnx.Graph) bool {
+func (m *manifest) embeds(s settings, graph *onnx.Graph) bool {
 	if m.Task != "" {
 		return m.Task == taskEmbedding
 	}
-	found := s.present
+	found := s.sentence.present
 	for _, name := range []string{"sentence_embedding", "last_hidden_state", "token_embeddings"} {
 		_, ok := graph.Output(name)
 		found = found || ok

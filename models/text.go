@@ -82,56 +82,13 @@ var foreignInputs = []struct{ prefix, what string }{
 
 // loadText loads the model in the folder of m.info, and completes m.info.
 func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Model) (_ *textModel, err error) {
-	folder := m.info.Folder
-	settings, err := readSettings(folder)
-	if err != nil {
-		return nil, err
+	p, wrong := readParts(m.info.Name, m.info.Folder, &manifest, m.series)
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
 	}
-	path, graph, err := manifest.readGraph(folder)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkOutputs(graph.Outputs); err != nil && len(manifest.Heads) == 0 {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	inputs, err := manifest.named(graph.Inputs)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
-	}
-	sentence, err := readSentence(folder)
-	if err != nil {
-		return nil, err
-	}
-	if sentence.maxTokens > 0 {
-		settings.tokensStated = sentence.maxTokens
-	}
-	heads, err := tasks.Resolve(manifest.Heads, headSource(m.info.Name, manifest, settings, sentence, graph))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
-	}
-	if err := manifest.checkGolden(heads); err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
-	}
-	tokens, err := tokenizerPath(folder)
-	if err != nil {
-		return nil, err
-	}
-	full, err := tokenizer.Load(tokens)
-	if err != nil {
-		return nil, err
-	}
-	settings.fix(inputs)
-	limit, err := maxTokens(manifest, settings, full.MaxTokens())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
-	}
-	t, err := newText(full, limit, heads, inputs, m.series)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	t.settle(settings)
-	m.info.Heads, m.info.MaxTokens, m.info.Alone = heads, limit, t.alone(graph, settings)
-	if m.info.Limits, err = c.limits(limit, m.info.Alone != ""); err != nil {
+	t := p.text
+	m.info.Heads, m.info.MaxTokens, m.info.Alone = p.heads, p.maxTokens, t.alone(p.graph, p.settings)
+	if m.info.Limits, err = c.limits(p.maxTokens, m.info.Alone != ""); err != nil {
 		return nil, err
 	}
 	t.limits = m.info.Limits
@@ -140,11 +97,8 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 			t.close()
 		}
 	}()
-	if err := t.open(ctx, c, path, slots); err != nil {
+	if err := t.open(ctx, c, p.graphPath, slots); err != nil {
 		return nil, err
-	}
-	if err := t.setPrompt(manifest, sentence); err != nil {
-		return nil, fmt.Errorf("%s: %w", folder, err)
 	}
 	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
 }

@@ -108,7 +108,7 @@ func describeModel(out io.Writer, r *models.Report) {
 		}
 	}
 	if len(r.Problems) == 0 && r.Golden > 0 {
-		fact("golden", "all %d examples reproduced, scores within %v", r.Golden, r.Tolerance)
+		fact("golden", "%d of %d examples reproduced, scores within %v", r.Golden, r.Golden, r.Tolerance)
 	}
 	describeSpeed(out, fact, r.Devices)
 	for _, warning := range r.Warnings {

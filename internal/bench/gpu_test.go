@@ -60,6 +60,9 @@ func TestGPUCheckRunsOnCPU(t *testing.T) {
 			t.Errorf("got\n%s\nwant %q in it", out.String(), want)
 		}
 	}
+	if strings.Contains(out.String(), "end to end   0 texts/s") {
+		t.Errorf("got\n%s\nwant a rate", out.String())
+	}
 	if n := strings.Count(out.String(), "answers      "); n != 2 {
 		t.Errorf("got %d comparisons, want one for each reference", n)
 	}

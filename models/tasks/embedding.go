@@ -45,8 +45,8 @@ const (
 	Ubinary VectorType = "ubinary"
 )
 
-// stated is a key of the vector that is set, with its value, or "".
-func (v Vector) stated() string {
+// vectorKey is a key of the vector that is set, with its value, or "".
+func (v Vector) vectorKey() string {
 	switch {
 	case len(v.Pooling) > 0:
 		return "pooling is " + v.Pooling.String()

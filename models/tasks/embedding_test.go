@@ -165,7 +165,7 @@ func TestVectorOfZerosStaysAsItIs(t *testing.T) {
 
 func TestPaddingDoesNotMatterToAVector(t *testing.T) {
 	nan := float32(math.NaN())
-	for _, pooling := range strings.Split(poolings, ", ") {
+	for pooling := range strings.SplitSeq(poolings, ", ") {
 		h := embedding(t, Vector{Pooling: Poolings{Pooling(pooling)}}, 2)
 		alone, err := h.Column(Row{Values: []float32{1, 2, 3, -4}, Width: 2, Tokens: 2})
 		if err != nil {

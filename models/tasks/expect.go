@@ -52,7 +52,7 @@ func (e *Expect) UnmarshalYAML(unmarshal func(any) error) error {
 // Fits says whether the head can be expected to answer this, as an error if not.
 func (e Expect) Fits(h *Head) error {
 	labels, vector := e.Label != "" || e.Labels != nil, e.Vector != nil
-	fits := false
+	var fits bool
 	var want string
 	switch {
 	case h.Kind == Embedding:
@@ -86,8 +86,8 @@ func (e Expect) Fits(h *Head) error {
 	if len(e.Scores) > 0 && h.Kind == Classification && h.Scores == "" && h.Top == 0 {
 		return fmt.Errorf("column %s has no scores: want scores: all in its head", h.Name)
 	}
-	if h.Kind == Embedding && h.Vector.Dimension > 0 && len(e.Vector) > h.Vector.numbers(h.Vector.Dimension) {
-		return fmt.Errorf("column %s has %d numbers: got %d", h.Name, h.Vector.numbers(h.Vector.Dimension), len(e.Vector))
+	if h.Kind == Embedding && h.Dimension > 0 && len(e.Vector) > h.numbers(h.Dimension) {
+		return fmt.Errorf("column %s has %d numbers: got %d", h.Name, h.numbers(h.Dimension), len(e.Vector))
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (e Expect) Check(got pipeline.Value, tolerance float64) error {
 			return fmt.Errorf("got no score for %q, which is not among the labels listed: want scores: all in the head, or another example", name)
 		}
 		if !near(number, e.Scores[name], tolerance) {
-			return fmt.Errorf("got %s, want %s within %v", describe(name, &number), describe(name, ptr(e.Scores[name])), tolerance)
+			return fmt.Errorf("got %s, want %s within %v", describe(name, &number), describe(name, new(e.Scores[name])), tolerance)
 		}
 	}
 	return nil
@@ -158,8 +158,6 @@ func (e Expect) checkVector(got pipeline.Value, tolerance float64) error {
 
 // near is written so that NaN is not.
 func near(got, want, tolerance float64) bool { return math.Abs(got-want) <= tolerance }
-
-func ptr(f float64) *float64 { return &f }
 
 // labelsOf are the names in the column's list.
 func labelsOf(column pipeline.Value) []string {

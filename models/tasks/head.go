@@ -200,7 +200,7 @@ func (h *Head) resolve(s Source, heads int) error {
 func (s Source) kind(h *Head, o Output) Kind {
 	labelled := len(h.Labels) > 0 || h.Activation != "" || h.Threshold != nil || h.Thresholds != nil || h.Top != 0 || h.Scores != ""
 	switch {
-	case o.Tokens, h.Vector.stated() != "", s.Embedding && !labelled && o.Name != "logits" && o.Width != 1:
+	case o.Tokens, h.vectorKey() != "", s.Embedding && !labelled && o.Name != "logits" && o.Width != 1:
 		return Embedding
 	case s.ProblemType == "multi_label_classification" && (o.Width != 1 || len(s.Labels) == 1):
 		return MultiLabel
@@ -226,8 +226,8 @@ func (h *Head) misplaced() error {
 		return errors.New(".labels: an embedding has none, remove them")
 	case h.Kind == Embedding && h.Activation != "":
 		return fmt.Errorf(".activation is %q: an embedding has none, remove it", h.Activation)
-	case h.Kind != Embedding && h.Vector.stated() != "":
-		return fmt.Errorf(".%s: it is for kind embedding, remove it", h.Vector.stated())
+	case h.Kind != Embedding && h.vectorKey() != "":
+		return fmt.Errorf(".%s: it is for kind embedding, remove it", h.vectorKey())
 	}
 	return nil
 }

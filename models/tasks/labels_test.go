@@ -78,11 +78,11 @@ func TestSeveralLabelsAreThoseThatReachTheirThreshold(t *testing.T) {
 		want string
 	}{
 		{"the default", Head{}, "{labels: [{label: a, score: 0.731}, {label: b, score: 0.500}]}"},
-		{"a lower threshold", Head{Threshold: ptr(0.2)}, "{labels: [{label: a, score: 0.731}, {label: b, score: 0.500}, {label: c, score: 0.269}]}"},
-		{"the most", Head{Threshold: ptr(0), Top: 1}, "{labels: [{label: a, score: 0.731}]}"},
-		{"none", Head{Threshold: ptr(0.9)}, "{labels: []}"},
+		{"a lower threshold", Head{Threshold: new(0.2)}, "{labels: [{label: a, score: 0.731}, {label: b, score: 0.500}, {label: c, score: 0.269}]}"},
+		{"the most", Head{Threshold: new(0.0), Top: 1}, "{labels: [{label: a, score: 0.731}]}"},
+		{"none", Head{Threshold: new(0.9)}, "{labels: []}"},
 		{"a threshold of its own", Head{Thresholds: map[string]float64{"a": 0.8, "d": 0.1}}, "{labels: [{label: b, score: 0.500}, {label: d, score: 0.119}]}"},
-		{"every score", Head{Threshold: ptr(1), Scores: "all"}, "{labels: [], scores: {a: 0.731, b: 0.500, c: 0.269, d: 0.119}}"},
+		{"every score", Head{Threshold: new(1.0), Scores: "all"}, "{labels: [], scores: {a: 0.731, b: 0.500, c: 0.269, d: 0.119}}"},
 	} {
 		c.head.Kind, c.head.Labels = MultiLabel, []string{"a", "b", "c", "d"}
 		if got := shown(column(t, resolved(t, c.head, 4), logits...)); got != c.want {
@@ -97,7 +97,7 @@ func TestSeveralLabelsAreThoseThatReachTheirThreshold(t *testing.T) {
 
 func TestThresholdIsComparedAsItIsShown(t *testing.T) {
 	// 0.7 in 32 bits is a little below 0.7 in 64.
-	h := resolved(t, Head{Kind: MultiLabel, Labels: []string{"a", "b"}, Activation: Identity, Threshold: ptr(0.7)}, 2)
+	h := resolved(t, Head{Kind: MultiLabel, Labels: []string{"a", "b"}, Activation: Identity, Threshold: new(0.7)}, 2)
 	if got := shown(column(t, h, 0.7, 0.69999)); got != "{labels: [{label: a, score: 0.700}]}" {
 		t.Errorf("got %s, want a alone", got)
 	}
@@ -131,7 +131,7 @@ func TestProbabilitiesAreThoseOfTheReference(t *testing.T) {
 			labels[i] = fmt.Sprint(i)
 		}
 		one := resolved(t, Head{Labels: labels, Top: len(labels), Scores: "all"}, len(labels))
-		several := resolved(t, Head{Kind: MultiLabel, Labels: labels, Threshold: ptr(0), Scores: "all"}, len(labels))
+		several := resolved(t, Head{Kind: MultiLabel, Labels: labels, Threshold: new(0.0), Scores: "all"}, len(labels))
 		for _, side := range []struct {
 			head Head
 			want []float64

@@ -28,7 +28,7 @@ func parseStrip(at string, raw json.RawMessage) (normalizer, error) {
 	return strip{*f.Left, *f.Right}, nil
 }
 
-// cuts: a window ends and begins with a word, so what is dropped is all in the first and in the last.
+// cuts: every window but the last ends with a word, of which nothing is dropped.
 func (strip) cuts() cuts { return cutBetweenWords }
 
 func (n strip) appendNormal(dst, src []byte, s *scratch) []byte {
@@ -37,7 +37,7 @@ func (n strip) appendNormal(dst, src []byte, s *scratch) []byte {
 		s.shifted = s.shifted || i > 0
 		src = src[i:]
 	}
-	if n.right && !s.continues {
+	if n.right {
 		src = trimRightSpace(src)
 	}
 	return append(dst, src...)

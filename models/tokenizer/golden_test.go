@@ -22,6 +22,9 @@ type golden struct {
 	Reference string                  `json:"reference"`
 	Configs   map[string]goldenConfig `json:"configs"`
 
+	Models    map[string]json.RawMessage `json:"models"` // see loadUnigramGolden
+	Charsmaps map[string]string          `json:"charsmaps"`
+
 	cases  []goldenCase
 	words  []goldenWords
 	sweeps []goldenSweep
@@ -116,35 +119,22 @@ var goldenFiles = map[string]func() (*golden, error){
 }
 
 func readGolden(name string) (*golden, error) {
-	g := new(golden)
-	rest, err := readGoldenLines(name, g)
-	g.cases, g.sweeps, g.words = rest.cases, rest.sweeps, rest.words
-	return g, err
-}
-
-// readGoldenFile reads the first line into header.
-func readGoldenFile(name string, header any) (cases []goldenCase, sweeps []goldenSweep, err error) {
-	rest, err := readGoldenLines(name, header)
-	return rest.cases, rest.sweeps, err
-}
-
-// readGoldenLines reads the first line into header, and the others.
-func readGoldenLines(name string, header any) (g golden, err error) {
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
-		return g, err
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return g, err
+		return nil, err
 	}
+	g := new(golden)
 	lines := bufio.NewScanner(z)
 	lines.Buffer(nil, 16<<20)
 	for first := true; lines.Scan(); first = false {
 		switch {
 		case first:
-			err = json.Unmarshal(lines.Bytes(), header)
+			err = json.Unmarshal(lines.Bytes(), g)
 		case bytes.HasPrefix(lines.Bytes(), []byte(`{"sweep"`)):
 			g.sweeps = append(g.sweeps, goldenSweep{})
 			err = json.Unmarshal(lines.Bytes(), &g.sweeps[len(g.sweeps)-1])
@@ -156,7 +146,7 @@ func readGoldenLines(name string, header any) (g golden, err error) {
 			err = json.Unmarshal(lines.Bytes(), &g.cases[len(g.cases)-1])
 		}
 		if err != nil {
-			return g, err
+			return nil, err
 		}
 	}
 	return g, lines.Err()

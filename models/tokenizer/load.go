@@ -101,11 +101,13 @@ func parse(data []byte) (*Tokenizer, error) {
 		top = max(top, s.id+1)
 	}
 	t.vocabSize = int(top)
-	switch pad, ok := lookUp("[PAD]", added, model); {
-	case padID != nil:
+	for _, token := range []string{"<pad>", "[PAD]"} { // of RoBERTa's kin and of BERT's
+		if id, ok := lookUp(token, added, model); ok {
+			t.padID = id
+		}
+	}
+	if padID != nil {
 		t.padID = *padID
-	case ok:
-		t.padID = pad
 	}
 	return t, nil
 }

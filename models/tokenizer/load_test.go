@@ -67,7 +67,7 @@ func TestParseRefusesByName(t *testing.T) {
 		{"pre_tokenizer", splitBy(`(a`), `a ( has no )`},
 		{"pre_tokenizer", splitBy(`a)`), `it has a ) too many`},
 		{"pre_tokenizer", splitBy(`[a`), `a [ has no ]`},
-		{"model", `{"type": "Trigram"}`, `model.type "Trigram" is not supported: want one of BPE, Unigram, WordLevel, WordPiece`},
+		{"model", `{"type": "Morfessor"}`, `model.type "Morfessor" is not supported: want one of BPE, Unigram, WordLevel, WordPiece`},
 		{"model", `{"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}`, `model.dropout is 0.1, which makes the ids of a text a matter of chance: want null`},
 		{"model", `{"type": "BPE", "merges": []}`, `model has no "vocab"`},
 		{"model", `{"type": "BPE", "vocab": {}, "merges": null}`, `model has no "merges"`},

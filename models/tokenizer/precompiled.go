@@ -201,8 +201,8 @@ func (n *precompiled) appendCluster(dst, cluster []byte) []byte {
 // cuts: a space between words is a cluster of its own. The parts that come after this one rely on letters and digits to
 // stay such.
 func (n *precompiled) cuts() cuts {
-	for r, a := range n.ascii {
-		b := byte(r)
+	for i := range n.ascii {
+		a, b := &n.ascii[i], byte(i)
 		if !isASCIIWord(b) && b != ' ' || a.at < 0 {
 			continue
 		}

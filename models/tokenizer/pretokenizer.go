@@ -47,8 +47,8 @@ func (p *pieces) newText(src *pieces) {
 }
 
 var preTokenizerTypes = []string{
-	"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence", "Split", "Whitespace",
-	"WhitespaceSplit",
+	"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "Metaspace", "Punctuation", "Sequence", "Split",
+	"Whitespace", "WhitespaceSplit",
 }
 
 // parsePreTokenizer returns the pre-tokenizers to apply in turn.

@@ -65,16 +65,16 @@ type scratch struct {
 	pieces [2]pieces
 	runes  []rune
 	marks  []mark
-	steps  []step
-
-	// What normalizers know of the text around theirs: windows of the same text stand before it, or after it.
-	follows, continues bool
-	// shifted says that what the normalizers made begins with something else than what the text began with.
-	shifted bool
 
 	symbols []symbol
 	links   []link
 	heap    []candidate
+	steps   []step
+
+	// follows tells normalizers that another window of the same text stands before theirs.
+	follows bool
+	// shifted says that what the normalizers made begins with something else than what the text began with.
+	shifted bool
 }
 
 // maxScratch is the longest text whose buffers are kept for the next call: a guess, far above any review.
@@ -150,14 +150,13 @@ func (t *Tokenizer) appendSegment(dst []int64, text []byte, first bool, limit in
 	case len(t.normalizer) == 0:
 		return t.appendNormalized(dst, text, first, limit, s)
 	case t.normalTokens != nil: // which may hold a space, or look beyond it
-		s.follows, s.continues, s.shifted = false, false, false
+		s.follows, s.shifted = false, false
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text, s)
 		return t.appendNormalized(dst, s.normal, first && !s.shifted, limit, s)
 	}
 	s.follows, s.shifted = false, false
 	for len(text) > 0 && len(dst) < limit {
 		n := t.cuts.windowEnd(text, t.windowBytes)
-		s.continues = n < len(text)
 		s.normal = t.normalizer.appendNormal(s.normal[:0], text[:n], s)
 		dst = t.appendWords(dst, s.normal, first && !s.shifted, limit, s)
 		text, first, s.follows = text[n:], false, true
@@ -198,8 +197,8 @@ func (t *Tokenizer) appendWords(dst []int64, text []byte, first bool, limit int,
 	return dst
 }
 
-// PadID returns the id for the places that a batch leaves empty: padding.pad_id of the file, or else the id of [PAD],
-// or else 0.
+// PadID returns the id for the places that a batch leaves empty: padding.pad_id of the file, or else the id of [PAD] or
+// <pad>, or else 0.
 func (t *Tokenizer) PadID() int64 { return t.padID }
 
 // VocabSize returns a number above every id: the rows that the model's embedding needs.

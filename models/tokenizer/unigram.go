@@ -82,7 +82,8 @@ func parseUnigram(at string, raw json.RawMessage) (model, error) {
 func (m *unigram) appendIDs(dst []int64, word []byte, limit int, s *scratch) []int64 {
 	base := 0 // ids up to here are written
 	reach := 0
-	steps := append(s.steps[:0], step{})
+	s.steps = append(s.steps[:0], step{})
+	steps := s.steps
 	cells, scores := m.trie.cells, m.scores
 	for at := 0; at < len(word); {
 		if at == reach && at > base && steps[at-base].id != m.unknown {
@@ -162,8 +163,8 @@ func (m *unigram) appendUnknown(dst []int64, run []byte) []int64 {
 		return append(dst, int64(m.unknown))
 	}
 	begin := len(dst)
-	for i := len(run) - 1; i >= 0; i-- {
-		id := m.bytes[run[i]]
+	for _, b := range slices.Backward(run) {
+		id := m.bytes[b]
 		if id == noValue {
 			return append(dst[:begin], int64(m.unknown))
 		}

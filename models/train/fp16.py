@@ -368,7 +368,7 @@ def derive(source: Path, out: Path) -> None:
     golden = description.get("golden", [])
     fresh = [answers.of(example["text"]) for example in golden]
     labels, equal, furthest, changed = differences((example["expect"], answer) for example, answer in zip(golden, fresh))
-    print(", ".join(f"{count} {what}" for what, count in found.items() if count), "are float16 now")
+    print("no longer int8:", ", ".join(f"{count} {what}" for what, count in found.items() if count))
     print(f"golden examples: {equal} of {labels} labels as with int8, scores at most {furthest:.4f} away")
     for index in changed:
         print(f"  changed: {golden[index]['text'][:60]!r}: {golden[index]['expect']}, now {fresh[index]}")

@@ -1,0 +1,100 @@
+package models
+
+import (
+	"fmt"
+
+	"nearline/models/onnx"
+	"nearline/models/tasks"
+	"nearline/models/tokenizer"
+)
+
+// parts are what the files of a text model's folder say, before anything of it is on a device. Loading and inspecting begin
+// with the same parts, so that they cannot disagree.
+type parts struct {
+	manifest manifest
+	settings settings
+
+	graphPath string
+	graph     *onnx.Graph
+	heads     []tasks.Head
+
+	tokensPath string
+	tokens     *tokenizer.Tokenizer // cuts texts as its file says
+	maxTokens  int
+	limitFrom  string // the file and key that said so
+
+	text *textModel // without lanes
+}
+
+// readParts reads each file by itself, so that what is wrong with one does not hide what is wrong with the next. It returns
+// what it could read, and everything that is wrong; with anything wrong the parts are fit to be described, not to be loaded.
+//
+// The manifest of a folder whose nearline.yaml could not be read is nil; what hangs on it is left alone then.
+func readParts(model, folder string, m *manifest, s series) (p parts, wrong []error) {
+	note := func(err error) bool {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		return err == nil
+	}
+	in := func(place string, err error) error {
+		if err == nil {
+			return nil
+		}
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	said := m != nil
+	if said {
+		p.manifest = *m
+	}
+	var err error
+	p.settings, err = readSettings(folder)
+	settled := note(err)
+	var inputs []onnx.Info
+	p.graphPath, p.graph, err = p.manifest.readGraph(folder)
+	drawn := note(err)
+	if drawn {
+		inputs, err = p.manifest.named(p.graph.Inputs)
+		drawn = note(in(folder, err))
+		p.settings.fix(inputs)
+	}
+	if drawn && len(p.manifest.Heads) == 0 {
+		drawn = note(in(p.graphPath, checkOutputs(p.graph.Outputs)))
+	}
+	if drawn && settled && said {
+		p.heads, err = tasks.Resolve(p.manifest.Heads, p.manifest.source(model, p.settings, p.graph))
+		if note(in(folder, err)) {
+			note(in(folder, p.manifest.checkGolden(p.heads)))
+		}
+	}
+	if p.tokensPath, err = tokenizerPath(folder); !note(err) {
+		return p, wrong
+	}
+	if p.tokens, err = tokenizer.Load(p.tokensPath); !note(err) {
+		return p, wrong
+	}
+	p.maxTokens, p.limitFrom, err = maxTokens(p.manifest, p.settings, p.tokens.MaxTokens())
+	if !note(in(folder, err)) || !drawn {
+		return p, wrong
+	}
+	text, err := newText(p.tokens, p.maxTokens, p.heads, inputs, s)
+	if !note(in(p.graphPath, err)) {
+		return p, wrong
+	}
+	text.settle(p.settings)
+	if note(in(folder, text.setPrompt(p.manifest, p.settings.sentence))) {
+		p.text = text
+	}
+	return p, wrong
+}
+
+// task is what nearline.yaml calls it, or else what the first head does.
+func (p *parts) task() string {
+	switch {
+	case p.manifest.Task != "":
+		return string(p.manifest.Task)
+	case len(p.heads) > 0:
+		return string(p.heads[0].Kind)
+	}
+	return ""
+}
