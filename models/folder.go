@@ -80,6 +80,7 @@ type settings struct {
 	tokensStated  int              // model_max_length
 	first         int64            // position of the first token
 	relative      bool             // positions are relative: there is no last one
+	fixed         bool             // Positions is what the graph takes, no more and no less
 
 	sentence sentence
 }
@@ -272,7 +273,7 @@ func (s *settings) fix(inputs []onnx.Info) {
 			continue
 		}
 		if n := int(i.Shape[1]); s.Positions == 0 || s.relative || n < s.Positions {
-			s.Positions, s.relative = n, false
+			s.Positions, s.relative, s.fixed = n, false, true
 		}
 	}
 }
@@ -329,6 +330,10 @@ func maxTokens(m manifest, s settings, truncation int) (limit int, from string, 
 		return m.MaxTokens, "nearline.yaml, max_tokens", nil
 	}
 	limit, from = 512, "nobody: the default"
+	table := "config.json, max_position_embeddings"
+	if s.fixed {
+		table = "the graph, which takes no more and no less"
+	}
 	for _, said := range []struct {
 		limit int
 		by    string
@@ -336,7 +341,7 @@ func maxTokens(m manifest, s settings, truncation int) (limit int, from string, 
 		{s.sentence.maxTokens, "sentence_bert_config.json, max_seq_length"},
 		{s.tokensStated, "tokenizer_config.json, model_max_length"},
 		{truncation, "tokenizer.json, truncation"},
-		{s.Positions, "config.json, max_position_embeddings"},
+		{s.Positions, table},
 	} {
 		if said.limit > 0 {
 			limit, from = said.limit, said.by
@@ -344,7 +349,7 @@ func maxTokens(m manifest, s settings, truncation int) (limit int, from string, 
 		}
 	}
 	if s.Positions > 0 && !s.relative && s.Positions < limit {
-		limit, from = s.Positions, "config.json, max_position_embeddings"
+		limit, from = s.Positions, table
 	}
 	return limit, from, nil
 }

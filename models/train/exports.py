@@ -3,8 +3,9 @@
     python exports.py models/testdata/exports [CASE ...]
 
 Each case becomes CASE.zip, with the files that its exporter wrote, and an entry of golden.json: the ids and the logits
-that transformers and PyTorch give in float32, and how far a run of the exported graph may be from them. Needs torch,
-transformers 4.57, optimum-onnx, onnxscript, onnxruntime and sentencepiece.
+that transformers and PyTorch give in float32, and how far a run of the exported graph may be from them.
+Needs, beside requirements.txt: transformers 4.57.6, optimum 2.1.0, optimum-onnx 0.1.0, onnxscript 0.7.2, sentencepiece 0.2.3
+and sympy 1.14.0.
 
 Weights are random and mean nothing. They are wide, so that a wrong token, position or mask moves the logits by far more than
 the tolerance, which `check` makes sure of; and they lie on a coarse grid, so that they compress. The text that the vocabularies
