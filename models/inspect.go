@@ -178,12 +178,6 @@ func (r *Report) examine(folder string) (wrong []error) {
 		for _, h := range heads {
 			r.Columns = append(r.Columns, Column{h.Name, string(h.Kind), h.Output, h.Labels, string(h.Activation)})
 		}
-		if r.Task == "" && len(heads) > 0 { // nobody states it: the heads say what it is
-			r.Task = string(taskClassification)
-			if heads[0].Kind == "embedding" {
-				r.Task = "embedding"
-			}
-		}
 	}
 	path := filepath.Join(folder, "tokenizer.json")
 	full, err := tokenizer.Load(path)
