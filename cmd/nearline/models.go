@@ -126,7 +126,8 @@ func describeModel(out io.Writer, r *models.Report) {
 
 func describeColumn(c models.Column) string {
 	text := c.Name + ": " + c.Kind
-	if c.Activation != "" && c.Activation != "identity" {
+	usual := map[string]string{"classification": "softmax", "multi_label": "sigmoid", "score": "identity"}[c.Kind]
+	if c.Activation != "" && c.Activation != usual {
 		text += " through " + c.Activation
 	}
 	if n := len(c.Labels); n > 0 {
