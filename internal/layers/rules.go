@@ -48,6 +48,7 @@ var layers = []layer{
 
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
 	{"internal/bench", []string{everything}, "measures the whole service"},
+	{"internal/torture", nil, "it judges by what the topics say, and by nothing of ours"},
 	{"internal/dev", []string{everything}, "the embedded mode wires the service like cmd does"},
 	{"cmd", []string{everything}, "the only place that knows every package"},
 	{"e2e", []string{everything}, "tests of the whole service"},
@@ -64,7 +65,7 @@ var outside = []struct {
 }{
 	{"C", []string{"models/onnx"}, "the only cgo in the repository"},
 	{"github.com/yalue/onnxruntime_go", []string{"models/onnx"}, "the rest builds and runs without the library"},
-	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/dev", "internal/kafkatest", "cmd", "e2e"},
+	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/dev", "internal/kafkatest", "internal/torture", "cmd", "e2e"},
 		"the member owns the client; schemas and producers handle bytes"},
 	{"github.com/linkedin/goavro/v2", []string{"schemas"}, "what bytes mean is the schemas' matter"},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "models", "cmd"}, "one way to read a configuration"},

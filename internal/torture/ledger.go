@@ -1,0 +1,191 @@
+package torture
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// kind is what has to become of an input record.
+type kind uint8
+
+const (
+	absent kind = iota // no record has this offset: the end of a transaction upstream, say
+	result
+	deadLetter
+	tombstone
+)
+
+func (k kind) String() string {
+	return [...]string{"nothing", "a result", "a dead letter", "a tombstone"}[k]
+}
+
+// Counts say what became of the records. All but Records, Results and DeadLetters are zero where the promise is kept.
+type Counts struct {
+	Records     int `json:"records"`
+	Results     int `json:"results"`
+	DeadLetters int `json:"dead_letters"`
+	Lost        int `json:"lost"`
+	Doubled     int `json:"doubled"`
+	OutOfOrder  int `json:"out_of_order"`
+	Misplaced   int `json:"misplaced"` // a result where a dead letter belongs, or the like; a dead letter without a cause
+	Unknown     int `json:"unknown"`   // outputs of no input
+}
+
+// wrong is how many things are.
+func (c Counts) wrong() int { return c.Lost + c.Doubled + c.OutOfOrder + c.Misplaced + c.Unknown }
+
+// topics of a run.
+type topics struct{ input, output, deadLetters string }
+
+// ledger has a line for each input record, and counts what it sees of the outputs. Feed it all of the input first, then
+// all of the outputs, each partition in its order. Not safe for concurrent use.
+type ledger struct {
+	topics topics
+	input  map[int32][]line // by partition and offset
+	latest map[place]int64  // the highest input offset that a key has shown
+	counts Counts
+	notes  []string
+}
+
+type line struct {
+	kind    kind
+	effects uint8
+}
+
+// place is where the order of one key is to be seen: results and dead letters are different topics. The partition of the
+// input is part of it, as the promise is about keys that stay in theirs.
+type place struct {
+	topic     string
+	key       string
+	partition int32
+}
+
+func newLedger(t topics) *ledger {
+	return &ledger{topics: t, input: map[int32][]line{}, latest: map[place]int64{}}
+}
+
+// maxNotes is how many of the things that are wrong are told one by one.
+const maxNotes = 20
+
+func (l *ledger) note(format string, args ...any) {
+	if len(l.notes) < maxNotes {
+		l.notes = append(l.notes, fmt.Sprintf(format, args...))
+	}
+}
+
+// wanted says what a record of the load has to become.
+func wanted(key, value []byte) kind {
+	switch {
+	case value == nil && key == nil:
+		return deadLetter
+	case value == nil:
+		return tombstone
+	case json.Valid(value):
+		return result
+	default:
+		return deadLetter
+	}
+}
+
+func (l *ledger) read(r *kgo.Record) {
+	lines := l.input[r.Partition]
+	for int64(len(lines)) <= r.Offset {
+		lines = append(lines, line{})
+	}
+	lines[r.Offset].kind = wanted(r.Key, r.Value)
+	l.input[r.Partition] = lines
+	l.counts.Records++
+}
+
+// see takes one output record.
+func (l *ledger) see(r *kgo.Record) {
+	isDead := r.Topic == l.topics.deadLetters
+	prefix := "nearline-source-"
+	if isDead {
+		prefix = "nearline-dlq-source-"
+		l.counts.DeadLetters++
+	} else {
+		l.counts.Results++
+	}
+	source, partition, offset := header(r, prefix+"topic"), number(r, prefix+"partition"), number(r, prefix+"offset")
+	lines := l.input[int32(partition)] //nolint:gosec // a number that does not fit is no partition of ours either
+	if string(source) != l.topics.input || offset < 0 || offset >= int64(len(lines)) || lines[offset].kind == absent {
+		l.counts.Unknown++
+		l.note("%s[%d]@%d is the effect of %s[%d]@%d, which is not there", r.Topic, r.Partition, r.Offset, source, partition, offset)
+		return
+	}
+	at := &lines[offset]
+	if at.effects++; at.effects > 1 {
+		l.counts.Doubled++
+		l.note("input [%d]@%d has effect number %d at %s[%d]@%d", partition, offset, at.effects, r.Topic, r.Partition, r.Offset)
+	}
+	if got := l.kindOf(r, isDead); got != at.kind {
+		l.counts.Misplaced++
+		l.note("input [%d]@%d should be %s, and %s[%d]@%d is %s", partition, offset, at.kind, r.Topic, r.Partition, r.Offset, got)
+	} else if isDead && len(bytes.TrimSpace(header(r, "nearline-dlq-cause"))) == 0 {
+		l.counts.Misplaced++
+		l.note("%s[%d]@%d is a dead letter without a cause", r.Topic, r.Partition, r.Offset)
+	}
+	if r.Key == nil {
+		return
+	}
+	in := place{topic: r.Topic, key: string(r.Key), partition: int32(partition)} //nolint:gosec // found above
+	if last, seen := l.latest[in]; seen && offset < last {
+		l.counts.OutOfOrder++
+		l.note("input [%d]@%d of key %s comes at %s[%d]@%d, after @%d", partition, offset, r.Key, r.Topic, r.Partition, r.Offset, last)
+	}
+	l.latest[in] = max(l.latest[in], offset)
+}
+
+func (l *ledger) kindOf(r *kgo.Record, isDead bool) kind {
+	switch {
+	case isDead:
+		return deadLetter
+	case r.Value == nil:
+		return tombstone
+	default:
+		return result
+	}
+}
+
+// close counts what has had no effect.
+func (l *ledger) close() Counts {
+	for _, partition := range slices.Sorted(maps.Keys(l.input)) {
+		lines := l.input[partition]
+		for offset := 0; offset < len(lines); offset++ {
+			from := offset
+			for offset < len(lines) && lines[offset].kind != absent && lines[offset].effects == 0 {
+				offset++
+			}
+			if lost := offset - from; lost > 0 {
+				l.counts.Lost += lost
+				l.note("input [%d]@%d to @%d of %d, %d records, have no effect", partition, from, offset-1, len(lines), lost)
+			}
+		}
+	}
+	return l.counts
+}
+
+func header(r *kgo.Record, key string) []byte {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return h.Value
+		}
+	}
+	return nil
+}
+
+// number reads a header, -1 when it is none.
+func number(r *kgo.Record, key string) int64 {
+	n, err := strconv.ParseInt(string(header(r, key)), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}

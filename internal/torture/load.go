@@ -1,0 +1,84 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// load writes numbered records at a steady rate, some of which have to become dead letters or tombstones.
+type load struct {
+	brokers []string
+	topic   string
+	records int     // 0 is as many as the time allows
+	rate    float64 // records a second
+	keys    int
+	random  *rand.Rand
+}
+
+// tick is how often the load writes.
+const tick = 10 * time.Millisecond
+
+// run writes until it has written all, or intake ends; then it waits, until ctx ends, for the broker to have all of them.
+// A write that failed for good is an error: the records that follow it would not be those that the seed says.
+func (l *load) run(ctx, intake context.Context) (written int, err error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(l.brokers...),
+		kgo.DefaultProduceTopic(l.topic),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.MaxBufferedRecords(1<<17),
+		kgo.ConnIdleTimeout(time.Minute),
+		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.DialTimeout(time.Second),
+	)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	var failed error // written by the client's one promise goroutine, read after Flush
+	promise := func(r *kgo.Record, err error) {
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("write record to %s: %w", r.Topic, err)
+		}
+	}
+	began := time.Now()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for intake.Err() == nil && (l.records == 0 || written < l.records) {
+		due := int(time.Since(began).Seconds() * l.rate)
+		if l.records > 0 {
+			due = min(due, l.records)
+		}
+		for ; written < due && intake.Err() == nil; written++ {
+			client.Produce(ctx, l.record(written), promise)
+		}
+		select {
+		case <-ticker.C:
+		case <-intake.Done():
+		}
+	}
+	if err := client.Flush(ctx); err != nil {
+		return written, fmt.Errorf("write the load: %w", context.Cause(ctx))
+	}
+	return written, failed
+}
+
+// record of a number: of a hundred, two do not decode, two are tombstones, and five have no key.
+func (l *load) record(number int) *kgo.Record {
+	r := &kgo.Record{Key: fmt.Appendf(nil, "key-%d", l.random.IntN(l.keys))}
+	switch draw := l.random.IntN(100); {
+	case draw < 2:
+		r.Value = fmt.Appendf(nil, `{"review_id": "%d", "text": "cut sho`, number)
+		return r
+	case draw < 4:
+		return r
+	case draw < 9:
+		r.Key = nil
+	}
+	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
+		number, r.Key, number)
+	return r
+}

@@ -1,0 +1,567 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options of a run.
+type Options struct {
+	// Program is this binary: replicas and the embedded broker are child processes of it.
+	Program string
+	// Folder keeps configurations, the broker's state and the logs.
+	Folder string
+	// Brokers of a cluster that is there already; none embeds one.
+	Brokers []string
+	// ConfigFor writes the configuration of a replica on such a cluster.
+	ConfigFor func(Replica) ([]byte, error)
+	// Hook is a shell command that hurts such a cluster in the operator's own way; "" is none. It is told in its environment
+	// which fault this is (NEARLINE_FAULT, from 1) and for how long to hurt (NEARLINE_SECONDS).
+	Hook string
+	// Model is the folder of a repository's model for the embedded mode; "" answers with a constant.
+	Repository, Model string
+
+	Seed        uint64
+	Lasts       time.Duration
+	Records     int // 0 is as many as the time allows
+	Rate        float64
+	Keys        int
+	Replicas    int
+	Partitions  int
+	Every       time.Duration // between faults, on average
+	Replication int16
+
+	JSON bool
+	Out  io.Writer
+}
+
+// Replica is what ConfigFor needs to know.
+type Replica struct {
+	Name                       string
+	Input, Output, DeadLetters string
+	Group                      string
+}
+
+// Timeouts of the embedded mode: as short as the broker lets them be, so that take-over and expiry happen within a short
+// run. Kafka's brokers by default allow no session timeout below 6 s.
+const (
+	transactionTimeout = 3 * time.Second
+	sessionTimeout     = 6 * time.Second
+	rebalanceTimeout   = 10 * time.Second
+)
+
+// patience with replicas to score what is left once nothing hurts them any more.
+const patience = 2 * time.Minute
+
+// run is one run of a torture.
+type run struct {
+	Options
+	topics   topics
+	group    string
+	tell     *teller
+	brokers  []string
+	broker   *process
+	replicas []*process // by number; those beyond Options.Replicas joined for a while
+	watch    watch
+	events   []event
+	undoing  sync.WaitGroup
+	busy     map[int]bool // replicas that a fault has in hand
+	mu       sync.Mutex   // guards busy and failed
+	failed   []error
+}
+
+// Run tortures the service. The error says what kept the run from being one; what became of the promise is the
+// report's matter.
+func Run(ctx context.Context, o Options) (Report, error) {
+	id := strconv.FormatUint(o.Seed, 10) + "-" + strconv.FormatInt(time.Now().Unix(), 36)
+	r := &run{
+		Options: o,
+		topics: topics{
+			input:       "nearline-torture-" + id + "-in",
+			output:      "nearline-torture-" + id + "-out",
+			deadLetters: "nearline-torture-" + id + "-dlq",
+		},
+		group:   "nearline-torture-" + id,
+		tell:    &teller{out: o.Out, json: o.JSON, began: time.Now()},
+		brokers: o.Brokers,
+		busy:    map[int]bool{},
+	}
+	defer r.killAll()
+	if err := r.setUp(ctx); err != nil {
+		return Report{}, err
+	}
+	return r.torture(ctx)
+}
+
+func (r *run) setUp(ctx context.Context) error {
+	if len(r.brokers) == 0 {
+		if err := r.embed(); err != nil {
+			return err
+		}
+	}
+	if err := r.createTopics(ctx); err != nil {
+		return err
+	}
+	for i := range r.Replicas {
+		if _, err := r.replica(i); err != nil {
+			return err
+		}
+		if err := r.replicas[i].start(r.Program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// embed starts a broker in a process of its own, and prepares a repository. It is never hurt: seen, it forgets which
+// transactions were open when it was killed, and hands out their records as committed. What a broker's death does is for
+// a real one to show.
+func (r *run) embed() error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	r.brokers = []string{address}
+	r.broker = &process{name: "broker", log: filepath.Join(r.Folder, "broker.log"),
+		args: []string{"dev-broker", "--kafka", address, "--data", filepath.Join(r.Folder, "broker")}}
+	if r.Model == "" {
+		r.Model, r.Repository = "constant", filepath.Join(r.Folder, "models")
+		folder := filepath.Join(r.Repository, "constant", "1")
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+		manifest := "task: constant\ncolumns: {sentiment: {label: positive, score: 0.5}}\n"
+		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(manifest), 0o644); err != nil {
+			return err
+		}
+	}
+	r.ConfigFor = r.embeddedConfig
+	return r.broker.start(r.Program)
+}
+
+func (r *run) embeddedConfig(replica Replica) ([]byte, error) {
+	return fmt.Appendf(nil, `kafka: {brokers: [%q], replica: %s, transaction_timeout: %v, session_timeout: %v, rebalance_timeout: %v}
+models: {repository: %q}
+pipelines:
+  - name: torture
+    group: %s
+    input: {topic: %s, map: {id: review_id, text: text}}
+    steps: [{predict: {model: %s}}]
+    output: {topic: %s, copy: [item_id]}
+    dead_letters: %s
+    cycle: {max_records: 512, shutdown: 5s}
+serving: {http: "off"}
+`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, r.Repository, replica.Group, replica.Input,
+		r.Model, replica.Output, replica.DeadLetters), nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck // a TCP listener has no other
+}
+
+// admin dials the cluster.
+func (r *run) admin() (*kadm.Client, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	return kadm.NewClient(client), nil
+}
+
+func (r *run) createTopics(ctx context.Context) error {
+	admin, err := r.admin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the broker did not answer within 30s"))
+	defer cancel()
+	for {
+		created, err := admin.CreateTopics(ctx, int32(r.Partitions), r.Replication, nil, r.topics.input, r.topics.output, r.topics.deadLetters) //nolint:gosec // validated
+		if err == nil {
+			if err = created.Error(); errors.Is(err, kerr.TopicAlreadyExists) {
+				err = nil
+			}
+		}
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("create topics on %v: %w: %w", r.brokers, context.Cause(ctx), err)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// replica makes the process of a number, with a configuration of its own.
+func (r *run) replica(index int) (*process, error) {
+	name := fmt.Sprintf("replica-%d", index)
+	config, err := r.ConfigFor(Replica{Name: name, Input: r.topics.input, Output: r.topics.output, DeadLetters: r.topics.deadLetters, Group: r.group})
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(r.Folder, name+".yaml")
+	if err := os.WriteFile(path, config, 0o600); err != nil {
+		return nil, err
+	}
+	p := &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}}
+	r.replicas = append(r.replicas, p)
+	return p, nil
+}
+
+// torture plays the schedule while the load comes, then lets the replicas finish, and counts.
+func (r *run) torture(ctx context.Context) (Report, error) {
+	random := rand.New(rand.NewPCG(r.Seed, 0)) //nolint:gosec // a schedule, not a secret
+	r.events = r.plan().schedule(random)
+	r.tell.began = time.Now()
+	r.tell.say("seed %d: %d faults within %v on %d replicas, %d partitions, %g records a second; logs in %s",
+		r.Seed, len(r.events), r.Lasts, r.Replicas, r.Partitions, r.Rate, r.Folder)
+
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	watched := make(chan error, 1)
+	go func() { watched <- r.watch.run(watching, r.brokers, r.topics) }()
+
+	intake, stopIntake := context.WithCancel(ctx)
+	defer stopIntake()
+	flushing, stopFlushing := context.WithCancelCause(ctx)
+	defer stopFlushing(nil)
+	type loaded struct {
+		written int
+		err     error
+	}
+	wrote := make(chan loaded, 1)
+	go func() {
+		l := &load{brokers: r.brokers, topic: r.topics.input, records: r.Records, rate: r.Rate, keys: r.Keys,
+			random: rand.New(rand.NewPCG(r.Seed, 1))} //nolint:gosec // a load, not a secret
+		written, err := l.run(flushing, intake)
+		wrote <- loaded{written, err}
+	}()
+
+	played := r.play(ctx)
+	r.undoing.Wait()
+	if r.Records == 0 || !played {
+		stopIntake()
+	}
+	if err := r.mend(); err != nil {
+		return Report{}, err
+	}
+	giveUp := time.AfterFunc(patience, func() { stopFlushing(errors.New("the broker took no more records")) })
+	defer giveUp.Stop()
+	load := <-wrote
+	if ctx.Err() != nil {
+		return Report{}, context.Cause(ctx)
+	}
+	if load.err != nil {
+		return Report{}, load.err
+	}
+	r.tell.say("%d records written; waiting for the replicas to finish", load.written)
+	unread := r.finish(ctx)
+	stopWatching()
+	if err := <-watched; err != nil {
+		return Report{}, err
+	}
+	report, err := r.count(ctx)
+	report.Written, report.Unread = load.written, unread
+	return report, err
+}
+
+func (r *run) plan() plan {
+	p := plan{lasts: r.Lasts, replicas: r.Replicas, every: r.Every, longFreeze: 15 * time.Second,
+		weights: []weight{{Kill, 4}, {Freeze, 3}, {Leave, 2}, {Join, 2}}}
+	if r.broker != nil {
+		p.longFreeze = sessionTimeout + time.Second
+	}
+	if r.Hook != "" {
+		p.weights = append(p.weights, weight{Hook, 3})
+	}
+	return p
+}
+
+// play does what the schedule says, and says whether it came to its end.
+func (r *run) play(ctx context.Context) bool {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	until := func(at time.Duration) bool {
+		timer.Reset(at - time.Since(r.tell.began))
+		select {
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for i := range r.events {
+		if !until(r.events[i].At) {
+			return false
+		}
+		r.strike(i)
+	}
+	return until(r.Lasts)
+}
+
+// claim takes a target in hand, unless another fault has it.
+func (r *run) claim(target int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[target] {
+		return false
+	}
+	r.busy[target] = true
+	return true
+}
+
+// strike begins the fault, and has it undone in its time. Where its target is still in the hands of an earlier fault, the
+// next one that is free takes its place; where none is free, this one waits for another run.
+func (r *run) strike(index int) {
+	e := &r.events[index]
+	switch e.Fault {
+	case Hook:
+	case Join:
+		if _, err := r.replica(len(r.replicas)); err != nil {
+			r.fail(err)
+			return
+		}
+		e.Target = len(r.replicas) - 1
+		r.claim(e.Target)
+	default:
+		free := false
+		for i := range r.Replicas {
+			if target := (e.Target + i) % r.Replicas; r.claim(target) {
+				e.Target, free = target, true
+				break
+			}
+		}
+		if !free {
+			return
+		}
+	}
+	r.tell.fault(*e)
+	r.undoing.Go(func() {
+		r.fail(r.hurt(*e, index+1))
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.busy, e.Target)
+	})
+}
+
+// fail keeps an error for the report.
+func (r *run) fail(err error) {
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = append(r.failed, err)
+	r.tell.say("%v", err)
+}
+
+// hurt does the fault, waits, and undoes it.
+func (r *run) hurt(e event, number int) error {
+	pause := func() { time.Sleep(e.Lasts) }
+	switch e.Fault {
+	case Hook:
+		c := exec.Command("sh", "-c", r.Hook) //nolint:gosec // the operator's own
+		c.Env = append(os.Environ(), "NEARLINE_FAULT="+strconv.Itoa(number), fmt.Sprintf("NEARLINE_SECONDS=%.1f", e.Lasts.Seconds()))
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("hook: %w: %s", err, out)
+		}
+		return nil
+	}
+	target := r.replicas[e.Target]
+	switch e.Fault {
+	case Kill:
+		target.kill()
+		pause()
+		return target.start(r.Program)
+	case Freeze:
+		target.signal(syscall.SIGSTOP)
+		pause()
+		target.signal(syscall.SIGCONT)
+		return nil
+	case Leave:
+		if err := target.stop(stopPatience); err != nil {
+			return err
+		}
+		pause()
+		return target.start(r.Program)
+	default: // Join
+		if err := target.start(r.Program); err != nil {
+			return err
+		}
+		pause()
+		return target.stop(stopPatience)
+	}
+}
+
+// stopPatience is above the shutdown deadline of a cycle, with which a broker that is down may well be in the way.
+const stopPatience = 25 * time.Second
+
+// mend makes sure that everything runs.
+func (r *run) mend() error {
+	for _, p := range r.replicas[:r.Replicas] {
+		p.signal(syscall.SIGCONT)
+		if !p.running() {
+			if err := p.start(r.Program); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finish waits until the group has committed all of the input, and says how many records it has not when patience ends.
+func (r *run) finish(ctx context.Context) (unread int) {
+	admin, err := r.admin()
+	if err != nil {
+		return -1
+	}
+	defer admin.Close()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	unread = -1
+	for {
+		if ends, err := admin.ListEndOffsets(ctx, r.topics.input); err == nil && ends.Error() == nil {
+			if committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), r.group); err == nil && committed.Error() == nil {
+				unread = 0
+				ends.Each(func(end kadm.ListedOffset) {
+					done, _ := committed.Lookup(end.Topic, end.Partition)
+					unread += int(end.Offset - max(0, done.At))
+				})
+			}
+		}
+		if unread == 0 {
+			return 0
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return unread
+		}
+	}
+}
+
+// count reads everything back.
+func (r *run) count(ctx context.Context) (Report, error) {
+	l := newLedger(r.topics)
+	if err := r.readAll(ctx, l.read, r.topics.input); err != nil {
+		return Report{}, err
+	}
+	if err := r.readAll(ctx, l.see, r.topics.output, r.topics.deadLetters); err != nil {
+		return Report{}, err
+	}
+	report := Report{Counts: l.close(), Seed: r.Seed, Notes: l.notes, Faults: len(r.events)}
+	stalls := make([]time.Duration, len(r.events))
+	for i, e := range r.events {
+		to := r.tell.began.Add(r.Lasts)
+		if i+1 < len(r.events) {
+			to = r.tell.began.Add(r.events[i+1].At)
+		}
+		stalls[i] = r.watch.stall(r.tell.began.Add(e.At), to)
+		report.Longest = max(report.Longest, Stall(stalls[i]))
+	}
+	for _, p := range append(r.replicas, r.broker) {
+		if p == nil {
+			continue
+		}
+		if err := p.surprises(); err != nil {
+			report.Processes = append(report.Processes, err.Error())
+		}
+	}
+	for _, err := range r.failed {
+		report.Processes = append(report.Processes, err.Error())
+	}
+	r.tell.stalls(r.events, stalls)
+	r.tell.report(report)
+	return report, nil
+}
+
+// readAll gives see every record of the topics as a read-committed consumer gets it, each partition in its order. A
+// transaction that is still open is waited for: it ends by the transaction timeout.
+func (r *run) readAll(ctx context.Context, see func(*kgo.Record), names ...string) error {
+	admin, err := r.admin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	ends, err := admin.ListEndOffsets(ctx, names...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	left := map[string]map[int32]int64{}
+	partitions := 0
+	ends.Each(func(end kadm.ListedOffset) {
+		if end.Offset == 0 {
+			return
+		}
+		if left[end.Topic] == nil {
+			left[end.Topic] = map[int32]int64{}
+		}
+		left[end.Topic][end.Partition] = end.Offset
+		partitions++
+	})
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(r.brokers...),
+		kgo.ConsumeTopics(names...),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.FetchMaxWait(100*time.Millisecond),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the topics could not be read to their ends: is a transaction still open?"))
+	defer cancel()
+	for partitions > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("read back %v: %w", names, context.Cause(ctx))
+		}
+		fetches.EachRecord(func(record *kgo.Record) {
+			end := left[record.Topic][record.Partition]
+			if record.Offset < end && !record.Attrs.IsControl() {
+				see(record)
+			}
+			if record.Offset == end-1 {
+				partitions--
+			}
+		})
+	}
+	return nil
+}
+
+func (r *run) killAll() {
+	for _, p := range append(r.replicas, r.broker) {
+		if p != nil && p.running() {
+			p.kill()
+		}
+	}
+}
