@@ -52,8 +52,9 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 		| tee $(CACHE)/test.log | awk "$$SUMMARY"
 
 .PHONY: e2e
-e2e: build ## the built binary against a Kafka client that is not ours (fetched with pip)
+e2e: build ## the built binary against a Kafka client that is not ours (fetched with pip), and under torture
 	@e2e/foreign_client.sh
+	@e2e/torture.sh
 
 .PHONY: bench
 bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'
