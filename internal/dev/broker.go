@@ -77,6 +77,9 @@ type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
 	lock    *os.File
+
+	dismiss  context.CancelFunc // the attendant
+	attended chan struct{}
 }
 
 // StartBroker starts the broker and returns when its topics are there.
@@ -139,6 +142,17 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
 	}
 	b.addr = b.cluster.ListenAddrs()[0]
+	attendant, err := newAttendant(b.cluster, b.addr)
+	if err != nil {
+		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
+	}
+	var attending context.Context
+	attending, b.dismiss = context.WithCancel(context.WithoutCancel(ctx))
+	b.attended = make(chan struct{})
+	go func() {
+		defer close(b.attended)
+		attendant.run(attending)
+	}()
 	if err = ensureTopics(ctx, b.addr, cfg.Topics); err != nil {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
 	}
@@ -150,6 +164,10 @@ func (b *Broker) Addr() string { return b.addr }
 
 // Close stops the broker. With a data folder it writes down what a clean stop adds.
 func (b *Broker) Close() {
+	if b.dismiss != nil {
+		b.dismiss()
+		<-b.attended
+	}
 	if b.cluster != nil {
 		b.cluster.Close()
 	}

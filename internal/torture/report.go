@@ -34,6 +34,9 @@ func (r Report) Err() error {
 	switch {
 	case r.Records == 0:
 		return fmt.Errorf("no record was written: nothing was shown")
+	case r.Unread != 0:
+		return fmt.Errorf("the replicas did not finish within %v of the last fault: %d records are uncommitted, and the counts are those of an unfinished run (seed %d)",
+			patience, r.Unread, r.Seed)
 	case r.wrong() > 0:
 		return fmt.Errorf("the promise was broken: %d lost, %d doubled, %d out of order, %d misplaced, %d of no input (seed %d)",
 			r.Lost, r.Doubled, r.OutOfOrder, r.Misplaced, r.Unknown, r.Seed)
