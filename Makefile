@@ -104,7 +104,7 @@ train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, i
 		$$python $$scripts/train.py --data "$$data" --base $$base --out run --minutes $(MINUTES); \
 		set -- --data "$$data" --base $$base; encoder="--checkpoint run/average.safetensors"; \
 		$$python $$scripts/wide.py "$$@" --out run/wide.safetensors; \
-		$$python $$scripts/helpfulness.py "$$@" $$encoder --out run/helpfulness.safetensors; \
+		$$python $$scripts/helpfulness.py "$$@" --out run/helpfulness.safetensors; \
 		$$python $$scripts/blend.py "$$@" $$encoder --wide run/wide.safetensors --out run/blend.safetensors; \
 		$$python $$scripts/export.py --base $$base $$encoder --parts run/wide.safetensors run/helpfulness.safetensors \
 			run/blend.safetensors --out model --float run/float.onnx; \

@@ -31,7 +31,7 @@ func tokenizing(ctx context.Context, b *bench) ([]figure, error) {
 		return nil, err
 	}
 	defer os.Remove(file)
-	vocabulary := filepath.Join("models", "zoo", "sentiment", "1", "tokenizer.json")
+	vocabulary := filepath.Join("models", "zoo", "sentiment", "2", "tokenizer.json")
 	ours, err := tokenizer.Load(vocabulary)
 	if err == nil {
 		ours, err = ours.WithMaxTokens(128) // as the reference's script sets it
