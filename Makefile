@@ -118,18 +118,18 @@ train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, i
 		$$python $$scripts/train.py --data "$$data" --base $$base --out run --minutes $(MINUTES); \
 		set -- --data "$$data" --base $$base; encoder="--checkpoint run/average.safetensors"; \
 		$$python $$scripts/wide.py "$$@" --out run/wide.safetensors; \
-		$$python $$scripts/helpfulness.py "$$@" $$encoder --out run/helpfulness.safetensors; \
+		$$python $$scripts/helpfulness.py "$$@" --out run/helpfulness.safetensors; \
 		$$python $$scripts/blend.py "$$@" $$encoder --wide run/wide.safetensors --out run/blend.safetensors; \
 		$$python $$scripts/export.py --base $$base $$encoder --parts run/wide.safetensors run/helpfulness.safetensors \
 			run/blend.safetensors --out model --float run/float.onnx; \
 		$$python $$scripts/evaluate.py --data "$$data" --model model/model.onnx --against run/float.onnx
 
 # The float16 folder goes where a repository of its own has it: models.repository is then .cache/fp16.
-MODEL       ?= models/zoo/sentiment/1
+MODEL       ?= models/zoo/sentiment/2
 OUT         ?= $(CACHE)/fp16/$(notdir $(patsubst %/,%,$(dir $(MODEL:%/=%))))/$(notdir $(MODEL:%/=%))
 
 .PHONY: fp16
-fp16: $(CACHE)/fp16-venv/ready ## a float16 folder for GPUs from an int8 one: make fp16 MODEL=models/zoo/sentiment/1 OUT=FOLDER
+fp16: $(CACHE)/fp16-venv/ready ## a float16 folder for GPUs from an int8 one: make fp16 MODEL=models/zoo/sentiment/2 OUT=FOLDER
 	@$(CACHE)/fp16-venv/bin/python models/train/fp16.py --model "$(MODEL)" --out "$(OUT)" $(ARGS)
 
 $(CACHE)/fp16-venv/ready: models/train/requirements.txt

@@ -35,7 +35,7 @@ func inspectCommand() *cobra.Command {
 		Long: `Reads a model folder (config.json, tokenizer.json, model.onnx and what else an export writes), tries it on the CPU and on a GPU
 where there is one, and prints what was found with the configuration to run it by. If the folder does not load, it prints
 everything that is wrong with it, and the exit status is 1. Nothing is written.`,
-		Example: `  nearline models inspect models/zoo/sentiment/1
+		Example: `  nearline models inspect models/zoo/sentiment/2
   nearline models inspect ./my-export --no-speed --json`,
 		Args: cobra.ExactArgs(1),
 	}

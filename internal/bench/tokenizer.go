@@ -26,7 +26,7 @@ type family struct {
 
 var families = []family{
 	{"WordPiece", func() (string, func(), error) {
-		return filepath.Join("models", "zoo", "sentiment", "1", "tokenizer.json"), func() {}, nil
+		return filepath.Join("models", "zoo", "sentiment", "2", "tokenizer.json"), func() {}, nil
 	}},
 	{"BPE of GPT-2, as RoBERTa splits", writeGPT2},
 }

@@ -172,7 +172,7 @@ func loadVocabulary(t testing.TB) map[string]json.RawMessage {
 	t.Helper()
 	path := os.Getenv("NEARLINE_TOKENIZER_JSON")
 	if path == "" {
-		path = filepath.Join("..", "zoo", "sentiment", "1", "tokenizer.json")
+		path = filepath.Join("..", "zoo", "sentiment", "2", "tokenizer.json")
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

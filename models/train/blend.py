@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 import data
 import metrics
 from encoder import TYPICAL_LOG_TOKENS
-from features import TEXT_TOKENS, features, scorer
+from features import TEXT_TOKENS, deep_odds, scorer
 from scorer import Scorer
 from tokens import Encoder
 
@@ -47,10 +47,10 @@ class Evidence:
 
 
 @torch.no_grad()
-def gather(name: str, folder: Path, model: Scorer, encoder: Encoder) -> Evidence:
-    examples = data.READERS[name](folder, "validation")
+def gather(name: str, folder: Path, every: int, model: Scorer, encoder: Encoder) -> Evidence:
+    examples = data.READERS[name](folder, "validation")[::every]
     texts = [data.with_title(example) for example in examples]
-    deep, _ = features(model, encoder, texts)
+    deep = deep_odds(model, encoder, texts)
     table, length = np.empty(len(texts)), np.empty(len(texts))
     for row, ids in enumerate(encoder.ids(texts)):
         one = torch.tensor([encoder.truncated(ids, TEXT_TOKENS, "Left")])
@@ -95,10 +95,12 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--wide", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--every", type=int, default=1, help="use every n-th review of IMDb")
     options = parser.parse_args()
 
     model, encoder = scorer(options.base, options.checkpoint, options.wide), Encoder(options.base)
-    sets = [gather(name, options.data, model, encoder) for name in ("sst2", "womens", "imdb")]
+    every = {"imdb": options.every}
+    sets = [gather(name, options.data, every.get(name, 1), model, encoder) for name in ("sst2", "womens", "imdb")]
     for name, columns in (("encoder", [0]), ("table", [1]), ("both", [0, 1]), ("both, by length", [0, 1, 2, 3])):
         print(name)
         report(sets, columns)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 import torch
 from safetensors.torch import load_file
@@ -83,27 +82,18 @@ class Model(nn.Module):
         self.helpfulness = nn.Linear(config.hidden_size + 1, 1)
         self.register_buffer("log_temperature", torch.zeros(()))
 
-    def pooled(self, input_ids: Tensor, attention_mask: Tensor, depths: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-        """Both inputs: int64 [batch, tokens]. Returns the mean over the tokens after so many layers, [batch, hidden] each,
-        and the length feature, [batch, 1]."""
-        mask = attention_mask.to(torch.float32)
-        tokens = mask.sum(1, keepdim=True)
-        share = (mask / tokens).unsqueeze(-1)
-        x = self.words(input_ids) + self.positions.weight[: input_ids.shape[1]]
-        x = self.embedding_norm(x)
-        bias = ((1.0 - mask) * -1e4)[:, None, None, :]
-        means = {}
-        for depth, layer in enumerate(self.layers, 1):
-            x = layer(x, bias)
-            if depth in depths:
-                means[depth] = (x * share).sum(1)
-        return [means[depth] for depth in depths], tokens.log() - TYPICAL_LOG_TOKENS
-
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Both inputs: int64 [batch, tokens]. What the two heads see: [batch, hidden] for sentiment
         and [batch, hidden + 1], with the length, for helpfulness."""
-        (pooled,), length = self.pooled(input_ids, attention_mask, [len(self.layers)])
-        return pooled, torch.cat([pooled, length], 1)
+        mask = attention_mask.to(torch.float32)
+        x = self.words(input_ids) + self.positions.weight[: input_ids.shape[1]]
+        x = self.embedding_norm(x)
+        bias = ((1.0 - mask) * -1e4)[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, bias)
+        tokens = mask.sum(1, keepdim=True)
+        pooled = (x * (mask / tokens).unsqueeze(-1)).sum(1)
+        return pooled, torch.cat([pooled, tokens.log() - TYPICAL_LOG_TOKENS], 1)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Both inputs: int64 [batch, tokens]. Returns logits [batch, 2] and raw scores [batch]."""

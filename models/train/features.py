@@ -34,14 +34,13 @@ def scorer(base: Path, checkpoint: Path, *parts: Path) -> Scorer:
 
 
 @torch.no_grad()
-def features(model: Scorer, encoder: Encoder, texts: list[str]) -> tuple[Floats, Floats]:
-    """The encoder's log odds of a positive text, [texts], and what the helpfulness head sees, [texts, inputs]."""
+def deep_odds(model: Scorer, encoder: Encoder, texts: list[str]) -> Floats:
+    """[texts]: the encoder's log odds of a positive text."""
     ids = [encoder.truncated(one, TEXT_TOKENS, "Left") for one in encoder.ids(texts)]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    odds, seen = np.empty(len(ids)), np.empty((len(ids), model.helpfulness.in_features))
+    odds = np.empty(len(ids))
     while order:
         rows = max(1, BATCH_TOKENS // min(WINDOW_TOKENS, len(ids[order[0]])))
         chosen, order = order[:rows], order[rows:]
-        batch_odds, batch_seen = model.features(*padded([ids[i] for i in chosen]))
-        odds[chosen], seen[chosen] = batch_odds.numpy(), batch_seen.numpy()
-    return odds, seen
+        odds[chosen] = model.deep(*padded([ids[i] for i in chosen])).numpy()
+    return odds

@@ -1,11 +1,11 @@
-"""Fits what a shopper would value in a review: a head on the finished encoder, and a weight for each word.
+"""Fits what a shopper would value in a review: a weight for each word, and one for the length.
 
-    python helpfulness.py --data DATA --base BASE --checkpoint RUN/average.safetensors --out RUN/helpfulness.safetensors
+    python helpfulness.py --data DATA --base BASE --out RUN/helpfulness.safetensors
 
 The ranking is within a product, so it is a ridge regression on differences from the product's mean, in the features and in the
-target alike. Its features are the pooled encoder at two depths, the words that a text holds, and its length. Its strengths are chosen by
-cross-validation over the products of the training split, all of their reviews; then a slope and an offset put its scores on
-the scale of the target.
+target alike. Its strength is chosen by cross-validation over the products of the training split, all of their reviews; then a slope
+and an offset put its scores on the scale of the target. The encoder is no feature: it has seen these votes in training, so that
+a cross-validation over the same products would flatter it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +24,19 @@ from scipy import linalg
 import data
 import metrics
 import ngrams
-from features import TEXT_TOKENS, features, scorer
+from encoder import TYPICAL_LOG_TOKENS
+from features import TEXT_TOKENS
 from scorer import to_table
 from tokens import Encoder
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-FOLDS = 5
+FOLDS = 10
 # Rarer words than this tell too little to be worth a column.
 MIN_TEXTS = 20
-# An endless one leaves its features out.
-POOLED_STRENGTHS = [3e3, 1e4, 3e4, np.inf]
-WORD_STRENGTHS = [300.0, 1000.0, np.inf]
+# The endless one leaves the words out.
+STRENGTHS = [300.0, 1000.0, 3000.0, 10000.0, np.inf]
 
 
 def ranked_products(examples: list[data.Example], most: int) -> list[data.Example]:
@@ -48,14 +47,16 @@ def ranked_products(examples: list[data.Example], most: int) -> list[data.Exampl
     return [example for rows in products.values() if len(rows) >= metrics.MIN_REVIEWS for example in rows[:most]]
 
 
-def words(encoder: Encoder, texts: list[str]) -> tuple[Singles, NDArray[np.int64]]:
-    """[texts, columns] of 1 where a text holds a word, and the words' ids [columns]."""
-    held = [np.unique(encoder.truncated(ids, TEXT_TOKENS, "Left")) for ids in encoder.ids(texts)]
+def features(encoder: Encoder, texts: list[str]) -> tuple[Singles, NDArray[np.int64]]:
+    """[texts, 1 + words]: the length, and 1 where a text holds a word; the words' ids, [words]."""
+    rows = [encoder.truncated(ids, TEXT_TOKENS, "Left") for ids in encoder.ids(texts)]
+    held = [np.unique(row) for row in rows]
     number = np.bincount(np.concatenate(held), minlength=ngrams.VOCABULARY)
     column = np.flatnonzero((number >= MIN_TEXTS) & (number < len(texts)))
     place = np.full(ngrams.VOCABULARY, -1)
-    place[column] = np.arange(len(column))
-    found = np.zeros((len(texts), len(column)), dtype=np.float32)
+    place[column] = np.arange(1, len(column) + 1)
+    found = np.zeros((len(texts), len(column) + 1), dtype=np.float32)
+    found[:, 0] = np.log([len(row) for row in rows]) - TYPICAL_LOG_TOKENS
     for row, ids in enumerate(held):
         found[row, place[ids][place[ids] >= 0]] = 1
     return found, column
@@ -109,24 +110,17 @@ class Moments:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds womens/")
-    parser.add_argument("--base", type=Path, required=True, help="the folder of the base weights and tokenizer.json")
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--base", type=Path, required=True, help="the folder of tokenizer.json")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, default=10_000, help="reviews of one product")
     options = parser.parse_args()
 
-    model, encoder = scorer(options.base, options.checkpoint), Encoder(options.base)
     examples = ranked_products(data.womens(options.data, "train"), options.most)
-    texts = [data.with_title(example) for example in examples]
     groups, votes = [example.group for example in examples], [example.helpful for example in examples]
-    _, pooled = features(model, encoder, texts)
-    held, ids = words(encoder, texts)
-    scale = np.append(pooled[:, :-1].std(axis=0), 1.0)
-    x = np.concatenate([pooled / scale, held], 1, dtype=np.float32)
-    hidden = pooled.shape[1] - 1
+    x, ids = features(Encoder(options.base), [data.with_title(example) for example in examples])
 
-    def penalty(pooled_strength: float, word_strength: float) -> Singles:
-        return np.concatenate([np.full(hidden, pooled_strength), [0.0], np.full(len(ids), word_strength)]).astype(np.float32)
+    def penalty(strength: float) -> Singles:
+        return np.append(0.0, np.full(len(ids), strength)).astype(np.float32)
 
     target = targets(examples)
     centred, y = x - means(x, groups), spread_alike(target, groups).astype(np.float32)
@@ -138,25 +132,24 @@ def main() -> None:
     parts = [Moments.of(centred[fold == index], y[fold == index], weights[fold == index]) for index in range(FOLDS)]
     whole = Moments(sum(part.features for part in parts), sum(part.target for part in parts))
 
-    longest, products = metrics.ndcg(list(pooled[:, -1]), groups, votes)
+    longest, products = metrics.ndcg(list(x[:, 0]), groups, votes)
     print(f"{len(examples)} reviews, {products} products, {len(ids)} words, longest first {longest:.4f}")
     quality = {}
-    for strengths in product(POOLED_STRENGTHS, WORD_STRENGTHS):
+    for strength in STRENGTHS:
         scores = np.empty(len(x))
         for index, part in enumerate(parts):
-            scores[fold == index] = x[fold == index] @ whole.without(part).ridge(penalty(*strengths))
-        quality[strengths] = metrics.ndcg(list(scores), groups, votes)[0]
-        print(f"  pooled {strengths[0]:g}, words {strengths[1]:g}: {quality[strengths]:.4f}", flush=True)
-    found = whole.ridge(penalty(*max(quality, key=quality.__getitem__))).astype(np.float64)
+            scores[fold == index] = x[fold == index] @ whole.without(part).ridge(penalty(strength))
+        quality[strength] = metrics.ndcg(list(scores), groups, votes)[0]
+        print(f"  {strength:g}: {quality[strength]:.4f}", flush=True)
+    found = whole.ridge(penalty(max(quality, key=quality.__getitem__))).astype(np.float64)
 
     scores = x @ found
     slope, offset = np.polyfit(scores, np.log(target.mean() / (1 - target.mean())) + 4 * (target - target.mean()), 1)
     table = torch.zeros(ngrams.VOCABULARY, dtype=torch.float64)
-    table[ids] = torch.tensor(slope * found[hidden + 1 :])
+    table[ids] = torch.tensor(slope * found[1:])
     levels, step = to_table(table, float(table.abs().max()))
-    head = slope * found[: hidden + 1] / scale
     kept = {
-        "helpfulness.weight": torch.tensor(head, dtype=torch.float32)[None],
+        "helpfulness.weight": torch.tensor([[slope * found[0]]], dtype=torch.float32),
         "helpfulness.bias": torch.tensor([offset], dtype=torch.float32),
         "wide.helpfulness": levels,
         "wide.helpfulness_scale": step,

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 import ngrams
 from encoder import TYPICAL_LOG_TOKENS, Model
 
-# After how many layers the helpfulness head reads the encoder: what a review talks about is plainer in the middle than at
-# the end, which training has bent towards sentiment.
-HELPFULNESS_DEPTHS = [2, 6]
 # Of a window, how many tokens are the text's first ones ([CLS] is one of them). The others are its last ones.
 WINDOW_HEAD = 1
 
@@ -44,8 +41,8 @@ class Wide(nn.Module):
 
 
 def to_table(weights: Tensor, largest: float) -> tuple[Tensor, Tensor]:
-    """int8 levels of float weights and their scale. Weights beyond +-largest are cut."""
-    scale = torch.tensor(largest / 127, dtype=torch.float32)
+    """int8 levels of float weights and their scale. Weights beyond +-largest are cut; where it is 0, so are all."""
+    scale = torch.tensor((largest or 1.0) / 127, dtype=torch.float32)
     levels = (weights / scale).round().clamp(-127, 127).to(torch.int8)
     levels[ngrams.NOTHING] = 0
     return levels, scale
@@ -65,7 +62,8 @@ def window(input_ids: Tensor, attention_mask: Tensor, longest: int) -> tuple[Ten
 class Scorer(nn.Module):
     """Token ids in, sentiment logits and a helpfulness score out.
 
-    `blend` weighs encoder and table, each alone and times the length. It is fitted on texts that neither has seen.
+    Helpfulness is of the words and the length alone, as an encoder that has learned the votes of the training reviews tells too
+    little of others. `blend` weighs encoder and table, each alone and times the length. It is fitted on texts that neither has seen.
     """
 
     def __init__(self, model: Model, longest: int) -> None:
@@ -73,23 +71,20 @@ class Scorer(nn.Module):
         self.model = model
         self.wide = Wide()
         self.longest = longest
-        self.helpfulness = nn.Linear(len(HELPFULNESS_DEPTHS) * model.words.embedding_dim + 1, 1)
+        self.helpfulness = nn.Linear(1, 1)
         self.register_buffer("blend", torch.tensor([1.0, 0.0, 0.0, 0.0]))
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Both inputs: int64 [batch, tokens]. Returns the encoder's log odds of a positive text, [batch], and what the
-        helpfulness head sees, [batch, depths * hidden + 1]."""
-        last = len(self.model.layers)
-        ids, mask = window(input_ids, attention_mask, self.longest)
-        pooled, length = self.model.pooled(ids, mask, [last, *HELPFULNESS_DEPTHS])
-        logits = self.model.sentiment(pooled[0])
-        return logits[:, 1] - logits[:, 0], torch.cat([*pooled[1:], length], 1)
+    def deep(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Both inputs: int64 [batch, tokens]. Returns the encoder's log odds of a positive text, [batch]."""
+        pooled, _ = self.model.features(*window(input_ids, attention_mask, self.longest))
+        logits = self.model.sentiment(pooled)
+        return logits[:, 1] - logits[:, 0]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Both inputs: int64 [batch, tokens]. Returns logits [batch, 2] and raw scores [batch]."""
-        deep, seen = self.features(input_ids, attention_mask)
+        deep = self.deep(input_ids, attention_mask)
         wide, words = self.wide(input_ids, attention_mask)
         length = attention_mask.sum(1).to(torch.float32).log() - TYPICAL_LOG_TOKENS
         evidence = torch.stack([deep, wide, deep * length, wide * length], 1)
         odds = (evidence * self.blend).sum(1, keepdim=True)
-        return torch.cat([-odds, odds], 1) / 2, self.helpfulness(seen).squeeze(-1) + words
+        return torch.cat([-odds, odds], 1) / 2, self.helpfulness(length[:, None]).squeeze(-1) + words

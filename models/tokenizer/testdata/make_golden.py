@@ -2,7 +2,7 @@
 
     python make_golden.py TOKENIZER_JSON
 
-TOKENIZER_JSON has the BERT vocabulary of models/zoo/sentiment/1. Every text is made here, from a fixed seed. The first
+TOKENIZER_JSON has the BERT vocabulary of models/zoo/sentiment/2. Every text is made here, from a fixed seed. The first
 line names the reference and the configurations: a whole tokenizer.json, or a patch on the given one in which `model` is
 merged and `added_tokens` is appended. Then come lines of two kinds:
 
