@@ -34,7 +34,7 @@ func (p *process) start(program string) error {
 		return err
 	}
 	defer file.Close()
-	c := exec.Command(program, p.args...) //nolint:gosec // this program itself
+	c := exec.Command(program, p.args...) //nolint:gosec,noctx // this program itself, which ends when it is told to
 	c.Stdout, c.Stderr = file, file
 	c.SysProcAttr = attributes()
 	if err := c.Start(); err != nil {

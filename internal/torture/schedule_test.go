@@ -49,7 +49,7 @@ func TestStallIsTheLongestGapThatTouchesAFault(t *testing.T) {
 	zero := time.Now()
 	at := func(s float64) time.Time { return zero.Add(time.Duration(s * float64(time.Second))) }
 	for _, s := range []float64{0, 1, 1.05, 4, 4.01, 4.6} {
-		w.came(1, at(s))
+		w.came(at(s))
 	}
 	for _, c := range []struct {
 		from, to float64

@@ -110,7 +110,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 
 func (r *run) setUp(ctx context.Context) error {
 	if len(r.brokers) == 0 {
-		if err := r.embed(); err != nil {
+		if err := r.embed(ctx); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (r *run) setUp(ctx context.Context) error {
 		return err
 	}
 	for i := range r.Replicas {
-		if _, err := r.replica(i); err != nil {
+		if err := r.addReplica(i); err != nil {
 			return err
 		}
 		if err := r.replicas[i].start(r.Program); err != nil {
@@ -131,8 +131,8 @@ func (r *run) setUp(ctx context.Context) error {
 // embed starts a broker in a process of its own, and prepares a repository. It is never hurt: seen, it forgets which
 // transactions were open when it was killed, and hands out their records as committed. What a broker's death does is for
 // a real one to show.
-func (r *run) embed() error {
-	port, err := freePort()
+func (r *run) embed(ctx context.Context) error {
+	port, err := freePort(ctx)
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,8 @@ serving: {http: "off"}
 		r.Model, replica.Output, replica.DeadLetters), nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
@@ -217,20 +217,19 @@ func (r *run) createTopics(ctx context.Context) error {
 	}
 }
 
-// replica makes the process of a number, with a configuration of its own.
-func (r *run) replica(index int) (*process, error) {
+// addReplica makes the process of a number, with a configuration of its own.
+func (r *run) addReplica(index int) error {
 	name := fmt.Sprintf("replica-%d", index)
 	config, err := r.ConfigFor(Replica{Name: name, Input: r.topics.input, Output: r.topics.output, DeadLetters: r.topics.deadLetters, Group: r.group})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	path := filepath.Join(r.Folder, name+".yaml")
 	if err := os.WriteFile(path, config, 0o600); err != nil {
-		return nil, err
+		return err
 	}
-	p := &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}}
-	r.replicas = append(r.replicas, p)
-	return p, nil
+	r.replicas = append(r.replicas, &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}})
+	return nil
 }
 
 // torture plays the schedule while the load comes, then lets the replicas finish, and counts.
@@ -319,7 +318,7 @@ func (r *run) play(ctx context.Context) bool {
 		if !until(r.events[i].At) {
 			return false
 		}
-		r.strike(i)
+		r.strike(ctx, i)
 	}
 	return until(r.Lasts)
 }
@@ -337,12 +336,12 @@ func (r *run) claim(target int) bool {
 
 // strike begins the fault, and has it undone in its time. Where its target is still in the hands of an earlier fault, the
 // next one that is free takes its place; where none is free, this one waits for another run.
-func (r *run) strike(index int) {
+func (r *run) strike(ctx context.Context, index int) {
 	e := &r.events[index]
 	switch e.Fault {
 	case Hook:
 	case Join:
-		if _, err := r.replica(len(r.replicas)); err != nil {
+		if err := r.addReplica(len(r.replicas)); err != nil {
 			r.fail(err)
 			return
 		}
@@ -361,8 +360,9 @@ func (r *run) strike(index int) {
 		}
 	}
 	r.tell.fault(*e)
+	target := r.replicas[e.Target] // here, as a later fault may add to them
 	r.undoing.Go(func() {
-		r.fail(r.hurt(*e, index+1))
+		r.fail(r.hurt(ctx, *e, index+1, target))
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.busy, e.Target)
@@ -380,19 +380,24 @@ func (r *run) fail(err error) {
 	r.tell.say("%v", err)
 }
 
-// hurt does the fault, waits, and undoes it.
-func (r *run) hurt(e event, number int) error {
-	pause := func() { time.Sleep(e.Lasts) }
-	switch e.Fault {
-	case Hook:
-		c := exec.Command("sh", "-c", r.Hook) //nolint:gosec // the operator's own
+// hurt does the fault to the target, waits, and undoes it; a hook has its own.
+func (r *run) hurt(ctx context.Context, e event, number int, target *process) error {
+	pause := func() {
+		timer := time.NewTimer(e.Lasts)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	if e.Fault == Hook {
+		c := exec.CommandContext(ctx, "sh", "-c", r.Hook) //nolint:gosec // the operator's own
 		c.Env = append(os.Environ(), "NEARLINE_FAULT="+strconv.Itoa(number), fmt.Sprintf("NEARLINE_SECONDS=%.1f", e.Lasts.Seconds()))
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("hook: %w: %s", err, out)
 		}
 		return nil
 	}
-	target := r.replicas[e.Target]
 	switch e.Fault {
 	case Kill:
 		target.kill()

@@ -13,7 +13,6 @@ type watch struct {
 	mu   sync.Mutex // guards all below
 	last time.Time
 	gaps []gap
-	seen int
 }
 
 // gap is a time in which nothing came.
@@ -41,27 +40,19 @@ func (w *watch) run(ctx context.Context, brokers []string, t topics) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if n := fetches.NumRecords(); n > 0 {
-			w.came(n, time.Now())
+		if fetches.NumRecords() > 0 {
+			w.came(time.Now())
 		}
 	}
 }
 
-func (w *watch) came(records int, now time.Time) {
+func (w *watch) came(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.last.IsZero() && now.Sub(w.last) >= shortGap {
 		w.gaps = append(w.gaps, gap{w.last, now})
 	}
 	w.last = now
-	w.seen += records
-}
-
-// records seen so far.
-func (w *watch) records() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.seen
 }
 
 // stall is the longest time without a result that touches from..to.
