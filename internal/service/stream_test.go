@@ -294,8 +294,12 @@ func TestBrokersMayComeLater(t *testing.T) {
 		b.pipelines("opinions")
 		b.send("opinions.raw", 0, 10)
 		b.line.Cut()
-		r := b.run(b.open(b.config("opinions")))
-		r.streamed(0, false, "starting")
+		s := b.open(b.config("opinions"))
+		// Before it runs: the first broker may be found missing at once.
+		if report := s.Health().Stream.Report(); report.OK || !strings.Contains(strings.Join(report.Missing, "; "), "starting") {
+			b.Errorf("before it runs, the stream's health is %+v: want it to be starting", report)
+		}
+		r := b.run(s)
 		r.streamed(30*time.Second, false, "no broker answers")
 		r.wants("ready", &r.Health().Ready)
 		b.line.Mend()
