@@ -1,0 +1,140 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func (r *run) setUp(ctx context.Context) error {
+	if len(r.brokers) == 0 {
+		if err := r.embed(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.createTopics(ctx); err != nil {
+		return err
+	}
+	for i := range r.Replicas {
+		if err := r.addReplica(i); err != nil {
+			return err
+		}
+		if err := r.replicas[i].start(r.Program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// embed starts a broker in a process of its own, and prepares a repository. It is never hurt: seen, it forgets which
+// transactions were open when it was killed, and hands out their records as committed. What a broker's death does is for
+// a real one to show.
+func (r *run) embed(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	r.brokers = []string{address}
+	r.broker = &process{name: "broker", log: filepath.Join(r.Folder, "broker.log"),
+		args: []string{"dev-broker", "--kafka", address, "--data", filepath.Join(r.Folder, "broker")}}
+	if r.Model == "" {
+		r.Model, r.Repository = "constant", filepath.Join(r.Folder, "models")
+		folder := filepath.Join(r.Repository, "constant", "1")
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+		manifest := "task: constant\ncolumns: {sentiment: {label: positive, score: 0.5}}\n"
+		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(manifest), 0o644); err != nil {
+			return err
+		}
+	}
+	r.ConfigFor = r.embeddedConfig
+	return r.broker.start(r.Program)
+}
+
+func (r *run) embeddedConfig(replica Replica) ([]byte, error) {
+	return fmt.Appendf(nil, `kafka: {brokers: [%q], replica: %s, transaction_timeout: %v, session_timeout: %v, rebalance_timeout: %v}
+models: {repository: %q}
+pipelines:
+  - name: torture
+    group: %s
+    input: {topic: %s, map: {id: review_id, text: text}}
+    steps: [{predict: {model: %s}}]
+    output: {topic: %s, copy: [item_id]}
+    dead_letters: %s
+    cycle: {max_records: 512, shutdown: 5s}
+serving: {http: "off"}
+`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, r.Repository, replica.Group, replica.Input,
+		r.Model, replica.Output, replica.DeadLetters), nil
+}
+
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck // a TCP listener has no other
+}
+
+// admin dials the cluster.
+func (r *run) admin() (*kadm.Client, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	return kadm.NewClient(client), nil
+}
+
+func (r *run) createTopics(ctx context.Context) error {
+	admin, err := r.admin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the broker did not answer within 30s"))
+	defer cancel()
+	for {
+		created, err := admin.CreateTopics(ctx, int32(r.Partitions), r.Replication, nil, r.topics.input, r.topics.output, r.topics.deadLetters) //nolint:gosec // validated
+		if err == nil {
+			if err = created.Error(); errors.Is(err, kerr.TopicAlreadyExists) {
+				err = nil
+			}
+		}
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("create topics on %v: %w: %w", r.brokers, context.Cause(ctx), err)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// addReplica makes the process of a number, with a configuration of its own.
+func (r *run) addReplica(index int) error {
+	name := fmt.Sprintf("replica-%d", index)
+	config, err := r.ConfigFor(Replica{Name: name, Input: r.topics.input, Output: r.topics.output, DeadLetters: r.topics.deadLetters, Group: r.group})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.Folder, name+".yaml")
+	if err := os.WriteFile(path, config, 0o600); err != nil {
+		return err
+	}
+	r.replicas = append(r.replicas, &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}})
+	return nil
+}
