@@ -150,8 +150,10 @@ func TestEveryCodePointIsRewrittenAsInReference(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw, ok := g.expand(t, sweep.Part["normalizer"])
 			if !ok {
+				// The maps are fetched, as they are not ours to keep; without network a map of ours is still tested. CI
+				// allows no such skip.
 				_, err := fetchCharsmaps()
-				t.Skip(err)
+				t.Skip("not tested without SentencePiece's own map:", err)
 			}
 			sweep.Part = map[string]json.RawMessage{"normalizer": raw}
 			_, read := sweepReader(t, sweep)
