@@ -49,7 +49,7 @@ func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
 func DefaultKafka() KafkaConfig {
 	return KafkaConfig{
 		TransactionTimeout: 10 * time.Second,
-		SessionTimeout:     10 * time.Second,
+		SessionTimeout:     6 * time.Second,
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
 		AttemptsTopic:      "nearline.attempts",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,11 @@ type Member struct {
 	average    float64
 	lost       *retentionWatch
 	quarantine *quarantine
+	// named says that the brokers know the producer, and that what an earlier one of its name left open has been ended.
+	named bool
+	// orphans are looked for in the background after each assignment.
+	orphans    orphans
+	background sync.WaitGroup
 }
 
 var _ pipeline.Source = (*Member)(nil)
@@ -85,6 +91,7 @@ func Open(config Config) (*Member, error) {
 		m.kill()
 		return nil, fmt.Errorf("open a member of group %s: %w", config.Group, err)
 	}
+	m.orphans = orphans{client: m.client, admin: kadm.NewClient(m.client), config: config, logger: m.config.Logger}
 	return m, nil
 }
 
@@ -105,9 +112,14 @@ func (m *Member) options() []kgo.Opt {
 			m.stale.Store(true)
 		}
 	}
+	given := func(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		if len(partitions) > 0 && m.session != nil {
+			m.background.Go(func() { m.orphans.end(ctx) })
+		}
+	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Kafka.Brokers...),
-		kgo.ClientID("nearline"),
+		kgo.ClientID(c.TransactionalID()), // see orphans
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
 		// A group that shall begin elsewhere has offsets committed there: see Cluster.SeedGroup.
@@ -122,10 +134,11 @@ func (m *Member) options() []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
-		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),
+		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(given),
 		kgo.OnPartitionsRevoked(taken),
 		kgo.OnPartitionsLost(taken),
 		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
@@ -157,6 +170,9 @@ const defaultMaxRecordBytes = 1_048_588
 //
 // When it returns, the attempt at the records is marked, where it has to be: see attempt.
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
+	if err := m.name(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		if m.stale.Load() {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
@@ -190,6 +206,21 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			return nil, err
 		}
 	}
+}
+
+// name makes the producer known before the member joins its group: what an earlier one of the same name left open is ended by
+// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for.
+func (m *Member) name(ctx context.Context) error {
+	if m.session == nil || m.named {
+		return nil
+	}
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
+	if _, _, err := m.client.ProducerID(ctx); err != nil {
+		return fmt.Errorf("begin as %s: %w", m.config.TransactionalID(), blame(err))
+	}
+	m.named = true
+	return nil
 }
 
 // fill polls once, waiting, and then as long as there is something buffered, without.
@@ -382,6 +413,7 @@ func (m *Member) Close() {
 	defer patience.Stop()
 	m.client.CloseAllowingRebalance()
 	m.kill()
+	m.background.Wait()
 }
 
 // taking is what one cycle has taken so far.
