@@ -52,8 +52,8 @@ type Member struct {
 	config  Config
 	// begun says that a transaction is open.
 	begun bool
-	// stale says that partitions were taken away since the last end. It is set between polls only, where no record is in
-	// flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
+	// stale says that partitions were taken away. Where a rebalance waits for the cycle, that happens between polls only, with no
+	// record in flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
 	stale atomic.Bool
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
 	average    float64
@@ -136,7 +136,6 @@ func (m *Member) options() []kgo.Opt {
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
-		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(given),
 		kgo.OnPartitionsRevoked(taken),
@@ -148,6 +147,13 @@ func (m *Member) options() []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.WithLogger(clientLogger{m.config.Logger}),
+	}
+	if c.Kafka.GroupProtocol == ConsumerProtocol {
+		// A rebalance does not wait for the cycle here: the end of a transaction would then wait for it in turn. A cycle whose
+		// partitions are taken away is aborted at its end.
+		opts = append(opts, kgo.ServerSideBalancer())
+	} else {
+		opts = append(opts, kgo.BlockRebalanceOnPoll())
 	}
 	if c.Kafka.Static {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", c.Kafka.replica(), c.Index)))
@@ -174,7 +180,7 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 		return nil, err
 	}
 	for {
-		if m.stale.Load() {
+		if m.stale.Swap(false) {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
 			if err := m.Abort(ctx); err != nil {
 				return nil, err
@@ -313,7 +319,6 @@ func (m *Member) Commit(ctx context.Context) error {
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
 	committed, err := m.session.End(ctx, kgo.TryCommit)
-	m.stale.Store(false)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), context.Cause(ctx))
@@ -367,7 +372,6 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
-	m.stale.Store(false)
 	m.quarantine.committed()
 	m.client.AllowRebalance()
 	return nil
@@ -387,7 +391,6 @@ func (m *Member) Abort(ctx context.Context) error {
 	}
 	m.begun = false
 	_, err := m.session.End(ctx, kgo.TryAbort)
-	m.stale.Store(false)
 	if err != nil {
 		return fmt.Errorf("abort as %s: %w", m.config.TransactionalID(), blame(err))
 	}
@@ -398,7 +401,6 @@ func (m *Member) Abort(ctx context.Context) error {
 // rewind sets an at-least-once member back to what it has committed.
 func (m *Member) rewind() {
 	m.client.SetOffsets(m.client.CommittedOffsets())
-	m.stale.Store(false)
 	m.client.AllowRebalance()
 }
 

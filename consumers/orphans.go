@@ -82,18 +82,25 @@ func (o orphans) find(ctx context.Context) ([]string, error) {
 
 // members of the group, by their client ids.
 func (o orphans) members(ctx context.Context) (map[string]bool, error) {
+	members := make(map[string]bool)
+	if o.config.Kafka.GroupProtocol == ConsumerProtocol {
+		described, err := o.admin.DescribeConsumerGroups(ctx, o.config.Group)
+		if err == nil {
+			err = described.Error()
+		}
+		for _, member := range described[o.config.Group].Members {
+			members[member.ClientID] = true
+		}
+		return members, err
+	}
 	described, err := o.admin.DescribeGroups(ctx, o.config.Group)
 	if err == nil {
 		err = described.Error()
 	}
-	if err != nil {
-		return nil, err
-	}
-	members := make(map[string]bool)
 	for _, member := range described[o.config.Group].Members {
 		members[member.ClientID] = true
 	}
-	return members, nil
+	return members, err
 }
 
 // fence a transactional id. The answer that its transaction is still being ended is as good as any.
