@@ -25,8 +25,10 @@ func (r *run) count(ctx context.Context) (Report, error) {
 		if p == nil {
 			continue
 		}
-		if err := p.surprises(); err != nil {
-			report.Failures = append(report.Failures, err.Error())
+		ends := p.surprises()
+		report.Deaths += len(ends)
+		if !anyDeadly(r.Faults) {
+			report.Failures = append(report.Failures, ends...)
 		}
 	}
 	for _, err := range r.failed {

@@ -63,6 +63,15 @@ func (r *run) strike(ctx context.Context, e event) {
 	claimed := e.Target
 	_, hook := e.Fault.asked()
 	switch {
+	case words[e.Fault] != "":
+		select {
+		case r.poisons <- e.Fault:
+		default:
+			return // the load has its hands full
+		}
+		r.note(&e)
+		r.tell.fault(e)
+		return
 	case hook:
 		if claimed = hookTarget; !r.claim(claimed) {
 			return
@@ -87,12 +96,8 @@ func (r *run) strike(ctx context.Context, e event) {
 			return
 		}
 	}
-	e.At = time.Since(r.tell.began).Round(time.Millisecond)
 	struck := &e
-	r.mu.Lock()
-	r.events = append(r.events, struck)
-	number := len(r.events)
-	r.mu.Unlock()
+	number := r.note(struck)
 	target := r.replicas[e.Target] // here, as a later fault may add to them
 	transactionalID := r.transactionalID(e.Target)
 	if !hook {
@@ -106,6 +111,15 @@ func (r *run) strike(ctx context.Context, e event) {
 		}
 		r.fail(r.hurt(ctx, e, target))
 	})
+}
+
+// note that a fault has struck, and give it a number.
+func (r *run) note(e *event) int {
+	e.At = time.Since(r.tell.began).Round(time.Millisecond)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return len(r.events)
 }
 
 // fail keeps an error for the report.
