@@ -46,9 +46,9 @@ type Counts struct {
 	Lost        int `json:"lost"`
 	Doubled     int `json:"doubled"`
 	OutOfOrder  int `json:"out_of_order"`
-	Uncaused    int `json:"uncaused"`  // dead letters without a cause: that is missing, of another class, or the record is a good one
-	Misplaced   int `json:"misplaced"` // a result where a dead letter or a tombstone belongs, or the like
-	Unknown     int `json:"unknown"`   // outputs of no input
+	Uncaused    int `json:"dead_letters_without_cause"` // dead letters without a cause: that is missing, of another class, or the record is a good one
+	Misplaced   int `json:"misplaced"`                  // a result where a dead letter or a tombstone belongs, or the like
+	Unknown     int `json:"unknown"`                    // outputs of no input
 }
 
 // wrong is how many things are.
