@@ -21,6 +21,9 @@ const (
 	Join   Fault = "join"   // one replica more, for a while
 	Hook   Fault = "hook"   // the operator's command is run, and chooses
 
+	// The output topic takes no records of their size for a while: what is refused has to become dead letters.
+	Refuse Fault = "refuse"
+
 	// These are a record among the others, at whose word the faulty model does it.
 	ModelSlow   Fault = "model-slow"
 	ModelFail   Fault = "model-fail"
@@ -29,7 +32,7 @@ const (
 	OutOfMemory Fault = "oom"         // the process takes more memory than it may have, and is killed for it
 )
 
-var faults = []Fault{Kill, Freeze, Leave, Join, Hook, ModelSlow, ModelFail, ModelHang, ModelCrash, OutOfMemory}
+var faults = []Fault{Kill, Freeze, Leave, Join, Hook, Refuse, ModelSlow, ModelFail, ModelHang, ModelCrash, OutOfMemory}
 
 // words are what stands in the record of a fault of the model.
 var words = map[Fault]string{

@@ -38,11 +38,12 @@ func (k kind) String() string {
 	return [...]string{"nothing", "a result", "a tombstone"}[k]
 }
 
-// Counts say what became of the records. All but Records, Results and DeadLetters are zero where the promise is kept.
+// Counts say what became of the records. All but Records, Results, DeadLetters and Refused are zero where the promise is kept.
 type Counts struct {
 	Records     int `json:"records"`
 	Results     int `json:"results"`
 	DeadLetters int `json:"dead_letters"`
+	Refused     int `json:"refused"` // of the dead letters, those that the faults have the broker refuse
 	Lost        int `json:"lost"`
 	Doubled     int `json:"doubled"`
 	OutOfOrder  int `json:"out_of_order"`
@@ -71,10 +72,12 @@ func (t topics) prefix(topic string) string {
 // all of the outputs, each partition in its order. Not safe for concurrent use.
 type ledger struct {
 	topics topics
-	input  map[int32][]line // by partition and offset
-	latest map[place]int64  // the highest input offset that a key has shown
-	counts Counts
-	notes  []string
+	// refusals are expected: a result or a tombstone may have become a dead letter by one.
+	refusals bool
+	input    map[int32][]line // by partition and offset
+	latest   map[place]int64  // the highest input offset that a key has shown
+	counts   Counts
+	notes    []string
 }
 
 type line struct {
@@ -168,6 +171,8 @@ func (l *ledger) see(r *kgo.Record) {
 func (l *ledger) judge(r *kgo.Record, isDead bool, want kind, input string) {
 	class, cause := string(header(r, "nearline-dlq-class")), bytes.TrimSpace(header(r, "nearline-dlq-cause"))
 	switch {
+	case isDead && l.refusals && want.class() == "" && (class == "refused" || class == "too_large"):
+		l.counts.Refused++
 	case isDead && class != want.class():
 		l.counts.Uncaused++
 		l.note("%s should be %s, and %s[%d]@%d is a dead letter of class %q: %s", input, want, r.Topic, r.Partition, r.Offset, class, cause)

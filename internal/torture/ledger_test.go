@@ -84,6 +84,26 @@ func TestLedgerKnowsEveryRecord(t *testing.T) {
 	}
 }
 
+func TestLedgerTakesRefusalsWhereTheyAreExpected(t *testing.T) {
+	for _, c := range []struct {
+		expected bool
+		want     Counts
+	}{
+		{true, Counts{Records: 2, DeadLetters: 2, Refused: 1, Uncaused: 1}}, // bad JSON is never refused
+		{false, Counts{Records: 2, DeadLetters: 2, Uncaused: 2}},
+	} {
+		l := newLedger(names)
+		l.refusals = c.expected
+		l.read(&kgo.Record{Offset: 0, Value: []byte("{}")})
+		l.read(&kgo.Record{Offset: 1, Value: []byte("{")})
+		l.see(effect("dlq", 0, "", "refused"))
+		l.see(effect("dlq", 1, "", "refused"))
+		if got := l.close(); got != c.want {
+			t.Errorf("expected: %v: got %+v, want %+v", c.expected, got, c.want)
+		}
+	}
+}
+
 func TestLedgerKnowsWhatHasToBecomeOfTheLoad(t *testing.T) {
 	l := &load{keys: 3, random: rand.New(rand.NewPCG(1, 1))} //nolint:gosec // a load
 	seen := map[kind]int{}

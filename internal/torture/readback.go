@@ -13,6 +13,7 @@ import (
 // count reads everything back.
 func (r *run) count(ctx context.Context) (Report, error) {
 	l := newLedger(r.topics)
+	l.refusals = anyOf(r.Faults, Refuse)
 	if err := r.readAll(ctx, l.read, r.topics.input); err != nil {
 		return Report{}, err
 	}

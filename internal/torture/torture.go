@@ -90,7 +90,8 @@ type run struct {
 	progress progress
 	poisons  chan Fault // from the schedule to the load
 	undoing  sync.WaitGroup
-	busy     map[int]bool // replicas that a fault has in hand, and hookTarget
+	refusing sync.RWMutex // held by a fault while the output topic refuses
+	busy     map[int]bool // replicas that a fault has in hand, and the other targets
 	mu       sync.Mutex   // guards busy, events and failed
 	events   []*event     // that have happened
 	failed   []error
