@@ -143,8 +143,7 @@ func await(ctx context.Context, within time.Duration, what string, ask func(cont
 		if err == nil {
 			return nil
 		}
-		var hopeless final
-		if errors.As(err, &hopeless) {
+		if _, hopeless := errors.AsType[final](err); hopeless {
 			return fmt.Errorf("wait for %s: %w", what, err)
 		}
 		select {

@@ -68,11 +68,18 @@ libraries() { # the shared libraries that ROOT's programs ask for, into ROOT at 
 		done
 }
 
+quietly() { # says something only where the command fails
+	"$@" >"$work/log" 2>&1 || {
+		cat "$work/log" >&2
+		exit 1
+	}
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 box=$(static_busybox)
 runtime
-mvn -q -B -Dstyle.color=never -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies -DincludeScope=runtime \
+quietly mvn -q -B -f "$here/pom.xml" -Dkafka.version="$version" dependency:copy-dependencies -DincludeScope=runtime \
 	-DoutputDirectory="$work/root/opt/kafka/libs"
 mkdir -p "$work"/root/{bin,etc,tmp,var/lib/kafka/data}
 chmod 1777 "$work"/root/{tmp,var/lib/kafka/data}
@@ -82,8 +89,5 @@ cp "$box" "$work/root/bin/busybox"
 for applet in sh env awk mkdir rm dd df ls cat kill sleep; do ln -s busybox "$work/root/bin/$applet"; done
 echo 'kafka:x:1000:1000::/tmp:/bin/sh' >"$work/root/etc/passwd"
 install -m 755 "$here/entry.sh" "$work/root/bin/entry.sh"
-docker build --quiet --label "nearline.inputs=$inputs" --tag "$tag" --file "$here/Dockerfile" "$work" >"$work/log" 2>&1 || {
-	cat "$work/log" >&2
-	exit 1
-}
+quietly docker build --quiet --label "nearline.inputs=$inputs" --tag "$tag" --file "$here/Dockerfile" "$work"
 echo "$tag $(docker image inspect --format '{{.Size}}' "$tag" | awk '{printf "%.0f MB", $1 / 1e6}')"
