@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	retention  prometheus.Counter
 	truncation prometheus.Counter
+	doubts     prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a pipeline's members.
@@ -23,13 +24,24 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 			ConstLabels: labels,
 		}),
 	}
-	registry.MustRegister(m.retention, m.truncation)
+	m.doubts = prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "nearline_consumer_doubted_ranges_total",
+		Help:        "Ranges of records that a process did not come to an end with, and that were therefore taken in small cycles. One after a machine was lost is nothing; several in a row are a record that ends processes, which becomes a dead letter of class crash.",
+		ConstLabels: labels,
+	})
+	registry.MustRegister(m.retention, m.truncation, m.doubts)
 	return m
 }
 
 func (m *Metrics) lostToRetention(n int64) {
 	if m != nil && n > 0 {
 		m.retention.Add(float64(n))
+	}
+}
+
+func (m *Metrics) doubted() {
+	if m != nil {
+		m.doubts.Inc()
 	}
 }
 
