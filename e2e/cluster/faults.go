@@ -18,11 +18,11 @@ func (c *Cluster) Kill(ctx context.Context, node int) error {
 	if err != nil {
 		return err
 	}
+	if err := c.Refuse(node); err != nil { // a dead broker does not accept connections only to close them, as its proxy would
+		return err
+	}
 	if _, err := c.engine.ContainerKill(ctx, b.container.GetContainerID(), client.ContainerKillOptions{Signal: "SIGKILL"}); err != nil {
 		return fmt.Errorf("kill broker %d: %w", node, err)
-	}
-	if err := c.Refuse(node); err != nil { // a dead broker does not accept connections, and then close them
-		return err
 	}
 	return await(ctx, time.Minute, fmt.Sprintf("broker %d to be dead", node), func(ctx context.Context) error {
 		running, err := c.Running(ctx, node)
@@ -43,10 +43,10 @@ func (c *Cluster) Restart(ctx context.Context, node int) error {
 	if _, err := c.engine.ContainerStart(ctx, b.container.GetContainerID(), client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("start broker %d: %w", node, err)
 	}
-	if err := c.proxies.start(node); err != nil {
+	if err := c.AwaitBroker(ctx, node); err != nil {
 		return err
 	}
-	return c.AwaitBroker(ctx, node)
+	return c.proxies.start(node)
 }
 
 // Pause freezes a broker: its connections stay, and nothing answers.
