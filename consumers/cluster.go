@@ -57,6 +57,8 @@ func (c *Cluster) Brokers(ctx context.Context) (int, error) {
 type Topic struct {
 	Name       string
 	Partitions int
+	// Replicas of each partition.
+	Replicas int
 	// MaxRecordBytes is the topic's max.message.bytes; 0 when it may not be read.
 	MaxRecordBytes int
 	// Retention is the topic's retention.ms; 0 when it may not be read, below zero when it is unlimited.
@@ -78,7 +80,7 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 	var present []string
 	for _, name := range names {
 		detail := details[name]
-		topics[name] = Topic{Name: name, Partitions: len(detail.Partitions), Err: detail.Err}
+		topics[name] = Topic{Name: name, Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(), Err: detail.Err}
 		if detail.Err == nil {
 			present = append(present, name)
 		}
