@@ -26,6 +26,18 @@ install -m 0755 "$binary" "$root/nearline"
 # lib/ beside the program is where it looks first.
 install -m 0644 "$runtime" "$root/lib/libonnxruntime.so"
 
+# licence copies what says under which terms a file of this machine is passed on, where its package can be asked.
+licence() { # PATH...
+	local package
+	package=$({ dpkg-query -S "$@" 2>/dev/null || true; } | head -n 1 | cut -d: -f1)
+	[ -f "/usr/share/doc/$package/copyright" ] || return 0
+	install -D -m 0644 "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/copyright"
+}
+for text in LICENSE ThirdPartyNotices.txt; do
+	[ ! -f "$(dirname "$runtime")/$text" ] ||
+		install -D -m 0644 "$(dirname "$runtime")/$text" "$root/usr/share/doc/onnxruntime/$text"
+done
+
 # ldd prints "NAME => PATH (ADDRESS)", and the loader, whose path is fixed in the binary, without a name.
 libraries=$(ldd "$binary" "$runtime")
 if grep 'not found' <<<"$libraries" >&2; then die "the libraries above are missing on this machine: install them"; fi
@@ -34,6 +46,7 @@ awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// && NF == 2 && !/:$/ { prin
 		# Merged /usr or not: a library lies at the path that the loader is told or searches.
 		mkdir -p "$root$(dirname "$library")"
 		install -m 0755 "$(readlink -f "$library")" "$root$library"
+		licence "$library" "$(readlink -f "$library")"
 	done
 say "C library: $(ldd --version 2>&1 | head -n 1)"
 
@@ -43,6 +56,7 @@ install -m 0644 LICENSE NOTICE "$root/"
 for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
 	[ -f "$bundle" ] || continue
 	install -m 0644 "$bundle" "$root/etc/ssl/certs/ca-certificates.crt"
+	licence "$bundle" /usr/sbin/update-ca-certificates
 	break
 done
 [ -f "$root/etc/ssl/certs/ca-certificates.crt" ] || say "no CA certificates were found: mount your own to speak TLS"
