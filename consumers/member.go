@@ -96,9 +96,13 @@ func (m *Member) options() []kgo.Opt {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
 	}
-	taken := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		if len(partitions) > 0 {
-			m.stale.Store(true)
+	// The client's callback for a change of what the member holds; what is taken away makes it stale.
+	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+			c.Metrics.changed(change, partitions)
+			if change != changeAssigned && len(partitions) > 0 {
+				m.stale.Store(true)
+			}
 		}
 	}
 	opts := []kgo.Opt{
@@ -122,8 +126,9 @@ func (m *Member) options() []kgo.Opt {
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
-		kgo.OnPartitionsRevoked(taken),
-		kgo.OnPartitionsLost(taken),
+		kgo.OnPartitionsAssigned(on(changeAssigned)),
+		kgo.OnPartitionsRevoked(on(changeRevoked)),
+		kgo.OnPartitionsLost(on(changeLost)),
 		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
 		// and a lone one does not wait for company.
 		kgo.ManualFlushing(),
