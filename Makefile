@@ -52,9 +52,16 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 		| tee $(CACHE)/test.log | awk "$$SUMMARY"
 
 .PHONY: e2e
-e2e: build ## the built binary against a Kafka client that is not ours (fetched with pip), and under torture
+e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
 	@e2e/foreign_client.sh
 	@e2e/torture.sh
+	@mkdir -p $(CACHE)
+	@cd e2e && $(GO) vet ./...
+	@cd e2e && $(GO) test -v -count=1 -p 1 -timeout 45m $(ARGS) ./... 2>&1 | tee $(CACHE)/e2e.log | awk "$$SUMMARY"
+
+.PHONY: e2e-images
+e2e-images: ## stand-ins for the official Kafka images, from packages, where no image registry is reached
+	@e2e/images/kafka/build.sh
 
 # The same command wherever the checkout builds: nothing is pulled. DOCKER=podman does as well.
 DOCKER      ?= docker
@@ -109,6 +116,7 @@ golden: compiler runtime ## write the golden files anew; look at the difference 
 .PHONY: lint
 lint: $(LINTER) ## golangci-lint (with gofmt and go vet in it), and shellcheck where it is installed
 	@GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
+	@cd e2e && GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
 	@if command -v shellcheck >/dev/null; \
 		then shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh'); \
 		else echo "lint: shellcheck is not installed, the shell scripts were not checked"; fi

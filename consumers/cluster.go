@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -63,6 +64,8 @@ type Topic struct {
 	MaxRecordBytes int
 	// Retention is the topic's retention.ms; 0 when it may not be read, below zero when it is unlimited.
 	Retention time.Duration
+	// Compacted says that the last record of each key stays, whatever the retention.
+	Compacted bool
 	// Err says why the topic cannot be used, such as kerr.UnknownTopicOrPartition.
 	Err error
 }
@@ -98,6 +101,9 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 		for _, entry := range config.Configs {
 			if entry.Value == nil {
 				continue
+			}
+			if entry.Key == "cleanup.policy" {
+				topic.Compacted = strings.Contains(*entry.Value, "compact")
 			}
 			n, err := strconv.ParseInt(*entry.Value, 10, 64)
 			switch {

@@ -30,7 +30,14 @@ type KafkaConfig struct {
 	// Static keeps the member's place in the group over a restart: no rebalance, but nobody else reads its
 	// partitions until the session times out.
 	Static bool `yaml:"static_membership"`
+	// AttemptsTopic keeps what is being worked on, so that a record that ends the process is found by its successors and becomes a
+	// dead letter. It is made where it is missing, compacted, and shared by all pipelines of a cluster. "off" goes without: such a
+	// record then ends every process that it comes to.
+	AttemptsTopic string `yaml:"attempts_topic"`
 }
+
+// Attempts says whether attempts are marked.
+func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
 
 // DefaultKafka is what a config gets that says nothing.
 //
@@ -45,6 +52,7 @@ func DefaultKafka() KafkaConfig {
 		SessionTimeout:     10 * time.Second,
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
+		AttemptsTopic:      "nearline.attempts",
 	}
 }
 
@@ -58,6 +66,9 @@ func (c KafkaConfig) Validate(path string) error {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
 			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
 		}
+	}
+	if c.AttemptsTopic == "" {
+		errs = append(errs, fmt.Errorf("%s.attempts_topic is empty: want the name of a topic, or off", path))
 	}
 	if strings.ContainsAny(c.Replica, " \t\n/") {
 		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))

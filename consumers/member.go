@@ -26,6 +26,8 @@ type Config struct {
 	MaxRecordBytes int
 	// MaxRecords that one cycle publishes at the most; all of them are buffered until they are acknowledged.
 	MaxRecords int
+	// Attempts has what is about to be worked on marked; nil marks nothing.
+	Attempts *Attempts
 	// Options come last: hooks for metrics, a dialer for tests.
 	Options []kgo.Opt
 	Logger  *slog.Logger
@@ -53,8 +55,9 @@ type Member struct {
 	// flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
 	stale atomic.Bool
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
-	average float64
-	lost    *retentionWatch
+	average    float64
+	lost       *retentionWatch
+	quarantine *quarantine
 }
 
 var _ pipeline.Source = (*Member)(nil)
@@ -65,6 +68,7 @@ func Open(config Config) (*Member, error) {
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
+	m.quarantine = newQuarantine(m.config)
 	var life context.Context
 	life, m.kill = context.WithCancel(context.Background())
 	options := append(m.options(), kgo.WithContext(life))
@@ -155,30 +159,48 @@ const defaultMaxRecordBytes = 1_048_588
 //
 // The bound of bytes is kept by asking for as many records as the average weight so far lets fit; it is passed by one
 // such helping at the most, which the client holds in memory anyway.
+//
+// When it returns, the attempt at the records is marked, where it has to be: see attempt.
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
-	var taken taking
-	for taken.empty() {
+	for {
 		if m.stale.Load() {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
 			if err := m.Abort(ctx); err != nil {
 				return nil, err
 			}
 			m.lost.forget()
+			m.quarantine.forget()
 		}
+		limits := m.quarantine.limit(m.client, limits)
 		m.client.AllowRebalance()
+		var taken taking
 		if err := m.fill(ctx, limits, &taken); err != nil {
 			return nil, err
 		}
-		if m.stale.Load() {
-			taken = taking{}
+		switch {
+		case m.stale.Load():
+			continue
+		case taken.empty():
+			m.quarantine.waited()
+			continue
+		}
+		ours, err := m.quarantine.begin(ctx, taken.records)
+		if err != nil {
+			return nil, err
+		}
+		if ours {
+			return taken.records, nil
+		}
+		if err := m.Abort(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return taken.records, nil
 }
 
 // fill polls once, waiting, and then as long as there is something buffered, without.
 func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking) error {
-	wait := ctx
+	wait, cancel := m.quarantine.patience(ctx)
+	defer cancel()
 	for {
 		helping := m.helping(limits, into)
 		if helping == 0 {
@@ -277,6 +299,7 @@ func (m *Member) Commit(ctx context.Context) error {
 	case !committed:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
 	}
+	m.quarantine.committed()
 	m.session.AllowRebalance()
 	return nil
 }
@@ -319,12 +342,14 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
 	m.stale.Store(false)
+	m.quarantine.committed()
 	m.client.AllowRebalance()
 	return nil
 }
 
 // Abort gives the cycle's records back: they are polled again.
 func (m *Member) Abort(ctx context.Context) error {
+	m.quarantine.leave()
 	if m.session == nil {
 		m.rewind()
 		return nil
@@ -357,6 +382,7 @@ const leaveTimeout = 3 * time.Second
 
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
+	m.quarantine.leave()
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()
 	m.client.CloseAllowingRebalance()

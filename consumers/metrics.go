@@ -12,6 +12,7 @@ type Metrics struct {
 	truncation prometheus.Counter
 	partitions *prometheus.CounterVec
 	lag        *prometheus.GaugeVec
+	doubts     prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a pipeline's members.
@@ -37,10 +38,15 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 			Help: "Input records that wait to be scored, by partition, as the cluster tells: every replica says the same, so take the highest and not the sum. Absent while the cluster does not answer.",
 		}, []string{"partition"}),
 	}
+	m.doubts = prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "nearline_consumer_doubted_ranges_total",
+		Help:        "Ranges of records that a process did not come to an end with, and that were therefore taken in small cycles. One after a machine was lost is nothing; several in a row are a record that ends processes, which becomes a dead letter of class crash.",
+		ConstLabels: labels,
+	})
 	for _, change := range []string{changeAssigned, changeRevoked, changeLost} {
 		m.partitions.WithLabelValues(change)
 	}
-	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag)
+	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag, m.doubts)
 	return m
 }
 
@@ -76,6 +82,12 @@ func (m *Metrics) changed(change string, partitions map[string][]int32) {
 func (m *Metrics) lostToRetention(n int64) {
 	if m != nil && n > 0 {
 		m.retention.Add(float64(n))
+	}
+}
+
+func (m *Metrics) doubted() {
+	if m != nil {
+		m.doubts.Inc()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -31,9 +32,14 @@ func environment(name string, otherwise int) int {
 
 // ours is the build that ships.
 func ours(delivery pipeline.Delivery) kafkatest.Build {
+	var attempts sync.Map // by line: a process
 	return func(w *kafkatest.World, line *kafkatest.Line, index int) (pipeline.Source, error) {
+		kept, known := attempts.Load(line)
+		if !known {
+			kept, _ = attempts.LoadOrStore(line, openAttempts(w, line, fmt.Sprintf("%p", line)))
+		}
 		c := config(w, line, index)
-		c.Delivery = delivery
+		c.Delivery, c.Attempts = delivery, kept.(*consumers.Attempts)
 		return consumers.Open(c)
 	}
 }

@@ -191,6 +191,9 @@ func (c *Cycle) decode(records []*Record) []*Row {
 	rows := make([]*Row, len(records))
 	for i, record := range records {
 		switch {
+		case record.Deaths > 0:
+			rows[i] = &Row{Record: record, Fault: Faultf(ClassCrash, StagePredict,
+				"the process ended %d times while it had nothing but this record in its hands", record.Deaths)}
 		case !record.Tombstone():
 			row, fault := c.Decoder.Decode(record)
 			if fault != nil {

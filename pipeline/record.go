@@ -15,6 +15,9 @@ type Record struct {
 	Value     []byte // nil for a tombstone; empty is not a tombstone
 	Headers   []Header
 	Timestamp time.Time
+	// Deaths is how often a process ended while it had this record alone in its hands; 0 for nearly all. Above 0 the record must
+	// not be worked on again.
+	Deaths int
 }
 
 // Header is one header of a record. Keys may repeat.

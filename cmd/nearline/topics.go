@@ -115,7 +115,7 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 	fmt.Fprintln(table, "PIPELINE\tUSE\tTOPIC\tPARTITIONS\tREPLICAS\tRECORDS UP TO\tKEPT")
 	for _, use := range uses {
 		topic := topics[use.Topic]
-		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic.Retention)}
+		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic)}
 		switch {
 		case topic.Missing():
 			row = []string{"missing"}
@@ -178,15 +178,18 @@ func byteLimit(n int) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-func kept(d time.Duration) string {
+func kept(topic consumers.Topic) string {
 	const day = 24 * time.Hour
-	switch {
+	switch d := topic.Retention; {
+	case topic.Compacted:
+		return "the last of each key"
 	case d == 0:
 		return "unknown"
 	case d < 0:
 		return "for ever"
 	case d%day == 0:
 		return fmt.Sprintf("%d days", d/day)
+	default:
+		return d.String()
 	}
-	return d.String()
 }

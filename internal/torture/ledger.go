@@ -43,6 +43,14 @@ func (c Counts) wrong() int { return c.Lost + c.Doubled + c.OutOfOrder + c.Mispl
 // topics of a run.
 type topics struct{ input, output, deadLetters string }
 
+// prefix of the headers that say where a record of the topic comes from.
+func (t topics) prefix(topic string) string {
+	if topic == t.deadLetters {
+		return "nearline-dlq-source-"
+	}
+	return "nearline-source-"
+}
+
 // ledger has a line for each input record, and counts what it sees of the outputs. Feed it all of the input first, then
 // all of the outputs, each partition in its order. Not safe for concurrent use.
 type ledger struct {
@@ -106,9 +114,8 @@ func (l *ledger) read(r *kgo.Record) {
 // see takes one output record.
 func (l *ledger) see(r *kgo.Record) {
 	isDead := r.Topic == l.topics.deadLetters
-	prefix := "nearline-source-"
+	prefix := l.topics.prefix(r.Topic)
 	if isDead {
-		prefix = "nearline-dlq-source-"
 		l.counts.DeadLetters++
 	} else {
 		l.counts.Results++

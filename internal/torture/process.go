@@ -71,6 +71,16 @@ func (p *process) running() bool {
 	}
 }
 
+// able says whether it runs and is not frozen.
+func (p *process) able() bool {
+	if !p.running() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.frozen
+}
+
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
