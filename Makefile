@@ -60,8 +60,9 @@ e2e: build ## the built binary against foreign clients, under torture, and on a 
 	@cd e2e && $(GO) test -v -count=1 -p 1 -timeout 45m $(ARGS) ./... 2>&1 | tee $(CACHE)/e2e.log | awk "$$SUMMARY"
 
 .PHONY: e2e-images
-e2e-images: ## stand-ins for the official Kafka images, from packages, where no image registry is reached
+e2e-images: ## stand-ins for the official images of Kafka and Prometheus, from packages, where no image registry is reached
 	@e2e/images/kafka/build.sh
+	@e2e/images/prometheus/build.sh
 
 # The same command wherever the checkout builds: nothing is pulled. DOCKER=podman does as well.
 DOCKER      ?= docker
