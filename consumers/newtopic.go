@@ -17,6 +17,8 @@ type NewTopic struct {
 	Replication int
 	// MaxRecordBytes becomes the topic's max.message.bytes; 0 leaves it to the brokers.
 	MaxRecordBytes int
+	// Compact keeps the last record of each key, for ever, in place of the records of the last days.
+	Compact bool
 }
 
 // safeReplication is the least number of replicas of which two have to acknowledge: one may then be lost at any moment, without
@@ -29,15 +31,15 @@ const created = 10 * time.Second
 // CreateTopic makes a topic, and returns when it can be used. That somebody else has made it meanwhile is no error.
 func (c *Cluster) CreateTopic(ctx context.Context, topic NewTopic) error {
 	settings := map[string]*string{}
-	set := func(key string, value int) {
-		text := strconv.Itoa(value)
-		settings[key] = &text
-	}
+	set := func(key, value string) { settings[key] = &value }
 	if topic.MaxRecordBytes > 0 {
-		set("max.message.bytes", topic.MaxRecordBytes)
+		set("max.message.bytes", strconv.Itoa(topic.MaxRecordBytes))
 	}
 	if topic.Replication >= safeReplication {
-		set("min.insync.replicas", 2)
+		set("min.insync.replicas", "2")
+	}
+	if topic.Compact {
+		set("cleanup.policy", "compact")
 	}
 	_, err := c.admin.CreateTopic(ctx, int32(topic.Partitions), int16(topic.Replication), settings, topic.Name) //nolint:gosec // as the command has checked
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -31,8 +33,9 @@ func topicsCommand() *cobra.Command {
 		Long: `Lists every topic that the pipelines read and write: how many partitions and replicas it has, how large its records may be, and
 how long they are kept. The exit status is 1 when one is missing; with --create it is made instead.
 
-Topics of dead letters are made to take records somewhat larger than their input does, so that originals fit whole; topics with three
-replicas or more are made with min.insync.replicas=2. What exists is left as it is.`,
+Topics of dead letters are made to take records somewhat larger than their input does, so that originals fit whole; the topic of
+attempts is made with one partition, compacted; and topics with three replicas or more with min.insync.replicas=2. What exists is left
+as it is.`,
 		Example: `  nearline topics --config nearline.yaml
   nearline topics --config nearline.yaml --create --partitions 12`,
 		Args: cobra.NoArgs,
@@ -117,15 +120,17 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 		topic := topics[use.Topic]
 		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic)}
 		switch {
+		case topic.Missing() && use.Use == config.UseAttempts:
+			row = []string{"the service makes it"}
 		case topic.Missing():
 			row = []string{"missing"}
 		case topic.Err != nil:
 			row = []string{"WRONG: " + topic.Err.Error()}
 		}
-		if topic.Err != nil {
+		if topic.Err != nil && !(topic.Missing() && use.Use == config.UseAttempts) {
 			wrong[use.Topic] = true
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", use.Pipeline, use.Use, use.Topic, strings.Join(row, "\t"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", cmp.Or(use.Pipeline, "all"), use.Use, use.Topic, strings.Join(row, "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -136,27 +141,34 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 	return nil
 }
 
-// createMissing makes inputs and outputs first: how large a dead letter may get is known from its input.
+// createMissing makes dead letters last: how large one may get is known from its input.
 func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse) error {
-	for _, deadLetters := range []bool{false, true} {
-		topics, err := lookUp(ctx, cluster, uses)
-		if err != nil {
-			return err
+	topics, err := lookUp(ctx, cluster, uses)
+	if err != nil {
+		return err
+	}
+	for _, use := range slices.SortedStableFunc(slices.Values(uses), func(a, b config.TopicUse) int { return strings.Compare(a.Holds, b.Holds) }) {
+		if !topics[use.Topic].Missing() {
+			continue
 		}
-		for _, use := range uses {
-			if (use.Holds != "") != deadLetters || !topics[use.Topic].Missing() {
-				continue
-			}
-			topic := consumers.NewTopic{Name: use.Topic, Partitions: f.partitions, Replication: f.replication}
+		topic := consumers.NewTopic{Name: use.Topic, Partitions: f.partitions, Replication: f.replication}
+		switch use.Use {
+		case config.UseDeadLetters:
 			if limit := topics[use.Holds].MaxRecordBytes; limit > 0 {
 				topic.MaxRecordBytes = limit + deadLetterHeaders
 			}
-			if err := cluster.CreateTopic(ctx, topic); err != nil {
-				return err
-			}
-			fmt.Fprintf(out, "created %s\n", use.Topic)
-			topics[use.Topic] = consumers.Topic{Name: use.Topic} // two pipelines may share it
+		case config.UseAttempts:
+			topic.Partitions, topic.Compact = 1, true
 		}
+		if err := cluster.CreateTopic(ctx, topic); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "created %s\n", use.Topic)
+		made, err := cluster.Topics(ctx, use.Topic)
+		if err != nil {
+			return err
+		}
+		topics[use.Topic] = made[use.Topic]
 	}
 	return nil
 }
