@@ -69,8 +69,23 @@ torture: build ## the long run on a real Kafka, replicas and brokers hurt: make 
 	@cd e2e && $(GO) run ./torture -records $(RECORDS) -for $(SECONDS)s -seed $(SEED) $(ARGS)
 
 .PHONY: e2e-images
-e2e-images: ## stand-ins for the official Kafka images, from packages, where no image registry is reached
+e2e-images: ## stand-ins for the official images of Kafka and Prometheus, from packages, where no image registry is reached
 	@e2e/images/kafka/build.sh
+	@e2e/images/prometheus/build.sh
+
+# The same command wherever the checkout builds: nothing is pulled. DOCKER=podman does as well.
+DOCKER      ?= docker
+IMAGE       ?= nearline
+ROOTFS      := $(CACHE)/image/rootfs
+
+.PHONY: image
+image: compiler runtime ## the service's own image, $(IMAGE):VERSION and $(IMAGE):latest (needs docker)
+	@echo "building the image $(IMAGE):$(VERSION)"
+	@$(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(CACHE)/image/nearline ./cmd/nearline
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) deploy/rootfs.sh $(CACHE)/image/nearline $(ROOTFS)
+	@$(DOCKER) build --quiet --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) $(ROOTFS) >/dev/null
+	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE):$(VERSION) | awk '{ printf "$(IMAGE):$(VERSION) is there, %.1f MB\n", $$1 / 1e6 }'
 
 .PHONY: bench
 bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'

@@ -107,14 +107,17 @@ func (m *Member) options() []kgo.Opt {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
 	}
-	taken := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		if len(partitions) > 0 {
-			m.stale.Store(true)
-		}
-	}
-	given := func(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		if len(partitions) > 0 && m.session != nil {
-			m.background.Go(func() { m.orphans.end(ctx) })
+	// The client's callback for a change of what the member holds.
+	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+			c.Metrics.changed(change, partitions)
+			switch {
+			case len(partitions) == 0:
+			case change != changeAssigned:
+				m.stale.Store(true)
+			case m.session != nil:
+				m.background.Go(func() { m.orphans.end(ctx) })
+			}
 		}
 	}
 	opts := []kgo.Opt{
@@ -137,9 +140,9 @@ func (m *Member) options() []kgo.Opt {
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
 		kgo.DisableAutoCommit(),
-		kgo.OnPartitionsAssigned(given),
-		kgo.OnPartitionsRevoked(taken),
-		kgo.OnPartitionsLost(taken),
+		kgo.OnPartitionsAssigned(on(changeAssigned)),
+		kgo.OnPartitionsRevoked(on(changeRevoked)),
+		kgo.OnPartitionsLost(on(changeLost)),
 		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
 		// and a lone one does not wait for company.
 		kgo.ManualFlushing(),

@@ -163,11 +163,14 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	outputs := c.encode(rows)
 	c.at(PointEncoded)
 
+	publishing := time.Now()
 	if err := source.Publish(work, outputs); err != nil {
 		return c.giveBack(work, source, c.notes.take(err, rows))
 	}
+	c.Metrics.stage("publish", publishing)
 	c.at(PointPublished)
 
+	committing := time.Now()
 	if err := source.Commit(work); err != nil {
 		if errors.Is(err, ErrRebalanced) {
 			c.Metrics.aborted(BlamePassing)
@@ -175,6 +178,7 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 		}
 		return err
 	}
+	c.Metrics.stage("commit", committing)
 	c.at(PointCommitted)
 	c.notes.clear(rows)
 	c.Metrics.committed(rows, began)

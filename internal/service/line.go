@@ -94,6 +94,10 @@ func (l *line) run(ctx context.Context) error {
 		return nil
 	}
 	members, ctx := errgroup.WithContext(ctx)
+	members.Go(func() error {
+		l.watchLag(ctx)
+		return nil
+	})
 	for i := range l.config.Cycle.Members {
 		members.Go(func() error { return l.cycle(i, topics).Run(ctx) })
 	}
