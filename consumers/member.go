@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Config struct {
 	MaxRecordBytes int
 	// MaxRecords that one cycle publishes at the most; all of them are buffered until they are acknowledged.
 	MaxRecords int
+	// Standing is told where the member stands still; nil is nobody.
+	Standing *Standstill
 	// Options come last: hooks for metrics, a dialer for tests.
 	Options []kgo.Opt
 	Logger  *slog.Logger
@@ -53,15 +56,18 @@ type Member struct {
 	// flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
 	stale atomic.Bool
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
-	average float64
-	lost    *retentionWatch
+	average      float64
+	lost         *retentionWatch
+	decompressor *Decompressor
+	stands       standing
 }
 
 var _ pipeline.Source = (*Member)(nil)
 
 // Open makes a member. It joins its group at the first poll.
 func Open(config Config) (*Member, error) {
-	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config)}
+	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config),
+		decompressor: NewDecompressor(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -116,6 +122,7 @@ func (m *Member) options() []kgo.Opt {
 		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)),              //nolint:gosec // bounded by the config
 		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
+		kgo.WithDecompressor(m.decompressor),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),
@@ -153,6 +160,9 @@ const defaultMaxRecordBytes = 1_048_588
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
 	var taken taking
 	for taken.empty() {
+		if err := m.over(); err != nil {
+			return nil, err
+		}
 		if m.stale.Load() {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
 			if err := m.Abort(ctx); err != nil {
@@ -173,7 +183,8 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 
 // fill polls once, waiting, and then as long as there is something buffered, without.
 func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking) error {
-	wait := ctx
+	wait, cancel := m.patience(ctx)
+	defer cancel()
 	for {
 		helping := m.helping(limits, into)
 		if helping == 0 {
@@ -185,7 +196,7 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 		}
 		before := len(into.records)
 		m.lost.observe(m.client, fetches)
-		fetches.EachRecord(into.add)
+		fetches.EachRecord(func(r *kgo.Record) { into.add(r, m.decompressor.Withheld(r)) })
 		if n := len(into.records) - before; n == 0 {
 			return nil
 		}
@@ -217,8 +228,12 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	for _, e := range fetches.Errors() {
 		var dataLoss *kgo.ErrDataLoss
+		var refused *kgo.ErrDecompressTooLarge
 		switch {
-		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
+		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, ErrFull):
+			continue
+		case errors.As(e.Err, &refused):
+			m.stand(refused)
 			continue
 		case errors.As(e.Err, &dataLoss):
 			// The client has already gone on from where the log now is.
@@ -352,6 +367,7 @@ const leaveTimeout = 3 * time.Second
 
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
+	m.config.Standing.clear(m.config.Index)
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()
 	m.client.CloseAllowingRebalance()
@@ -366,7 +382,7 @@ type taking struct {
 
 func (t *taking) empty() bool { return len(t.records) == 0 }
 
-func (t *taking) add(r *kgo.Record) {
+func (t *taking) add(r *kgo.Record, withheld *pipeline.Withheld) {
 	record := &pipeline.Record{
 		Topic:     r.Topic,
 		Partition: r.Partition,
@@ -374,8 +390,9 @@ func (t *taking) add(r *kgo.Record) {
 		Key:       r.Key,
 		Value:     r.Value,
 		Timestamp: r.Timestamp,
+		Withheld:  withheld,
 	}
-	if len(r.Headers) > 0 {
+	if len(r.Headers) > 0 && withheld == nil {
 		record.Headers = make([]pipeline.Header, len(r.Headers))
 		for i, h := range r.Headers {
 			record.Headers[i] = pipeline.Header(h)

@@ -187,6 +187,8 @@ func (c *Cycle) decode(records []*Record) []*Row {
 	rows := make([]*Row, len(records))
 	for i, record := range records {
 		switch {
+		case record.Withheld != nil:
+			rows[i] = &Row{Record: record, Fault: record.Withheld.Fault()}
 		case !record.Tombstone():
 			row, fault := c.Decoder.Decode(record)
 			if fault != nil {

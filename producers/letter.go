@@ -116,9 +116,9 @@ func (l *Letter) Same(r *pipeline.Record) error {
 	switch ref := l.Reference; {
 	case ref == nil && (string(r.Value) != string(l.Value) || (r.Value == nil) != (l.Value == nil)):
 		return errors.New("its value is another one")
-	case ref != nil && (len(r.Value) != ref.Length || hash(r.Value) != ref.SHA256):
+	case ref != nil && (int64(len(r.Value)) != ref.Length || hash(r.Value) != ref.SHA256):
 		return fmt.Errorf("its value is another one: %d bytes with sha256 %s, not %d with %s", len(r.Value), hash(r.Value), ref.Length, ref.SHA256)
-	case ref != nil && ref.KeySHA256 != "" && (len(r.Key) != ref.KeyLength || hash(r.Key) != ref.KeySHA256):
+	case ref != nil && ref.KeySHA256 != "" && (int64(len(r.Key)) != ref.KeyLength || hash(r.Key) != ref.KeySHA256):
 		return errors.New("its key is another one")
 	case (ref == nil || ref.KeySHA256 == "") && string(r.Key) != string(l.Key):
 		return errors.New("its key is another one")

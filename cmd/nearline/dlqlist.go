@@ -117,7 +117,7 @@ type letterJSON struct {
 	Model           string               `json:"model,omitempty"`
 	ModelVersion    int                  `json:"model_version,omitempty"`
 	Key             *string              `json:"key,omitempty"` // in hexadecimal where it is no text
-	Length          int                  `json:"length"`        // of the original's value
+	Length          int64                `json:"length"`        // of the original's value
 	Tombstone       bool                 `json:"tombstone,omitempty"`
 	Dropped         []string             `json:"dropped,omitempty"`
 	Reference       *producers.Reference `json:"reference,omitempty"`
@@ -156,9 +156,9 @@ func lettersAsJSON(out io.Writer) func(*deadletters.Listed) error {
 			key := text(letter.Key)
 			j.Key = &key
 		}
-		j.Length = len(letter.Value)
+		j.Length = int64(len(letter.Value))
 		if letter.Reference != nil {
-			j.Length = int(letter.Reference.Length)
+			j.Length = letter.Reference.Length
 		}
 		j.Tombstone = letter.Reference == nil && letter.Value == nil
 		j.Replayed = l.Replayed
