@@ -39,6 +39,10 @@ func NewDecompressor(max int) *Decompressor {
 	return &Decompressor{batch: max / 2, allowance: allowance{limit: max}, mark: "\x00withheld-" + rand.Text()}
 }
 
+// atOnce is what is decompressed without having been looked at: buffers that grow leave as much garbage behind again. Of anything
+// larger, a first pass finds out how large it is. Batches of usual producers are far below.
+const atOnce = 8 << 20
+
 // ErrFull says that a batch was not decompressed because too much is held already. The client fetches it again by itself.
 var ErrFull = errors.New("what was fetched before is still held: the batch waits")
 
@@ -47,7 +51,7 @@ func (d *Decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 	if codec == kgo.CodecNone {
 		return src, nil
 	}
-	out, err := d.expand(src, codec, d.batch)
+	out, err := d.expand(src, codec, min(d.batch, atOnce))
 	if err != nil && !errors.Is(err, errTooMuch) {
 		return nil, err
 	}
@@ -84,14 +88,14 @@ func (d *Decompressor) withhold(open func() (io.Reader, error)) ([]byte, int, er
 	if err := c.take(stream); err != nil {
 		return refuse(err)
 	}
-	keep, weight, ok := c.keep(d.batch)
-	if !ok {
+	keep, weight, size := c.keep(d.batch)
+	if weight > d.batch {
 		return refuse(fmt.Errorf("%d records", c.records))
 	}
 	if stream, err = open(); err != nil {
 		return refuse(err)
 	}
-	out, err := d.rewrite(stream, keep, weight)
+	out, err := d.rewrite(stream, keep, size)
 	if err != nil {
 		return refuse(err)
 	}

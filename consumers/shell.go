@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"math/bits"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,8 +25,9 @@ const (
 	recordWeight = 256
 	// headerWeight is the client's struct and ours, 40 bytes each.
 	headerWeight = 80
-	// shellWeight is that of a record that was replaced by a shell, at most.
-	shellWeight = recordWeight + headerWeight + 320
+	// shellSize is that of a shell in bytes, at most, and shellWeight what it weighs.
+	shellSize   = 320
+	shellWeight = recordWeight + headerWeight + shellSize
 	// maxShellKey is the longest key that a shell keeps.
 	maxShellKey = 64
 )
@@ -67,6 +69,7 @@ type census struct {
 	records int
 	count   [64]int
 	weight  [64]int
+	size    [64]int // in bytes
 }
 
 // take goes through all of a batch.
@@ -90,6 +93,7 @@ func (c *census) take(stream io.Reader) error {
 		c.records++
 		c.count[class]++
 		c.weight[class] += weight
+		c.size[class] += len(binary.AppendVarint(nil, int64(size))) + size
 	}
 }
 
@@ -97,32 +101,33 @@ func weigh(size, headers int) int {
 	return binary.MaxVarintLen32 + size + recordWeight + headerWeight*headers
 }
 
-// keep is the largest weight at which records may stay, and what the batch then weighs at most; false when it is too much even so.
-func (c *census) keep(limit int) (most, total int, ok bool) {
+// keep is the largest weight at which records may stay so that the batch fits, what it then weighs, and its size in bytes, at most.
+// The batch does not fit where it weighs more than the limit even so.
+func (c *census) keep(limit int) (most, weight, size int) {
 	for class := len(c.count) - 1; class >= 0; class-- {
-		total = 0
-		for i := range c.count {
+		weight, size = 0, 0
+		for i, count := range c.count {
 			if i <= class {
-				total += c.weight[i]
+				weight, size = weight+c.weight[i], size+c.size[i]
 			} else {
-				total += c.count[i] * shellWeight
+				weight, size = weight+count*shellWeight, size+count*shellSize
 			}
 		}
-		if total <= limit {
-			return 1<<class - 1, total, true
+		if weight <= limit {
+			return 1<<class - 1, weight, size
 		}
 	}
-	return 0, 0, false
+	return 0, weight, size
 }
 
 // rewrite a batch: records up to a weight stay byte by byte, heavier ones become shells.
-func (d *Decompressor) rewrite(stream io.Reader, most, weight int) ([]byte, error) {
+func (d *Decompressor) rewrite(stream io.Reader, most, size int) ([]byte, error) {
 	in := bufio.NewReaderSize(stream, 64<<10)
-	out := make([]byte, 0, weight/2)
+	out := make([]byte, 0, size)
 	for {
 		b, err := next(in)
 		if errors.Is(err, io.EOF) {
-			return bytes.Clone(out), nil
+			return out, nil
 		}
 		if err != nil {
 			return nil, err
@@ -136,7 +141,7 @@ func (d *Decompressor) rewrite(stream io.Reader, most, weight int) ([]byte, erro
 		at, size := len(out), b.left
 		out = binary.AppendVarint(out, int64(size))
 		start := len(out)
-		out = append(out, make([]byte, size)...)
+		out = slices.Grow(out, size)[:start+size]
 		if _, err := io.ReadFull(in, out[start:]); err != nil {
 			return nil, io.ErrUnexpectedEOF
 		}

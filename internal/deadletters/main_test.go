@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"nearline/consumers"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -97,6 +98,11 @@ func (w *world) review(partition int32, key, value string, headers ...kgo.Record
 	return convert(r)
 }
 
+// convert a record that was produced.
+func convert(r *kgo.Record) *pipeline.Record {
+	return (&reader{decompressor: consumers.NewDecompressor(0)}).convert(r)
+}
+
 func (w *world) die(r *pipeline.Record, class pipeline.Class, format string, args ...any) {
 	w.Helper()
 	fault := pipeline.Faultf(class, pipeline.StageDecode, format, args...)
@@ -119,9 +125,12 @@ func (w *world) deaths(n int) {
 // all committed records of a topic, as partition/key=value {headers}, sorted by where they stand.
 func (w *world) all(topic string) []string {
 	w.Helper()
-	client := w.newClient(kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	defer client.Close()
-	admin := kadm.NewClient(client)
+	reader, err := newReader(w.brokers, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer reader.Close()
+	admin := kadm.NewClient(reader.Client)
 	ends, err := admin.ListCommittedOffsets(w.ctx, topic)
 	if err == nil {
 		err = ends.Error()
@@ -131,7 +140,7 @@ func (w *world) all(topic string) []string {
 	}
 	var all []string
 	for partition := range int32(len(ends[topic])) {
-		err := scan(w.ctx, client, topic, partition, 0, ends[topic][partition].Offset, func(r *pipeline.Record) error {
+		err := reader.scan(w.ctx, topic, partition, 0, ends[topic][partition].Offset, func(r *pipeline.Record) error {
 			line := fmt.Sprintf("%s=%s", r.Key, r.Value)
 			for _, h := range r.Headers {
 				line += fmt.Sprintf(" %s:%s", h.Key, h.Value)

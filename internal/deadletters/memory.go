@@ -87,7 +87,7 @@ func (t *Topic) replayed(ctx context.Context) (memory, error) {
 	m := make(memory)
 	for partition, start := range starts[topic] {
 		end, _ := ends.Lookup(topic, partition)
-		err := scan(ctx, t.client, topic, partition, start.Offset, end.Offset, func(r *pipeline.Record) error {
+		err := t.letters.scan(ctx, topic, partition, start.Offset, end.Offset, func(r *pipeline.Record) error {
 			return m.read(r, t.Name, t.id)
 		})
 		if err != nil {

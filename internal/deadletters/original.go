@@ -22,9 +22,12 @@ func (t *Topic) Original(ctx context.Context, l *producers.Letter) (*pipeline.Re
 			Key: l.Key, Value: l.Value, Headers: l.Headers, Timestamp: l.SourceTimestamp,
 		}, nil
 	}
-	original, err := record(ctx, t.sources, l.Source)
+	original, err := t.sources.record(ctx, l.Source)
 	if err != nil {
 		return nil, err
+	}
+	if w := original.Withheld; w != nil {
+		return nil, &Missing{Why: "it does not fit into memory", Detail: fmt.Sprintf("%s: %d bytes, in a batch that decompresses to more than %v", l.Source, w.Length, w.Limit)}
 	}
 	if err := l.Same(original); err != nil {
 		return nil, &Missing{Why: "its source has another record in its place", Detail: fmt.Sprintf("%s: %v", l.Source, err)}
@@ -44,8 +47,8 @@ func (m *Missing) Error() string { return m.Why + ": " + m.Detail }
 const lookTimeout = 30 * time.Second
 
 // record reads one record.
-func record(ctx context.Context, client *kgo.Client, at pipeline.Coordinates) (*pipeline.Record, error) {
-	admin := kadm.NewClient(client)
+func (r *reader) record(ctx context.Context, at pipeline.Coordinates) (*pipeline.Record, error) {
+	admin := kadm.NewClient(r.Client)
 	start, err := offset(ctx, admin.ListStartOffsets, at)
 	if err != nil {
 		return nil, err
@@ -63,11 +66,14 @@ func record(ctx context.Context, client *kgo.Client, at pipeline.Coordinates) (*
 	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, fmt.Errorf("read %s: no answer within %v", at, lookTimeout))
 	defer cancel()
 	var found *pipeline.Record
-	err = scan(ctx, client, at.Topic, at.Partition, at.Offset, at.Offset+1, func(r *pipeline.Record) error {
+	err = r.scan(ctx, at.Topic, at.Partition, at.Offset, at.Offset+1, func(r *pipeline.Record) error {
 		found = r
 		return errEnough
 	})
+	var tooMuch *kgo.ErrDecompressTooLarge
 	switch {
+	case errors.As(err, &tooMuch):
+		return nil, &Missing{"it does not fit into memory", fmt.Sprintf("%s: %v", at, err)}
 	case found != nil:
 		return found, nil
 	case err != nil:

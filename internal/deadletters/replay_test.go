@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/internal/hostile"
 	"nearline/pipeline"
 )
 
@@ -299,5 +300,28 @@ func TestAtSaysWhyThereIsNothing(t *testing.T) {
 		if _, err := topic.At(w.ctx, c.partition, c.offset); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d/%d: got %v, want %q", c.partition, c.offset, err, c.want)
 		}
+	}
+}
+
+func TestOriginalThatDoesNotFitIntoMemoryIsLeftOut(t *testing.T) {
+	w := newWorld(t)
+	const size = 2 * decompressedBytes
+	bomb := hostile.NewGenerator(1).Bomb(0, kgo.CodecZstd, size)
+	encoded, err := bomb.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer, err := hostile.NewWriter(w.ctx, w.client, raw)
+	if err == nil {
+		_, err = writer.Write(w.ctx, 0, encoded)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.die(&pipeline.Record{Topic: raw, Offset: 1, Value: []byte{}, Withheld: &pipeline.Withheld{Length: size}}, pipeline.ClassTooLarge, "too large")
+	w.die(&pipeline.Record{Topic: raw, Offset: 2, Key: bomb.Records[2].Key, Value: bomb.Records[2].Value}, pipeline.ClassDecode, "not JSON")
+	got := w.replay(ReplayOptions{Write: true, To: "elsewhere"})
+	if got.Total() != 1 || got.Skipped["it does not fit into memory"] != 1 || !strings.Contains(got.Example["it does not fit into memory"], "268435456 bytes") {
+		t.Errorf("got %+v, want the bomb left out, and its neighbour replayed", got)
 	}
 }

@@ -20,35 +20,24 @@ type Topic struct {
 	Name    string
 	brokers []string
 	options []kgo.Opt
-	client  *kgo.Client // reads the letters
-	sources *kgo.Client // reads originals, wherever they are
+	letters *reader
+	sources *reader // of originals, wherever they are
 	admin   *kadm.Client
 	id      kadm.TopicID // another one after the topic was deleted and made anew
 }
 
-// fetchBytes is what a fetch may return, as one partition is read at a time.
-const fetchBytes = 4 << 20
-
 // Open a topic. It fails when the topic is not there.
 func Open(ctx context.Context, brokers []string, topic string, options ...kgo.Opt) (*Topic, error) {
 	t := &Topic{Name: topic, brokers: brokers, options: options}
-	reader := func() (*kgo.Client, error) {
-		return kgo.NewClient(append([]kgo.Opt{
-			kgo.SeedBrokers(brokers...), kgo.ClientID("nearline-dlq"),
-			kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-			kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes),
-			kgo.RequestRetries(5), kgo.RetryTimeout(20 * time.Second),
-		}, options...)...)
-	}
 	var err error
-	if t.client, err = reader(); err != nil {
+	if t.letters, err = newReader(brokers, options); err != nil {
 		return nil, err
 	}
-	if t.sources, err = reader(); err != nil {
-		t.client.Close()
+	if t.sources, err = newReader(brokers, options); err != nil {
+		t.letters.Close()
 		return nil, err
 	}
-	t.admin = kadm.NewClient(t.client)
+	t.admin = kadm.NewClient(t.letters.Client)
 	if err := t.look(ctx); err != nil {
 		t.Close()
 		return nil, err
@@ -57,7 +46,7 @@ func Open(ctx context.Context, brokers []string, topic string, options ...kgo.Op
 }
 
 func (t *Topic) look(ctx context.Context) error {
-	if err := t.client.Ping(ctx); err != nil {
+	if err := t.letters.Ping(ctx); err != nil {
 		return fmt.Errorf("reach %v: %w", t.brokers, err)
 	}
 	topics, err := t.admin.ListTopics(ctx, t.Name)
@@ -73,7 +62,7 @@ func (t *Topic) look(ctx context.Context) error {
 
 // Close the connections.
 func (t *Topic) Close() {
-	t.client.Close()
+	t.letters.Close()
 	t.sources.Close()
 }
 
@@ -97,7 +86,7 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 	}
 	for _, partition := range slices.Sorted(maps.Keys(bounds)) {
 		b := bounds[partition]
-		err := scan(ctx, t.client, t.Name, partition, b.from, b.end, func(r *pipeline.Record) error {
+		err := t.letters.scan(ctx, t.Name, partition, b.from, b.end, func(r *pipeline.Record) error {
 			letter, err := producers.ReadLetter(r)
 			if err == nil && !filter.Picks(letter) {
 				return nil
@@ -116,7 +105,7 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 
 // At is the letter at one place.
 func (t *Topic) At(ctx context.Context, partition int32, offset int64) (*producers.Letter, error) {
-	record, err := record(ctx, t.client, pipeline.Coordinates{Topic: t.Name, Partition: partition, Offset: offset})
+	record, err := t.letters.record(ctx, pipeline.Coordinates{Topic: t.Name, Partition: partition, Offset: offset})
 	if err != nil {
 		return nil, err
 	}
@@ -156,44 +145,4 @@ func (t *Topic) bounds(ctx context.Context, since time.Time) (map[int32]bounds, 
 		}
 	})
 	return all, nil
-}
-
-// scan a partition from an offset up to an end. Control records count for the end only.
-func scan(ctx context.Context, client *kgo.Client, topic string, partition int32, from, end int64, f func(*pipeline.Record) error) error {
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(from)}})
-	defer client.RemoveConsumePartitions(map[string][]int32{topic: {partition}})
-	for next := from; next < end; {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read %s[%d]: %w", topic, partition, err)
-		}
-		for r := range fetches.RecordsAll() {
-			if r.Topic != topic || r.Partition != partition || r.Offset < next { // of a partition that was read before
-				continue
-			}
-			if next = r.Offset + 1; r.Offset >= end {
-				break
-			}
-			if r.Attrs.IsControl() {
-				continue
-			}
-			if err := f(convert(r)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func convert(r *kgo.Record) *pipeline.Record {
-	record := &pipeline.Record{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
-	}
-	for _, h := range r.Headers {
-		record.Headers = append(record.Headers, pipeline.Header(h))
-	}
-	return record
 }
