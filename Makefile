@@ -59,6 +59,15 @@ e2e: build ## the built binary against foreign clients, under torture, and on a 
 	@cd e2e && $(GO) vet ./...
 	@cd e2e && $(GO) test -v -count=1 -p 1 -timeout 45m $(ARGS) ./... 2>&1 | tee $(CACHE)/e2e.log | awk "$$SUMMARY"
 
+# Of make torture: how many records, or for how many seconds, or both, whichever ends first; and the seed.
+RECORDS     ?= 1000000
+SECONDS     ?= 0
+SEED        ?= 1
+
+.PHONY: torture
+torture: build ## the long run on a real Kafka, replicas and brokers hurt: make torture RECORDS=1000000 SECONDS=1500 SEED=1
+	@cd e2e && $(GO) run ./torture -records $(RECORDS) -for $(SECONDS)s -seed $(SEED) $(ARGS)
+
 .PHONY: e2e-images
 e2e-images: ## stand-ins for the official images of Kafka and Prometheus, from packages, where no image registry is reached
 	@e2e/images/kafka/build.sh

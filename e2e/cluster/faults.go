@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -13,6 +16,9 @@ import (
 func (c *Cluster) Kill(ctx context.Context, node int) error {
 	b, err := c.broker(node)
 	if err != nil {
+		return err
+	}
+	if err := c.Refuse(node); err != nil { // a dead broker does not accept connections only to close them, as its proxy would
 		return err
 	}
 	if _, err := c.engine.ContainerKill(ctx, b.container.GetContainerID(), client.ContainerKillOptions{Signal: "SIGKILL"}); err != nil {
@@ -37,7 +43,10 @@ func (c *Cluster) Restart(ctx context.Context, node int) error {
 	if _, err := c.engine.ContainerStart(ctx, b.container.GetContainerID(), client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("start broker %d: %w", node, err)
 	}
-	return c.AwaitBroker(ctx, node)
+	if err := c.AwaitBroker(ctx, node); err != nil {
+		return err
+	}
+	return c.proxies.start(node)
 }
 
 // Pause freezes a broker: its connections stay, and nothing answers.
@@ -85,4 +94,21 @@ func (c *Cluster) Logs(ctx context.Context, node int) ([]byte, error) {
 	}
 	defer logs.Close()
 	return io.ReadAll(logs)
+}
+
+// KeepLogs writes the brokers' logs into a folder.
+func (c *Cluster) KeepLogs(ctx context.Context, folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	for _, b := range c.brokers {
+		logs, err := c.Logs(ctx, b.node)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(folder, "broker-"+strconv.Itoa(b.node)+".log"), logs, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

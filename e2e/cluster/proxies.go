@@ -31,6 +31,18 @@ func (p *proxies) add(node int, listen, upstream string) error {
 	return nil
 }
 
+// start lets a proxy accept connections again.
+func (p *proxies) start(node int) error {
+	proxy, err := p.server.Collection.Get(strconv.Itoa(node))
+	if err == nil {
+		err = proxy.Start()
+	}
+	if err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		return fmt.Errorf("start the proxy before broker %d: %w", node, err)
+	}
+	return nil
+}
+
 func (p *proxies) close() error { return p.server.Collection.Clear() }
 
 // toxic is one ailment of a proxy's connections, as Toxiproxy reads it.
@@ -100,8 +112,5 @@ func (c *Cluster) Heal(ctx context.Context, node int) error {
 		return fmt.Errorf("there is no proxy before broker %d: %w", node, err)
 	}
 	proxy.Toxics.ResetToxics(ctx)
-	if err := proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
-		return fmt.Errorf("start the proxy before broker %d: %w", node, err)
-	}
-	return nil
+	return c.proxies.start(node)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,18 +45,9 @@ func (c *Cluster) keepLogs(t testing.TB) {
 		return
 	}
 	folder := filepath.Join(root, ".cache", "e2e", "logs", strings.ReplaceAll(t.Name(), "/", "_"))
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := c.KeepLogs(ctx, folder); err != nil {
 		t.Log(err)
 		return
-	}
-	for _, b := range c.brokers {
-		logs, err := c.Logs(ctx, b.node)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(folder, "broker-"+strconv.Itoa(b.node)+".log"), logs, 0o644)
-		}
-		if err != nil {
-			t.Log(err)
-		}
 	}
 	t.Logf("the brokers' logs are in %s", folder)
 }
