@@ -44,15 +44,10 @@ func torture(ctx context.Context) (err error) {
 	flag.Parse()
 	o.others = flag.Args()
 	o.faults = strings.Split(kinds, ",")
-	for _, path := range []*string{&o.program, &o.folder} {
-		if *path, err = filepath.Abs(*path); err != nil {
-			return err
-		}
-	}
-	if err := os.RemoveAll(o.folder); err != nil {
+	if o.program, err = filepath.Abs(o.program); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.folder, 0o755); err != nil {
+	if o.folder, err = newFolder(o.folder); err != nil {
 		return err
 	}
 	if o.hurt, err = buildHurt(ctx, o.folder); err != nil {
@@ -69,6 +64,18 @@ func torture(ctx context.Context) (err error) {
 		fmt.Printf("%s\n", line)
 	}
 	return err
+}
+
+// newFolder empties a folder, or makes it, and returns its whole path.
+func newFolder(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return "", err
+	}
+	return path, os.MkdirAll(path, 0o755)
 }
 
 // buildHurt makes the hook.
