@@ -60,7 +60,7 @@ runtime() { # a Java that runs brokers, into .cache
 libraries() { # the shared libraries that ROOT's programs ask for, into ROOT at the paths at which they were found
 	local root=$1
 	find "$root/opt/java" \( -name '*.so' -o -path '*/bin/java' \) -print0 |
-		xargs -0 -n1 sh -c 'ldd "$0" 2>/dev/null || true' |
+		while read -r -d '' file; do ldd "$file" 2>/dev/null || true; done | # which fails for what is static
 		grep -oE '/[^ ]+' | sort -u | { grep -v "^$(realpath "$cache")" || true; } |
 		while read -r library; do
 			mkdir -p "$root$(dirname "$library")"
