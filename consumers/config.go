@@ -32,6 +32,10 @@ type KafkaConfig struct {
 	RebalanceTimeout time.Duration `yaml:"rebalance_timeout"`
 	// FetchMaxBytes bounds what one broker returns to one member in one fetch, compressed.
 	FetchMaxBytes pipeline.ByteSize `yaml:"fetch_max_bytes"`
+	// FetchMaxDecompressed bounds what a member holds of what it fetched once that is decompressed, the cycle in hand included, and
+	// half of it bounds one batch. Of a batch beyond that, the largest records become dead letters by reference. Only compressed
+	// batches count.
+	FetchMaxDecompressed pipeline.ByteSize `yaml:"fetch_max_decompressed"`
 	// Static keeps the member's place in the group over a restart: no rebalance, but nobody else reads its
 	// partitions until the session times out.
 	Static bool `yaml:"static_membership"`
@@ -57,7 +61,8 @@ func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
 // the least that brokers take by default: it is nearly all of a take-over after kill -9 (6.3 s on three brokers), and it may be
 // short since heartbeats come from a goroutine of their own: a slow model does not delay them. What is fetched ahead is
 // what lag costs in memory: with fetches of 8 MiB a million waiting records made the process 22% larger (make bench
-// ARGS='-only memory').
+// ARGS='-only memory'). Decompressed, a full cycle of 32 MiB and as much of fetches ahead fit; a batch of 1 MiB, the most that
+// brokers take where nobody changed it, may be packed 32 times.
 func DefaultKafka() KafkaConfig {
 	return KafkaConfig{
 		TransactionTimeout: 10 * time.Second,
@@ -66,8 +71,12 @@ func DefaultKafka() KafkaConfig {
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
 		AttemptsTopic:      "nearline.attempts",
+
+		FetchMaxDecompressed: defaultMaxDecompressed,
 	}
 }
+
+const defaultMaxDecompressed = 64 << 20
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c KafkaConfig) Validate(path string) error {
@@ -99,6 +108,9 @@ func (c KafkaConfig) Validate(path string) error {
 	between("rebalance_timeout", c.RebalanceTimeout, 5*time.Second, 30*time.Minute)
 	if c.FetchMaxBytes < 64<<10 {
 		errs = append(errs, fmt.Errorf("%s.fetch_max_bytes is %v: want at least 64KiB", path, c.FetchMaxBytes))
+	}
+	if c.FetchMaxDecompressed < 8<<20 || c.FetchMaxDecompressed > 1<<30 {
+		errs = append(errs, fmt.Errorf("%s.fetch_max_decompressed is %v: want between 8MiB and 1GiB", path, c.FetchMaxDecompressed))
 	}
 	return errors.Join(errs...)
 }

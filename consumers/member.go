@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/pipeline"
@@ -29,6 +31,8 @@ type Config struct {
 	MaxRecords int
 	// Attempts has what is about to be worked on marked; nil marks nothing.
 	Attempts *Attempts
+	// Standing is told where the member stands still; nil is nobody.
+	Standing *Standstill
 	// Options come last: hooks for metrics, a dialer for tests.
 	Options []kgo.Opt
 	Logger  *slog.Logger
@@ -56,13 +60,14 @@ type Member struct {
 	// record in flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
 	stale atomic.Bool
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
-	average    float64
-	lost       *retentionWatch
-	quarantine *quarantine
-	// named says that the brokers know the producer, and that what an earlier one of its name left open has been ended.
+	average      float64
+	lost         *retentionWatch
+	decompressor *Decompressor
+	stands       standing
+	quarantine   *quarantine
+	// named says that the brokers were asked for the producer.
 	named bool
-	// orphans are looked for in the background after each assignment.
-	orphans    orphans
+	// background has the search for orphans after each assignment.
 	background sync.WaitGroup
 }
 
@@ -70,7 +75,8 @@ var _ pipeline.Source = (*Member)(nil)
 
 // Open makes a member. It joins its group at the first poll.
 func Open(config Config) (*Member, error) {
-	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config)}
+	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config),
+		decompressor: NewDecompressor(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,7 +97,6 @@ func Open(config Config) (*Member, error) {
 		m.kill()
 		return nil, fmt.Errorf("open a member of group %s: %w", config.Group, err)
 	}
-	m.orphans = orphans{client: m.client, admin: kadm.NewClient(m.client), config: config, logger: m.config.Logger}
 	return m, nil
 }
 
@@ -109,14 +114,15 @@ func (m *Member) options() []kgo.Opt {
 	}
 	// The client's callback for a change of what the member holds.
 	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
-		return func(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		return func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 			c.Metrics.changed(change, partitions)
 			switch {
 			case len(partitions) == 0:
 			case change != changeAssigned:
 				m.stale.Store(true)
-			case m.session != nil:
-				m.background.Go(func() { m.orphans.end(ctx) })
+			case c.Delivery != pipeline.AtLeastOnce:
+				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
+				m.background.Go(func() { left.end(ctx) })
 			}
 		}
 	}
@@ -135,6 +141,7 @@ func (m *Member) options() []kgo.Opt {
 		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)),              //nolint:gosec // bounded by the config
 		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
+		kgo.WithDecompressor(m.decompressor),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
@@ -179,10 +186,11 @@ const defaultMaxRecordBytes = 1_048_588
 //
 // When it returns, the attempt at the records is marked, where it has to be: see attempt.
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
-	if err := m.name(ctx); err != nil {
-		return nil, err
-	}
+	m.name(ctx)
 	for {
+		if err := m.over(); err != nil {
+			return nil, err
+		}
 		if m.stale.Swap(false) {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
 			if err := m.Abort(ctx); err != nil {
@@ -217,24 +225,26 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 	}
 }
 
-// name makes the producer known before the member joins its group: what an earlier one of the same name left open is ended by
-// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for.
-func (m *Member) name(ctx context.Context) error {
+// name makes the producer known before the member takes records: what an earlier one of the same name left open is ended by
+// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for. Where it does not succeed, the
+// first transaction tries again, and says so.
+func (m *Member) name(ctx context.Context) {
 	if m.session == nil || m.named {
-		return nil
-	}
-	ctx, cancel := m.inTime(ctx)
-	defer cancel()
-	if _, _, err := m.client.ProducerID(ctx); err != nil {
-		return fmt.Errorf("begin as %s: %w", m.config.TransactionalID(), blame(err))
+		return
 	}
 	m.named = true
-	return nil
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
+	if _, _, err := m.client.ProducerID(ctx); err != nil && ctx.Err() == nil {
+		m.config.Logger.Debug("the producer is not known yet", "transactional_id", m.config.TransactionalID(), "error", err)
+	}
 }
 
 // fill polls once, waiting, and then as long as there is something buffered, without.
 func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking) error {
-	wait, cancel := m.quarantine.patience(ctx)
+	wait, done := m.patience(ctx)
+	defer done()
+	wait, cancel := m.quarantine.patience(wait)
 	defer cancel()
 	for {
 		helping := m.helping(limits, into)
@@ -247,7 +257,7 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 		}
 		before := len(into.records)
 		m.lost.observe(m.client, fetches)
-		fetches.EachRecord(into.add)
+		fetches.EachRecord(func(r *kgo.Record) { into.add(r, m.decompressor.Withheld(r)) })
 		if n := len(into.records) - before; n == 0 {
 			return nil
 		}
@@ -279,8 +289,12 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	for _, e := range fetches.Errors() {
 		var dataLoss *kgo.ErrDataLoss
+		var refused *kgo.ErrDecompressTooLarge
 		switch {
-		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
+		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, ErrFull):
+			continue
+		case errors.As(e.Err, &refused):
+			m.stand(refused)
 			continue
 		case errors.As(e.Err, &dataLoss):
 			// The client has already gone on from where the log now is.
@@ -289,7 +303,13 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 			continue
 		}
 		if e.Topic == "" { // the group's error
-			return fmt.Errorf("poll: %w", blame(e.Err))
+			// The client joins again by itself, under the same name. A new member would leave the old one behind as a ghost
+			// that each rebalance waits for until its session ends, and a coordinator that is away makes many of them.
+			if isAny(e.Err, permanent) || errors.Is(e.Err, kerr.FencedInstanceID) {
+				return fmt.Errorf("poll: %w", blame(e.Err))
+			}
+			m.config.Logger.Debug("the member joins its group again", "error", e.Err)
+			continue
 		}
 		return fmt.Errorf("poll %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
 	}
@@ -415,6 +435,7 @@ const leaveTimeout = 3 * time.Second
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
 	m.quarantine.leave()
+	m.config.Standing.clear(m.config.Index)
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()
 	m.client.CloseAllowingRebalance()
@@ -430,7 +451,7 @@ type taking struct {
 
 func (t *taking) empty() bool { return len(t.records) == 0 }
 
-func (t *taking) add(r *kgo.Record) {
+func (t *taking) add(r *kgo.Record, withheld *pipeline.Withheld) {
 	record := &pipeline.Record{
 		Topic:     r.Topic,
 		Partition: r.Partition,
@@ -438,8 +459,9 @@ func (t *taking) add(r *kgo.Record) {
 		Key:       r.Key,
 		Value:     r.Value,
 		Timestamp: r.Timestamp,
+		Withheld:  withheld,
 	}
-	if len(r.Headers) > 0 {
+	if len(r.Headers) > 0 && withheld == nil {
 		record.Headers = make([]pipeline.Header, len(r.Headers))
 		for i, h := range r.Headers {
 			record.Headers[i] = pipeline.Header(h)

@@ -59,6 +59,7 @@ runtime() { # a Java that runs brokers, into .cache
 
 libraries() { # the shared libraries that ROOT's programs ask for, into ROOT at the paths at which they were found
 	local root=$1
+	# shellcheck disable=SC2016 # the inner shell expands it
 	find "$root/opt/java" \( -name '*.so' -o -path '*/bin/java' \) -print0 |
 		while read -r -d '' file; do ldd "$file" 2>/dev/null || true; done | # which fails for what is static
 		grep -oE '/[^ ]+' | sort -u | { grep -v "^$(realpath "$cache")" || true; } |
