@@ -61,7 +61,7 @@ libraries() { # the shared libraries that ROOT's programs ask for, into ROOT at 
 	local root=$1
 	# shellcheck disable=SC2016 # the inner shell expands it
 	find "$root/opt/java" \( -name '*.so' -o -path '*/bin/java' \) -print0 |
-		xargs -0 -n1 sh -c 'ldd "$0" 2>/dev/null || true' |
+		while read -r -d '' file; do ldd "$file" 2>/dev/null || true; done | # which fails for what is static
 		grep -oE '/[^ ]+' | sort -u | { grep -v "^$(realpath "$cache")" || true; } |
 		while read -r library; do
 			mkdir -p "$root$(dirname "$library")"
