@@ -1,0 +1,27 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+)
+
+// EitherImage is the official image where it is here or can be pulled, and otherwise the one that stands in for it and that
+// `make e2e-images` builds.
+func EitherImage(ctx context.Context, official, standIn string) (string, error) {
+	engine, err := dial(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer engine.Close()
+	if present(ctx, engine, official) {
+		return official, nil
+	}
+	err = pull(ctx, engine, official)
+	if err == nil {
+		return official, nil
+	}
+	if present(ctx, engine, standIn) {
+		return standIn, nil
+	}
+	return "", fmt.Errorf("%s cannot be pulled, and %s, which stands in for it, is not built: run `make e2e-images` (%w)", official, standIn, err)
+}
