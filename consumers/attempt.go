@@ -51,7 +51,7 @@ func (a attempt) doubt(me string) (doubt, bool) {
 	case ordinary && (a.By == me || a.Survived):
 		return doubt{}, false
 	case ordinary:
-		return narrow(a.From, a.Until), true
+		return narrower(a.From, a.Until), true
 	case a.Survived:
 		return doubt{end: a.End, size: a.Size}, true
 	case a.By == me: // the member was made anew, and the process lives
@@ -59,11 +59,11 @@ func (a attempt) doubt(me string) (doubt, bool) {
 	case a.Size == 1:
 		return doubt{end: a.End, size: 1, deaths: a.Deaths + 1}, true
 	default:
-		return narrow(a.From, a.Until), true
+		return narrower(a.From, a.Until), true
 	}
 }
 
-func narrow(from, until int64) doubt {
+func narrower(from, until int64) doubt {
 	if until-from > firstDoubt {
 		return doubt{end: until, size: firstDoubt}
 	}

@@ -21,12 +21,21 @@ type KafkaConfig struct {
 	// TransactionTimeout ends the transaction of a member that died in the middle. Until then every read-committed
 	// reader of the partitions it wrote to waits.
 	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
-	// SessionTimeout is how long the group waits for a member that says nothing, before others take its partitions.
+	// GroupProtocol is how the group shares out its partitions: classic, or consumer for KIP-848, where the broker does it.
+	// There a cycle is not waited for, so a rebalance costs the cycles in hand, and the broker's own settings say how long it waits for
+	// a member that says nothing (group.consumer.session.timeout.ms, 45 s unless changed).
+	GroupProtocol string `yaml:"group_protocol"`
+	// SessionTimeout is how long a classic group waits for a member that says nothing, before others take its partitions. Brokers
+	// take no less than 6 s unless group.min.session.timeout.ms says otherwise.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	// RebalanceTimeout is how long a rebalance waits for the cycle in hand.
 	RebalanceTimeout time.Duration `yaml:"rebalance_timeout"`
 	// FetchMaxBytes bounds what one broker returns to one member in one fetch, compressed.
 	FetchMaxBytes pipeline.ByteSize `yaml:"fetch_max_bytes"`
+	// FetchMaxDecompressed bounds what a member holds of what it fetched once that is decompressed, the cycle in hand included, and
+	// half of it bounds one batch. Of a batch beyond that, the largest records become dead letters by reference. Only compressed
+	// batches count.
+	FetchMaxDecompressed pipeline.ByteSize `yaml:"fetch_max_decompressed"`
 	// Static keeps the member's place in the group over a restart: no rebalance, but nobody else reads its
 	// partitions until the session times out.
 	Static bool `yaml:"static_membership"`
@@ -36,6 +45,12 @@ type KafkaConfig struct {
 	AttemptsTopic string `yaml:"attempts_topic"`
 }
 
+// What GroupProtocol may be.
+const (
+	ClassicProtocol  = "classic"
+	ConsumerProtocol = "consumer"
+)
+
 // Attempts says whether attempts are marked.
 func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
 
@@ -43,18 +58,25 @@ func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
 //
 // Transaction timeout: a member produces only when all predictions are in, so a transaction lasts as long as the
 // acknowledgements do (27 to 41 ms on one broker); 10 s leaves room for a broker's fail-over. The session timeout is
+// the least that brokers take by default: it is nearly all of a take-over after kill -9 (6.3 s on three brokers), and it may be
 // short since heartbeats come from a goroutine of their own: a slow model does not delay them. What is fetched ahead is
 // what lag costs in memory: with fetches of 8 MiB a million waiting records made the process 22% larger (make bench
-// ARGS='-only memory').
+// ARGS='-only memory'). Decompressed, a full cycle of 32 MiB and as much of fetches ahead fit; a batch of 1 MiB, the most that
+// brokers take where nobody changed it, may be packed 32 times.
 func DefaultKafka() KafkaConfig {
 	return KafkaConfig{
 		TransactionTimeout: 10 * time.Second,
-		SessionTimeout:     10 * time.Second,
+		GroupProtocol:      ClassicProtocol,
+		SessionTimeout:     6 * time.Second,
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
 		AttemptsTopic:      "nearline.attempts",
+
+		FetchMaxDecompressed: defaultMaxDecompressed,
 	}
 }
+
+const defaultMaxDecompressed = 64 << 20
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c KafkaConfig) Validate(path string) error {
@@ -66,6 +88,9 @@ func (c KafkaConfig) Validate(path string) error {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
 			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
 		}
+	}
+	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
+		errs = append(errs, fmt.Errorf("%s.group_protocol is %q: want %s or %s", path, c.GroupProtocol, ClassicProtocol, ConsumerProtocol))
 	}
 	if c.AttemptsTopic == "" {
 		errs = append(errs, fmt.Errorf("%s.attempts_topic is empty: want the name of a topic, or off", path))
@@ -83,6 +108,9 @@ func (c KafkaConfig) Validate(path string) error {
 	between("rebalance_timeout", c.RebalanceTimeout, 5*time.Second, 30*time.Minute)
 	if c.FetchMaxBytes < 64<<10 {
 		errs = append(errs, fmt.Errorf("%s.fetch_max_bytes is %v: want at least 64KiB", path, c.FetchMaxBytes))
+	}
+	if c.FetchMaxDecompressed < 8<<20 || c.FetchMaxDecompressed > 1<<30 {
+		errs = append(errs, fmt.Errorf("%s.fetch_max_decompressed is %v: want between 8MiB and 1GiB", path, c.FetchMaxDecompressed))
 	}
 	return errors.Join(errs...)
 }

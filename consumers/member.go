@@ -1,14 +1,17 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/pipeline"
@@ -28,6 +31,8 @@ type Config struct {
 	MaxRecords int
 	// Attempts has what is about to be worked on marked; nil marks nothing.
 	Attempts *Attempts
+	// Standing is told where the member stands still; nil is nobody.
+	Standing *Standstill
 	// Options come last: hooks for metrics, a dialer for tests.
 	Options []kgo.Opt
 	Logger  *slog.Logger
@@ -51,20 +56,27 @@ type Member struct {
 	config  Config
 	// begun says that a transaction is open.
 	begun bool
-	// stale says that partitions were taken away since the last end. It is set between polls only, where no record is in
-	// flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
+	// stale says that partitions were taken away. Where a rebalance waits for the cycle, that happens between polls only, with no
+	// record in flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
 	stale atomic.Bool
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
-	average    float64
-	lost       *retentionWatch
-	quarantine *quarantine
+	average      float64
+	lost         *retentionWatch
+	decompressor *Decompressor
+	stands       standing
+	quarantine   *quarantine
+	// named says that the brokers were asked for the producer.
+	named bool
+	// background has the search for orphans after each assignment.
+	background sync.WaitGroup
 }
 
 var _ pipeline.Source = (*Member)(nil)
 
 // Open makes a member. It joins its group at the first poll.
 func Open(config Config) (*Member, error) {
-	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config)}
+	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config),
+		decompressor: NewDecompressor(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -100,18 +112,23 @@ func (m *Member) options() []kgo.Opt {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
 	}
-	// The client's callback for a change of what the member holds; what is taken away makes it stale.
+	// The client's callback for a change of what the member holds.
 	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
-		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		return func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 			c.Metrics.changed(change, partitions)
-			if change != changeAssigned && len(partitions) > 0 {
+			switch {
+			case len(partitions) == 0:
+			case change != changeAssigned:
 				m.stale.Store(true)
+			case c.Delivery != pipeline.AtLeastOnce:
+				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
+				m.background.Go(func() { left.end(ctx) })
 			}
 		}
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Kafka.Brokers...),
-		kgo.ClientID("nearline"),
+		kgo.ClientID(c.TransactionalID()), // see orphans
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
 		// A group that shall begin elsewhere has offsets committed there: see Cluster.SeedGroup.
@@ -124,11 +141,11 @@ func (m *Member) options() []kgo.Opt {
 		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)),              //nolint:gosec // bounded by the config
 		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
+		kgo.WithDecompressor(m.decompressor),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
-		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),
+		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
-		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(on(changeAssigned)),
 		kgo.OnPartitionsRevoked(on(changeRevoked)),
@@ -140,6 +157,13 @@ func (m *Member) options() []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.WithLogger(clientLogger{m.config.Logger}),
+	}
+	if c.Kafka.GroupProtocol == ConsumerProtocol {
+		// A rebalance does not wait for the cycle here: the end of a transaction would then wait for it in turn. A cycle whose
+		// partitions are taken away is aborted at its end.
+		opts = append(opts, kgo.ServerSideBalancer())
+	} else {
+		opts = append(opts, kgo.BlockRebalanceOnPoll())
 	}
 	if c.Kafka.Static {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", c.Kafka.replica(), c.Index)))
@@ -162,8 +186,12 @@ const defaultMaxRecordBytes = 1_048_588
 //
 // When it returns, the attempt at the records is marked, where it has to be: see attempt.
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
+	m.name(ctx)
 	for {
-		if m.stale.Load() {
+		if err := m.over(); err != nil {
+			return nil, err
+		}
+		if m.stale.Swap(false) {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
 			if err := m.Abort(ctx); err != nil {
 				return nil, err
@@ -197,9 +225,26 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 	}
 }
 
+// name makes the producer known before the member takes records: what an earlier one of the same name left open is ended by
+// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for. Where it does not succeed, the
+// first transaction tries again, and says so.
+func (m *Member) name(ctx context.Context) {
+	if m.session == nil || m.named {
+		return
+	}
+	m.named = true
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
+	if _, _, err := m.client.ProducerID(ctx); err != nil && ctx.Err() == nil {
+		m.config.Logger.Debug("the producer is not known yet", "transactional_id", m.config.TransactionalID(), "error", err)
+	}
+}
+
 // fill polls once, waiting, and then as long as there is something buffered, without.
 func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking) error {
-	wait, cancel := m.quarantine.patience(ctx)
+	wait, done := m.patience(ctx)
+	defer done()
+	wait, cancel := m.quarantine.patience(wait)
 	defer cancel()
 	for {
 		helping := m.helping(limits, into)
@@ -212,7 +257,7 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 		}
 		before := len(into.records)
 		m.lost.observe(m.client, fetches)
-		fetches.EachRecord(into.add)
+		fetches.EachRecord(func(r *kgo.Record) { into.add(r, m.decompressor.Withheld(r)) })
 		if n := len(into.records) - before; n == 0 {
 			return nil
 		}
@@ -244,8 +289,12 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 	}
 	for _, e := range fetches.Errors() {
 		var dataLoss *kgo.ErrDataLoss
+		var refused *kgo.ErrDecompressTooLarge
 		switch {
-		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
+		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, ErrFull):
+			continue
+		case errors.As(e.Err, &refused):
+			m.stand(refused)
 			continue
 		case errors.As(e.Err, &dataLoss):
 			// The client has already gone on from where the log now is.
@@ -254,7 +303,13 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 			continue
 		}
 		if e.Topic == "" { // the group's error
-			return fmt.Errorf("poll: %w", blame(e.Err))
+			// The client joins again by itself, under the same name. A new member would leave the old one behind as a ghost
+			// that each rebalance waits for until its session ends, and a coordinator that is away makes many of them.
+			if isAny(e.Err, permanent) || errors.Is(e.Err, kerr.FencedInstanceID) {
+				return fmt.Errorf("poll: %w", blame(e.Err))
+			}
+			m.config.Logger.Debug("the member joins its group again", "error", e.Err)
+			continue
 		}
 		return fmt.Errorf("poll %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
 	}
@@ -287,7 +342,6 @@ func (m *Member) Commit(ctx context.Context) error {
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
 	committed, err := m.session.End(ctx, kgo.TryCommit)
-	m.stale.Store(false)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), context.Cause(ctx))
@@ -309,7 +363,7 @@ func (m *Member) Commit(ctx context.Context) error {
 // turn. A transaction that is still open makes the group refuse to answer, which is doubt enough.
 func (m *Member) agreed(ctx context.Context) bool {
 	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
-	if err != nil || group.Error() != nil {
+	if err != nil {
 		return false
 	}
 	for topic, partitions := range m.client.CommittedOffsets() {
@@ -318,7 +372,8 @@ func (m *Member) agreed(ctx context.Context) bool {
 			if !found {
 				theirs.At = -1
 			}
-			if max(ours.Offset, -1) != theirs.At {
+			// Not the errors of others' partitions: among many members one always has a transaction open.
+			if theirs.Err != nil || max(ours.Offset, -1) != theirs.At {
 				return false
 			}
 		}
@@ -341,7 +396,6 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
-	m.stale.Store(false)
 	m.quarantine.committed()
 	m.client.AllowRebalance()
 	return nil
@@ -361,7 +415,6 @@ func (m *Member) Abort(ctx context.Context) error {
 	}
 	m.begun = false
 	_, err := m.session.End(ctx, kgo.TryAbort)
-	m.stale.Store(false)
 	if err != nil {
 		return fmt.Errorf("abort as %s: %w", m.config.TransactionalID(), blame(err))
 	}
@@ -372,7 +425,6 @@ func (m *Member) Abort(ctx context.Context) error {
 // rewind sets an at-least-once member back to what it has committed.
 func (m *Member) rewind() {
 	m.client.SetOffsets(m.client.CommittedOffsets())
-	m.stale.Store(false)
 	m.client.AllowRebalance()
 }
 
@@ -383,10 +435,12 @@ const leaveTimeout = 3 * time.Second
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
 	m.quarantine.leave()
+	m.config.Standing.clear(m.config.Index)
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()
 	m.client.CloseAllowingRebalance()
 	m.kill()
+	m.background.Wait()
 }
 
 // taking is what one cycle has taken so far.
@@ -397,7 +451,7 @@ type taking struct {
 
 func (t *taking) empty() bool { return len(t.records) == 0 }
 
-func (t *taking) add(r *kgo.Record) {
+func (t *taking) add(r *kgo.Record, withheld *pipeline.Withheld) {
 	record := &pipeline.Record{
 		Topic:     r.Topic,
 		Partition: r.Partition,
@@ -405,8 +459,9 @@ func (t *taking) add(r *kgo.Record) {
 		Key:       r.Key,
 		Value:     r.Value,
 		Timestamp: r.Timestamp,
+		Withheld:  withheld,
 	}
-	if len(r.Headers) > 0 {
+	if len(r.Headers) > 0 && withheld == nil {
 		record.Headers = make([]pipeline.Header, len(r.Headers))
 		for i, h := range r.Headers {
 			record.Headers[i] = pipeline.Header(h)

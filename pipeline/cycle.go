@@ -194,6 +194,8 @@ func (c *Cycle) decode(records []*Record) []*Row {
 		case record.Deaths > 0:
 			rows[i] = &Row{Record: record, Fault: Faultf(ClassCrash, StagePredict,
 				"the process ended %d times while it had nothing but this record in its hands", record.Deaths)}
+		case record.Withheld != nil:
+			rows[i] = &Row{Record: record, Fault: record.Withheld.Fault()}
 		case !record.Tombstone():
 			row, fault := c.Decoder.Decode(record)
 			if fault != nil {

@@ -23,6 +23,7 @@ const (
 
 // The stages of a cycle at which a record can fail, as dead letters name them.
 const (
+	StageFetch   = "fetch"
 	StageDecode  = "decode"
 	StagePredict = "predict"
 	StageEncode  = "encode"

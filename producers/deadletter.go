@@ -28,16 +28,16 @@ type Reference struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
-	Length    int    `json:"length"` // of the value, in bytes
+	Length    int64  `json:"length"` // of the value, in bytes
 	SHA256    string `json:"sha256"` // of the value, in hex
 	// FirstBytes of the value, in base64, since they may be anything.
 	FirstBytes string `json:"first_bytes"`
 	// KeyLength and KeySHA256 tell of a key that was dropped too.
-	KeyLength int    `json:"key_length,omitempty"`
+	KeyLength int64  `json:"key_length,omitempty"`
 	KeySHA256 string `json:"key_sha256,omitempty"`
 	// Headers and HeadersLength tell of headers that were dropped too: how many, and their bytes.
-	Headers       int `json:"headers,omitempty"`
-	HeadersLength int `json:"headers_length,omitempty"`
+	Headers       int   `json:"headers,omitempty"`
+	HeadersLength int64 `json:"headers_length,omitempty"`
 }
 
 // keep says what of an original a dead letter carries.
@@ -70,6 +70,9 @@ func (b *Builder) DeadLetter(record *pipeline.Record, fault *pipeline.Fault, att
 	}
 	out := pipeline.Output{Topic: b.config.DeadLetters, Source: record}
 	for _, kept := range sheds {
+		if kept.value && record.Withheld != nil {
+			continue
+		}
 		shed(&out, record, original, own, kept)
 		if batchSize(out.Key, out.Value, out.Headers) <= b.deadLetterLimit {
 			break
@@ -92,14 +95,19 @@ func shed(out *pipeline.Output, record *pipeline.Record, original, own []pipelin
 	if !kept.key && record.Key != nil {
 		dropped = append(dropped, "key")
 		out.Key = nil
-		ref.KeyLength, ref.KeySHA256 = len(record.Key), hash(record.Key)
+		ref.KeyLength, ref.KeySHA256 = int64(len(record.Key)), hash(record.Key)
+	}
+	if w := record.Withheld; w != nil {
+		dropped = append(dropped, ref.withhold(w)...)
 	}
 	out.Headers = append(out.Headers, own...)
 	if len(dropped) > 0 {
 		out.Headers = append(out.Headers, text("dropped", strings.Join(dropped, ",")))
 	}
 	if !kept.value {
-		ref.describe(record.Value)
+		if record.Withheld == nil {
+			ref.describe(record.Value)
+		}
 		out.Value = ref.json()
 		out.Headers = append(out.Headers, text("reference", "true"))
 	}
@@ -149,14 +157,29 @@ func clip(s string, most int) string {
 }
 
 func (r *Reference) describe(value []byte) {
-	r.Length, r.SHA256 = len(value), hash(value)
+	r.Length, r.SHA256 = int64(len(value)), hash(value)
 	r.FirstBytes = base64.StdEncoding.EncodeToString(value[:min(len(value), maxFirstBytes)])
+}
+
+// withhold describes a record that was not kept in memory, and says what is missing beside the value.
+func (r *Reference) withhold(w *pipeline.Withheld) (dropped []string) {
+	r.Length, r.SHA256 = w.Length, hex.EncodeToString(w.SHA256[:])
+	r.FirstBytes = base64.StdEncoding.EncodeToString(w.FirstBytes)
+	if w.Headers > 0 {
+		dropped = append(dropped, "headers")
+		r.Headers, r.HeadersLength = w.Headers, w.HeadersLength
+	}
+	if w.KeyLength > 0 {
+		dropped = append(dropped, "key")
+		r.KeyLength, r.KeySHA256 = w.KeyLength, hex.EncodeToString(w.KeySHA256[:])
+	}
+	return dropped
 }
 
 func (r *Reference) dropHeaders(headers []pipeline.Header) {
 	r.Headers = len(headers)
 	for _, h := range headers {
-		r.HeadersLength += len(h.Key) + len(h.Value)
+		r.HeadersLength += int64(len(h.Key) + len(h.Value))
 	}
 }
 

@@ -29,7 +29,12 @@ The command is run for each hook fault, one at a time. It hurts for NEARLINE_FAU
 that it prints names what it does, and stands in the schedule; everything goes to hook.log. It is told NEARLINE_FAULT (the
 NAME of hook:NAME, else empty: then it chooses, NEARLINE_SEED being a number to draw from), NEARLINE_FAULT_NUMBER,
 NEARLINE_BROKERS, NEARLINE_GROUP, NEARLINE_INPUT, NEARLINE_OUTPUT, NEARLINE_DEAD_LETTERS, and the NEARLINE_TRANSACTIONAL_ID of
-a replica that lives. A command that fails, fails the run.`,
+a replica that lives. A command that fails, fails the run.
+
+refuse has the output topic take no results for a while, which then have to become dead letters of class refused. The faults of the
+model (model-...) are records of the load that have the model do it, and oom is one that has it take more
+memory than the replica may have. They bring a model of their own. What hangs, crashes or is killed for its memory has to
+become a dead letter of class crash, after the replicas that died of it.`,
 		Example: `  nearline torture --embedded --for 40s --seed 7
   nearline torture --config nearline.yaml --for 10m --hook 'kubectl delete pod kafka-1'
   nearline torture --config nearline.yaml --records 1000000 --faults kill=3,freeze,hook:broker-kill=2 --hook ./hurt.sh`,
@@ -48,7 +53,7 @@ a replica that lives. A command that fails, fails the run.`,
 	c.Flags().IntVar(&o.Keys, "keys", 500, "different keys")
 	c.Flags().IntVar(&o.Replicas, "replicas", 3, "processes that share the work")
 	c.Flags().IntVar(&o.Partitions, "partitions", 6, "of each topic")
-	kinds := c.Flags().StringSlice("faults", nil, "`KINDS`, each with a weight: kill=4,freeze=3,leave=2,join=2, which is the default; hook lets the command choose, hook:NAME asks it")
+	kinds := c.Flags().StringSlice("faults", nil, "`KINDS`, each with a weight: kill=4,freeze=3,leave=2,join=2, which is the default; hook, hook:NAME, refuse, model-slow, model-fail, model-hang, model-crash, oom")
 	c.Flags().DurationVar(&o.Every, "every", 2*time.Second, "time between faults, on average")
 	c.Flags().Int16Var(&o.Replication, "replication", -1, "of the topics on your own cluster; -1 is the cluster's default")
 	c.Flags().StringVar(&o.Hook, "hook", "", "shell `COMMAND` that hurts your cluster; it is a fault among the others")
@@ -74,6 +79,8 @@ a replica that lives. A command that fails, fails the run.`,
 			return errors.New("--hook and --direct are for a cluster of your own: the embedded broker is nobody else's")
 		case o.Hook == "" && torture.WantHook(o.Faults):
 			return errors.New("--faults names one of the hook's: want --hook COMMAND too")
+		case o.Model != "" && torture.WantFaultyModel(o.Faults):
+			return errors.New("the faults of the model bring a model of their own: want --faults without them, or no --model")
 		case o.Lasts < 10*time.Second && (o.Records == 0 || o.Lasts != 0):
 			return fmt.Errorf("--for %v: want at least 10s, as there is a pause before the first fault and after the last", o.Lasts)
 		case o.Replicas < 1 || o.Partitions < 1 || o.Partitions > 1000 || o.Keys < 1 || o.Rate <= 0 || o.Every < 100*time.Millisecond || o.Records < 0 || o.MaxLag < 0:
@@ -158,6 +165,7 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 		modelsSection["repository"] = r.Repository
 		if r.Repository != loaded.Models.Repository {
 			delete(modelsSection, "versions") // they pin models of the other one
+			modelsSection["device"] = "cpu"   // where all models of ours run
 		}
 		return yaml.Marshal(map[string]any{
 			"kafka":  kafka,

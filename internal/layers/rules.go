@@ -42,8 +42,10 @@ var layers = []layer{
 		"pipeline", "batching", "consumers", "schemas", "producers", "features", "offline", "serving", "models",
 		"internal/observe",
 	}, "the whole configuration is made of the rooms' own"},
+	{"internal/deadletters", []string{"pipeline", "consumers", "producers"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
+	{"internal/hostile", []string{"pipeline"}, "records for any room's tests"},
 	{"internal/layers", nil, "this test"},
 
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
@@ -55,7 +57,7 @@ var layers = []layer{
 }
 
 // forTests may be imported by tests of any folder, beside what the folder itself may import.
-var forTests = []string{"internal/kafkatest"}
+var forTests = []string{"internal/kafkatest", "internal/hostile"}
 
 // outside says which folders alone may import a package that is not ours, in code that ships. Packages below it count.
 var outside = []struct {
@@ -65,7 +67,7 @@ var outside = []struct {
 }{
 	{"C", []string{"models/onnx"}, "the only cgo in the repository"},
 	{"github.com/yalue/onnxruntime_go", []string{"models/onnx"}, "the rest builds and runs without the library"},
-	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/dev", "internal/kafkatest", "internal/torture", "cmd", "e2e"},
+	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/deadletters", "internal/dev", "internal/hostile", "internal/kafkatest", "internal/torture", "cmd", "e2e"},
 		"the member owns the client; schemas and producers handle bytes"},
 	{"github.com/linkedin/goavro/v2", []string{"schemas"}, "what bytes mean is the schemas' matter"},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "models", "cmd"}, "one way to read a configuration"},

@@ -36,6 +36,7 @@ type line struct {
 	members *consumers.Metrics
 	clients *clientMetrics
 	status  []*pipeline.Status
+	stands  consumers.Standstill
 
 	mu      sync.Mutex // guards waiting
 	waiting error      // why the members have not begun; nil once they have
@@ -117,6 +118,7 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		Attempts:       l.attempts,
 		Logger:         logger,
 		Metrics:        l.members,
+		Standing:       &l.stands,
 	}
 	return &pipeline.Cycle{
 		Open: func() (pipeline.Source, error) {
@@ -145,6 +147,9 @@ func (l *line) check() observe.Finding {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waiting == nil {
+		if err := l.stands.Err(); err != nil {
+			return observe.Finding{Problem: err.Error()}
+		}
 		return observe.Finding{}
 	}
 	return observe.Finding{Problem: l.waiting.Error()}

@@ -2,9 +2,12 @@ package torture
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	"nearline/internal/torture/faulty"
 )
 
 // Fault is one thing that is done to the processes.
@@ -17,9 +20,31 @@ const (
 	Leave  Fault = "leave"  // a replica is asked to end, and started again after a while
 	Join   Fault = "join"   // one replica more, for a while
 	Hook   Fault = "hook"   // the operator's command is run, and chooses
+
+	// The output topic takes no records of their size for a while: what is refused has to become dead letters.
+	Refuse Fault = "refuse"
+
+	// These are a record among the others, at whose word the faulty model does it.
+	ModelSlow   Fault = "model-slow"
+	ModelFail   Fault = "model-fail"
+	ModelHang   Fault = "model-hang"  // beyond the timeout for it, by which the process ends
+	ModelCrash  Fault = "model-crash" // a signal ends the process
+	OutOfMemory Fault = "oom"         // the process takes more memory than it may have, and is killed for it
 )
 
-var faults = []Fault{Kill, Freeze, Leave, Join, Hook}
+var faults = []Fault{Kill, Freeze, Leave, Join, Hook, Refuse, ModelSlow, ModelFail, ModelHang, ModelCrash, OutOfMemory}
+
+// words are what stands in the record of a fault of the model.
+var words = map[Fault]string{
+	ModelSlow:   strings.Repeat(faulty.Slow+" ", 20),
+	ModelFail:   faulty.Fail,
+	ModelHang:   faulty.Hang,
+	ModelCrash:  faulty.Crash,
+	OutOfMemory: faulty.Hungry,
+}
+
+// deadly says whether it ends a replica without the harness's doing.
+func (f Fault) deadly() bool { return f == ModelHang || f == ModelCrash || f == OutOfMemory }
 
 // asked is the fault that the operator's command is asked for, and whether it is the command's at all.
 func (f Fault) asked() (string, bool) {
@@ -60,6 +85,9 @@ func ParseFaults(list []string) ([]Weight, error) {
 		if asked, ok := w.Fault.asked(); !slices.Contains(faults, w.Fault) && (!ok || asked == "") {
 			return nil, fmt.Errorf("fault %q is not known: want %v, or hook:NAME", name, faults)
 		}
+		if w.Fault == ModelCrash && runtime.GOARCH != "amd64" {
+			return nil, fmt.Errorf("fault %s: it is a division by zero, which ends no process on %s: want amd64", w.Fault, runtime.GOARCH)
+		}
 		weights = append(weights, w)
 	}
 	return weights, nil
@@ -71,4 +99,17 @@ func WantHook(weights []Weight) bool {
 		_, hook := w.Fault.asked()
 		return hook
 	})
+}
+
+// WantFaultyModel says whether one of them is the faulty model's.
+func WantFaultyModel(weights []Weight) bool {
+	return slices.ContainsFunc(weights, func(w Weight) bool { return words[w.Fault] != "" })
+}
+
+func anyDeadly(weights []Weight) bool {
+	return slices.ContainsFunc(weights, func(w Weight) bool { return w.Fault.deadly() })
+}
+
+func anyOf(weights []Weight, f Fault) bool {
+	return slices.ContainsFunc(weights, func(w Weight) bool { return w.Fault == f })
 }

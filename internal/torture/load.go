@@ -20,6 +20,7 @@ type load struct {
 	random  *rand.Rand
 
 	progress *progress
+	poisons  <-chan Fault // for each, a record that makes the model do it
 }
 
 // tick is how often the load writes.
@@ -66,6 +67,9 @@ func (l *load) run(ctx, intake context.Context) error {
 		l.progress.written.Store(int64(written))
 		select {
 		case <-ticker.C:
+		case fault := <-l.poisons:
+			client.Produce(ctx, l.poison(written, fault), promise)
+			written++
 		case <-intake.Done():
 		case <-ctx.Done():
 		}
@@ -91,4 +95,12 @@ func (l *load) record(number int) *kgo.Record {
 	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
 		number, r.Key, number)
 	return r
+}
+
+// poison is the record of a number that makes the faulty model do something.
+func (l *load) poison(number int, fault Fault) *kgo.Record {
+	return &kgo.Record{
+		Key:   fmt.Appendf(nil, "key-%d", l.random.IntN(l.keys)),
+		Value: fmt.Appendf(nil, `{"review_id": "%d", "text": "Review number %d: %s."}`, number, number, words[fault]),
+	}
 }

@@ -13,6 +13,7 @@ import (
 // count reads everything back.
 func (r *run) count(ctx context.Context) (Report, error) {
 	l := newLedger(r.topics)
+	l.refusals = anyOf(r.Faults, Refuse)
 	if err := r.readAll(ctx, l.read, r.topics.input); err != nil {
 		return Report{}, err
 	}
@@ -25,8 +26,10 @@ func (r *run) count(ctx context.Context) (Report, error) {
 		if p == nil {
 			continue
 		}
-		if err := p.surprises(); err != nil {
-			report.Failures = append(report.Failures, err.Error())
+		ends := p.surprises()
+		report.Deaths += len(ends)
+		if !anyDeadly(r.Faults) {
+			report.Failures = append(report.Failures, ends...)
 		}
 	}
 	for _, err := range r.failed {
@@ -39,7 +42,7 @@ func (r *run) count(ctx context.Context) (Report, error) {
 func (r *run) measure(report *Report) {
 	kinds := map[string][]time.Duration{}
 	for i, e := range r.events {
-		to := r.tell.began.Add(max(r.Lasts, e.At+e.Lasts))
+		to := time.Now()
 		if i+1 < len(r.events) {
 			to = r.tell.began.Add(r.events[i+1].At)
 		}

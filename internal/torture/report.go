@@ -15,11 +15,12 @@ type Report struct {
 	Longest Seconds `json:"longest_stall_seconds"`
 	Written int64   `json:"written"` // by the load
 	Unread  int64   `json:"unread"`  // input records that no group had committed when patience ended
+	Deaths  int     `json:"deaths"`  // replicas that ended by themselves, and were started again
 	// Kinds of faults, and how long the records then waited.
 	Kinds map[string]Kind `json:"stalls"`
 	// Notes are the first of the things that are wrong.
 	Notes []string `json:"notes,omitempty"`
-	// Failures are processes that ended without being asked to, and faults that could not be made or undone.
+	// Failures are processes that ended although no fault was to end them, and faults that could not be made or undone.
 	Failures []string `json:"failures,omitempty"`
 
 	stalls []faultStall
@@ -58,8 +59,8 @@ func (r Report) Err() error {
 	case r.Records == 0:
 		return fmt.Errorf("no record was written: nothing was shown")
 	case r.wrong() > 0:
-		return fmt.Errorf("the promise was broken: %d lost, %d doubled, %d out of order, %d misplaced, %d of no input (seed %d)",
-			r.Lost, r.Doubled, r.OutOfOrder, r.Misplaced, r.Unknown, r.Seed)
+		return fmt.Errorf("the promise was broken: %d lost, %d doubled, %d out of order, %d dead letters without a cause, %d misplaced, %d of no input (seed %d)",
+			r.Lost, r.Doubled, r.OutOfOrder, r.Uncaused, r.Misplaced, r.Unknown, r.Seed)
 	case r.Unread != 0:
 		return fmt.Errorf("the replicas made no progress for %v after the last fault: %d records are uncommitted, and the counts are those of an unfinished run (seed %d)",
 			patience, r.Unread, r.Seed)

@@ -28,6 +28,10 @@ func (e event) String() string {
 		return fmt.Sprintf("%s for %v", asked, e.Lasts)
 	case hook:
 		return fmt.Sprintf("%s for %v", e.Fault, e.Lasts)
+	case words[e.Fault] != "":
+		return string(e.Fault) + ", by one record"
+	case e.Fault == Refuse:
+		return fmt.Sprintf("%s all results for %v", e.Fault, e.Lasts)
 	default:
 		return fmt.Sprintf("%s replica %d for %v", e.Fault, e.Target, e.Lasts)
 	}
@@ -107,8 +111,10 @@ func (s *schedule) pause(f Fault) time.Duration {
 	between := func(low, high time.Duration) time.Duration {
 		return low + time.Duration(s.random.Int64N(int64(high-low)))
 	}
-	switch f {
-	case Freeze:
+	switch {
+	case words[f] != "":
+		return 0
+	case f == Freeze:
 		switch s.random.IntN(6) {
 		case 0:
 			return between(s.expired, s.expired*3/2)
@@ -117,9 +123,9 @@ func (s *schedule) pause(f Fault) time.Duration {
 		default:
 			return between(200*time.Millisecond, s.givenUp/2)
 		}
-	case Join:
+	case f == Join:
 		return between(2*time.Second, 5*time.Second)
-	case Kill, Leave:
+	case f == Kill || f == Leave || f == Refuse:
 		return between(100*time.Millisecond, 3*time.Second)
 	default: // the operator's
 		return between(time.Second, 10*time.Second)

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/torture/faulty"
 )
 
 func (r *run) setUp(ctx context.Context) error {
@@ -22,7 +24,7 @@ func (r *run) setUp(ctx context.Context) error {
 		}
 	}
 	if r.Model == "" {
-		if err := r.constantModel(); err != nil {
+		if err := r.ownModel(); err != nil {
 			return err
 		}
 	}
@@ -56,13 +58,18 @@ func (r *run) embed(ctx context.Context) error {
 	return r.broker.start(r.Self)
 }
 
-// constantModel makes a repository with a model that answers with a constant.
-func (r *run) constantModel() error {
+// ownModel makes a repository with a model that answers with a constant, or with the faulty one where faults are its own.
+func (r *run) ownModel() error {
 	repository, err := filepath.Abs(filepath.Join(r.Folder, "models"))
 	if err != nil {
 		return err
 	}
-	r.Model, r.Repository = "constant", repository
+	r.Repository = repository
+	if WantFaultyModel(r.Faults) {
+		r.Model = "faulty"
+		return faulty.Write(filepath.Join(r.Repository, "faulty", "1"))
+	}
+	r.Model = "constant"
 	folder := filepath.Join(r.Repository, "constant", "1")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -73,7 +80,7 @@ func (r *run) constantModel() error {
 
 func (r *run) embeddedConfig(replica Replica) ([]byte, error) {
 	return fmt.Appendf(nil, `kafka: {brokers: [%q], replica: %s, transaction_timeout: %v, session_timeout: %v, rebalance_timeout: %v}
-models: {repository: %q}
+models: {repository: %q, hang_timeout: %v}
 pipelines:
   - name: torture
     group: %s
@@ -83,7 +90,7 @@ pipelines:
     dead_letters: %s
     cycle: {max_records: 512, shutdown: 5s}
 serving: {http: "off"}
-`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, replica.Group, replica.Input,
+`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, hangTimeout, replica.Group, replica.Input,
 		replica.Model, replica.Output, replica.DeadLetters), nil
 }
 
@@ -167,6 +174,10 @@ func (r *run) addReplica(index int) error {
 	if err := os.WriteFile(path, config, 0o600); err != nil {
 		return err
 	}
-	r.replicas = append(r.replicas, &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}})
+	p := &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}, supervised: true}
+	if anyOf(r.Faults, OutOfMemory) {
+		p.memory = memoryLimit
+	}
+	r.replicas = append(r.replicas, p)
 	return nil
 }

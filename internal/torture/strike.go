@@ -2,8 +2,12 @@ package torture
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // play does what the schedule says until its end, or until there is no more load to come.
@@ -37,8 +41,12 @@ func (r *run) play(ctx context.Context, loaded <-chan struct{}) {
 	}
 }
 
-// hookTarget is whom a hook has in hand: the cluster, which is not to be hurt in two ways at once.
-const hookTarget = -1
+// What a fault has in hand that is no replica: the cluster, which a hook is not to hurt in two ways at once, and the output
+// topic.
+const (
+	hookTarget   = -1
+	refuseTarget = -2
+)
 
 // claim takes a target in hand, unless another fault has it.
 func (r *run) claim(target int) bool {
@@ -63,8 +71,21 @@ func (r *run) strike(ctx context.Context, e event) {
 	claimed := e.Target
 	_, hook := e.Fault.asked()
 	switch {
+	case words[e.Fault] != "":
+		select {
+		case r.poisons <- e.Fault:
+		default:
+			return // the load has its hands full
+		}
+		r.note(&e)
+		r.tell.fault(e)
+		return
 	case hook:
 		if claimed = hookTarget; !r.claim(claimed) {
+			return
+		}
+	case e.Fault == Refuse:
+		if claimed = refuseTarget; !r.claim(claimed) {
 			return
 		}
 	case e.Fault == Join:
@@ -87,12 +108,8 @@ func (r *run) strike(ctx context.Context, e event) {
 			return
 		}
 	}
-	e.At = time.Since(r.tell.began).Round(time.Millisecond)
 	struck := &e
-	r.mu.Lock()
-	r.events = append(r.events, struck)
-	number := len(r.events)
-	r.mu.Unlock()
+	number := r.note(struck)
 	target := r.replicas[e.Target] // here, as a later fault may add to them
 	transactionalID := r.transactionalID(e.Target)
 	if !hook {
@@ -106,6 +123,15 @@ func (r *run) strike(ctx context.Context, e event) {
 		}
 		r.fail(r.hurt(ctx, e, target))
 	})
+}
+
+// note that a fault has struck, and give it a number.
+func (r *run) note(e *event) int {
+	e.At = time.Since(r.tell.began).Round(time.Millisecond)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return len(r.events)
 }
 
 // fail keeps an error for the report.
@@ -130,10 +156,12 @@ func (r *run) hurt(ctx context.Context, e event, target *process) error {
 		}
 	}
 	switch e.Fault {
+	case Refuse:
+		return r.refuse(ctx, pause)
 	case Kill:
 		target.kill()
 		pause()
-		return target.start(r.Program)
+		return r.start(target)
 	case Freeze:
 		target.signal(syscall.SIGSTOP)
 		pause()
@@ -144,13 +172,53 @@ func (r *run) hurt(ctx context.Context, e event, target *process) error {
 			return err
 		}
 		pause()
-		return target.start(r.Program)
+		return r.start(target)
 	default: // Join
-		if err := target.start(r.Program); err != nil {
+		if err := r.start(target); err != nil {
 			return err
 		}
 		pause()
 		return target.stop(stopPatience)
+	}
+}
+
+// start a replica, but not while the output topic refuses: it would take that for the topic's limit for good.
+func (r *run) start(p *process) error {
+	r.refusing.RLock()
+	defer r.refusing.RUnlock()
+	return p.start(r.Program)
+}
+
+// refuse has the output topic take no record of a result's size.
+func (r *run) refuse(ctx context.Context, pause func()) error {
+	r.refusing.Lock()
+	defer r.refusing.Unlock()
+	admin, err := r.admin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	limit := "80"
+	alter := func(op kadm.IncrementalOp, value *string) error {
+		altered, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: op, Name: "max.message.bytes", Value: value}}, r.topics.output)
+		for _, a := range altered {
+			err = errors.Join(err, a.Err)
+		}
+		return err
+	}
+	if err := alter(kadm.SetConfig, &limit); err != nil {
+		return fmt.Errorf("have %s refuse records: %w", r.topics.output, err)
+	}
+	pause()
+	for {
+		err := alter(kadm.DeleteConfig, nil)
+		if err == nil || ctx.Err() != nil {
+			return nil //nolint:nilerr // the run is over, and so is the topic
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (t *teller) progress(written, results, behind int64) {
 
 func describe(name string, e event, at float64) happened {
 	h := happened{Event: name, At: at, Fault: e.kind(), Lasts: e.Lasts.Seconds()}
-	if _, hook := e.Fault.asked(); !hook {
+	if _, hook := e.Fault.asked(); !hook && e.Fault != Refuse && words[e.Fault] == "" {
 		h.Replica = &e.Target
 	}
 	return h
@@ -113,8 +113,14 @@ func (t *teller) report(r Report) {
 	fmt.Fprintf(t.out, "\nA stall is the longest time, between a fault and the next, in which some partition of the input had no result.\n\n")
 	fmt.Fprintf(t.out, "%s records in, %s results and %s dead letters out, %d faults, seed %d\n",
 		grouped(int64(r.Records)), grouped(int64(r.Results)), grouped(int64(r.DeadLetters)), r.Faults, r.Seed)
-	fmt.Fprintf(t.out, "lost %d, doubled %d, out of order %d, misplaced %d, unknown %d; longest stall %.1f s\n",
-		r.Lost, r.Doubled, r.OutOfOrder, r.Misplaced, r.Unknown, time.Duration(r.Longest).Seconds())
+	if r.Refused > 0 {
+		fmt.Fprintf(t.out, "%s of the dead letters are results that the output topic refused, as it was told to\n", grouped(int64(r.Refused)))
+	}
+	if r.Deaths > 0 {
+		fmt.Fprintf(t.out, "%d times a replica ended by itself, and was started again\n", r.Deaths)
+	}
+	fmt.Fprintf(t.out, "lost %d, doubled %d, out of order %d, dead letters without a cause %d, misplaced %d, unknown %d; longest stall %.1f s\n",
+		r.Lost, r.Doubled, r.OutOfOrder, r.Uncaused, r.Misplaced, r.Unknown, time.Duration(r.Longest).Seconds())
 	for _, note := range slices.Concat(r.Notes, r.Failures) {
 		fmt.Fprintln(t.out, "  "+note)
 	}

@@ -63,7 +63,12 @@ const (
 	transactionTimeout = 3 * time.Second
 	sessionTimeout     = 6 * time.Second
 	rebalanceTimeout   = 10 * time.Second
+	hangTimeout        = 5 * time.Second
 )
+
+// memoryLimit of a replica, where one is to die of it: more than one takes with the faulty model, and less than that and
+// what the model then fills.
+const memoryLimit = 768 << 20
 
 // patience with replicas that make no progress although nothing hurts them any more, and with a run that makes none
 // although something does.
@@ -83,8 +88,10 @@ type run struct {
 	replicas []*process // by number; those beyond Options.Replicas joined for a while
 	watch    watch
 	progress progress
+	poisons  chan Fault // from the schedule to the load
 	undoing  sync.WaitGroup
-	busy     map[int]bool // replicas that a fault has in hand, and hookTarget
+	refusing sync.RWMutex // held by a fault while the output topic refuses
+	busy     map[int]bool // replicas that a fault has in hand, and the other targets
 	mu       sync.Mutex   // guards busy, events and failed
 	events   []*event     // that have happened
 	failed   []error
@@ -105,6 +112,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		tell:    &teller{out: o.Out, json: o.JSON, began: time.Now()},
 		brokers: o.Brokers,
 		busy:    map[int]bool{},
+		poisons: make(chan Fault, 16),
 	}
 	defer r.killAll()
 	if err := r.setUp(ctx); err != nil {
@@ -135,7 +143,7 @@ func (r *run) torture(ctx context.Context) (Report, error) {
 	go func() {
 		defer close(loaded)
 		l := &load{brokers: r.brokers, topic: r.topics.input, records: r.Records, rate: r.Rate, keys: r.Keys, maxLag: r.MaxLag,
-			progress: &r.progress, random: rand.New(rand.NewPCG(r.Seed, 1))} //nolint:gosec // a load, not a secret
+			progress: &r.progress, poisons: r.poisons, random: rand.New(rand.NewPCG(r.Seed, 1))} //nolint:gosec // a load, not a secret
 		loadErr = l.run(flushing, intake)
 	}()
 

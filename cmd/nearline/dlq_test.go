@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/dev"
+	"nearline/pipeline"
+	"nearline/producers"
+)
+
+// bury writes the dead letters of n reviews, and the reviews themselves, to a broker's topics.
+func bury(t *testing.T, broker string, n int) {
+	t.Helper()
+	builder, err := producers.New(producers.Config{Topic: dev.TopicScored, DeadLetters: dev.TopicDeadLetters}, noEncoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MaxBufferedRecords(n+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	records := make([]*kgo.Record, n)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: dev.TopicRaw, Key: []byte("k" + strconv.Itoa(i)), Value: []byte("no JSON " + strconv.Itoa(i))}
+	}
+	if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	letters := make([]*kgo.Record, n)
+	for i, r := range records {
+		source := &pipeline.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp}
+		out := builder.DeadLetter(source, pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode, "not JSON at byte %d", i), 1)
+		letters[i] = &kgo.Record{Topic: out.Topic, Key: out.Key, Value: out.Value}
+		for _, h := range out.Headers {
+			letters[i].Headers = append(letters[i].Headers, kgo.RecordHeader(h))
+		}
+	}
+	if err := client.ProduceSync(t.Context(), letters...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type noEncoder struct{}
+
+func (noEncoder) Append(dst []byte, _ *pipeline.Row) ([]byte, *pipeline.Fault) { return dst, nil }
+
+func TestDeadLettersAreListedShownCountedAndReplayed(t *testing.T) {
+	broker := startBroker(t)
+	bury(t, broker, 3)
+	config := configFile(t, broker)
+
+	list := execute(t, "", "dlq", "list", "--config", config)
+	list.ok(t)
+	wantAll(t, "the list", list.out, "AT ", "CAUSE", "decode", "reviews.raw/", "not JSON at byte 2", "  no  ")
+	if got := strings.Count(list.out, "\n"); got != 4 {
+		t.Errorf("got %d lines, want a title and three letters:\n%s", got, list.out)
+	}
+
+	one := execute(t, "", "dlq", "list", "--kafka", broker, "--cause", "byte 1", "--json")
+	one.ok(t)
+	var letter letterJSON
+	if err := json.Unmarshal([]byte(one.out), &letter); err != nil {
+		t.Fatalf("%v in %s", err, one.out)
+	}
+	if letter.Class != "decode" || letter.Key == nil || *letter.Key != "k1" || letter.Source.Topic != "reviews.raw" || letter.Replayed {
+		t.Errorf("got %s, want the letter of k1", one.out)
+	}
+
+	at := fmt.Sprintf("%d/%d", letter.Partition, letter.Offset)
+	show := execute(t, "", "dlq", "show", at, "--kafka", broker)
+	show.ok(t)
+	wantAll(t, "the letter", show.out, "class      decode, at decode, attempt 1", "cause      not JSON at byte 1", "key        k1", "no JSON 1\n")
+	raw := execute(t, "", "dlq", "show", at, "--kafka", broker, "--raw")
+	raw.ok(t)
+	if raw.out != "no JSON 1" {
+		t.Errorf("got %q, want the bytes alone", raw.out)
+	}
+
+	dry := execute(t, "", "dlq", "replay", "--kafka", broker)
+	dry.ok(t)
+	wantAll(t, "the dry run", dry.out, "3 originals would be put back into reviews.raw", "nothing was written", "--yes", "KEY ORDER IS GIVEN UP")
+
+	replay := execute(t, "", "dlq", "replay", "--kafka", broker, "--cause", "byte 1", "--yes")
+	replay.ok(t)
+	wantAll(t, "the replay", replay.out, "1 originals were put back into reviews.raw")
+	wantAll(t, "standard error", replay.err, "key order is given up")
+	again := execute(t, "", "dlq", "replay", "--config", config, "--pipeline", "reviews", "--yes")
+	again.ok(t)
+	wantAll(t, "the second replay", again.out, "2 originals were put back into reviews.raw", "1 were replayed before")
+
+	count := execute(t, "", "dlq", "count", "--kafka", broker)
+	count.ok(t)
+	wantAll(t, "the counts", strings.Join(strings.Fields(count.out), " "), "3 3 decode not JSON at byte N", "3 dead letters in reviews.raw.dlq, 3 of them replayed")
+
+	tail := execute(t, "", "tail", "--kafka", broker, "--topic", "reviews.raw", "--from-beginning", "--until-end", "--headers")
+	tail.ok(t)
+	if got := strings.Count(tail.out, "nearline-replay-attempt=1"); got != 3 {
+		t.Errorf("got %d replayed records, want 3:\n%s", got, tail.out)
+	}
+}
+
+func TestDeadLetterMistakesAreNamed(t *testing.T) {
+	broker := startBroker(t)
+	for _, c := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"a topic that is not there", []string{"list", "--topic", "nowhere"}, []string{"nowhere", "UNKNOWN_TOPIC"}},
+		{"a place that is none", []string{"show", "17"}, []string{`"17"`, "PARTITION/OFFSET"}},
+		{"a place where nothing is", []string{"show", "0/17"}, []string{"reviews.raw.dlq[0]@17", "does not exist"}},
+		{"a time that is none", []string{"list", "--since", "noon"}, []string{"--since noon", "90m"}},
+		{"a source that is none", []string{"count", "--source", "raw/x"}, []string{"--source", "TOPIC/PARTITION/OFFSET"}},
+		{"a dimension that is none", []string{"count", "--by", "weather"}, []string{"--by", `"weather"`, "class, cause"}},
+		{"a pipeline without a config", []string{"list", "--pipeline", "p"}, []string{"--pipeline", "--config FILE"}},
+		{"its own topic", []string{"replay", "--to", "reviews.raw.dlq"}, []string{"reviews.raw.dlq", "not the dead letters' own"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			execute(t, "", append(append([]string{"dlq"}, c.args...), "--kafka", broker)...).fails(t, c.says...)
+		})
+	}
+	execute(t, "", "dlq", "list", "--config", configFile(t, broker), "--pipeline", "other").fails(t, "no such pipeline", "reviews")
+}
+
+// A replay is killed (kill -9) again and again, each time after another transaction; every original comes back once.
+func TestReplayThatIsKilledGoesOn(t *testing.T) {
+	const letters, kills = 4000, 4
+	broker := startBroker(t)
+	bury(t, broker, letters)
+	for range kills {
+		c := program(t, "dlq", "replay", "--kafka", broker, "--yes")
+		p := start(t, c, (*exec.Cmd).StderrPipe)
+		p.until("500 replayed")
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		p.drain()
+		if err := c.Wait(); err == nil {
+			t.Fatal("the replay ended before it was killed: give it more letters")
+		}
+	}
+	last := execute(t, "", "dlq", "replay", "--kafka", broker, "--yes")
+	last.ok(t)
+	wantAll(t, "the last replay", last.out, "were replayed before", "were put back into reviews.raw")
+
+	tail := execute(t, "", "tail", "--kafka", broker, "--topic", "reviews.raw", "--from-beginning", "--until-end", "--keys", "--headers")
+	tail.ok(t)
+	seen := make(map[string]int)
+	for line := range strings.Lines(tail.out) {
+		headers, rest, _ := strings.Cut(line, "\t")
+		if key, _, _ := strings.Cut(rest, "\t"); strings.Contains(headers, "nearline-replay-attempt=1") {
+			seen[key]++
+		}
+	}
+	for i := range letters {
+		if got := seen["k"+strconv.Itoa(i)]; got != 1 {
+			t.Errorf("original %d came back %d times, want once", i, got)
+		}
+	}
+}

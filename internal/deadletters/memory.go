@@ -1,0 +1,129 @@
+package deadletters
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"nearline/pipeline"
+	"nearline/producers"
+)
+
+// memory is which dead letters were replayed: a bit for each offset, in pieces that exist where a bit is set. It is read from a
+// compacted topic, to which every replay writes in the transaction of the records that it puts back.
+type memory map[int32]map[int64]*piece
+
+const pieceBits = 1 << 14
+
+type piece [pieceBits / 64]uint64
+
+func (m memory) set(partition int32, offset int64) {
+	if m[partition] == nil {
+		m[partition] = make(map[int64]*piece)
+	}
+	p := m[partition][offset/pieceBits]
+	if p == nil {
+		p = new(piece)
+		m[partition][offset/pieceBits] = p
+	}
+	p[offset%pieceBits/64] |= 1 << (offset % 64)
+}
+
+func (m memory) has(at pipeline.Coordinates) bool {
+	p := m[at.Partition][at.Offset/pieceBits]
+	return p != nil && p[at.Offset%pieceBits/64]&(1<<(at.Offset%64)) != 0
+}
+
+// remembered is the value of one record of the memory; its key is TOPIC/PARTITION/OFFSET of the dead letter.
+type remembered struct {
+	// TopicID tells the topic from one that was made anew under its name, with offsets from 0 again.
+	TopicID string    `json:"topic_id"`
+	To      string    `json:"to"`
+	Attempt int       `json:"attempt"`
+	Time    time.Time `json:"time"`
+}
+
+// MemoryTopic is where replays of a topic of dead letters are remembered.
+func MemoryTopic(topic string) string { return topic + ".replayed" }
+
+// remember builds the memory's record of one replay.
+func (t *Topic) remember(l *producers.Letter, replay pipeline.Output) (pipeline.Output, error) {
+	attempt, _ := l.Replayed()
+	value, err := json.Marshal(remembered{TopicID: t.id.String(), To: replay.Topic, Attempt: attempt + 1, Time: time.Now().UTC()})
+	if err != nil {
+		return pipeline.Output{}, err
+	}
+	key := fmt.Sprintf("%s/%d/%d", t.Name, l.At.Partition, l.At.Offset)
+	return pipeline.Output{Topic: MemoryTopic(t.Name), Key: []byte(key), Value: value}, nil
+}
+
+// replayed reads which letters were replayed. Where nothing was, there may be no such topic.
+func (t *Topic) replayed(ctx context.Context) (memory, error) {
+	topic := MemoryTopic(t.Name)
+	starts, err := t.admin.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || err == nil && len(starts) == 0 {
+		return memory{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find where %s begins: %w", topic, err)
+	}
+	ends, err := t.admin.ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find where %s ends: %w", topic, err)
+	}
+	m := make(memory)
+	for partition, start := range starts[topic] {
+		end, _ := ends.Lookup(topic, partition)
+		err := t.letters.scan(ctx, topic, partition, start.Offset, end.Offset, func(r *pipeline.Record) error {
+			return m.read(r, t.Name, t.id)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m memory) read(r *pipeline.Record, topic string, id kadm.TopicID) error {
+	if r.Tombstone() {
+		return nil // somebody made it forget
+	}
+	var value remembered
+	rest, ours := strings.CutPrefix(string(r.Key), topic+"/")
+	partition, offset, err := ParsePlace(rest)
+	if err == nil {
+		err = json.Unmarshal(r.Value, &value)
+	}
+	if !ours || err != nil {
+		return fmt.Errorf("%s has the key %s: want %s/PARTITION/OFFSET, and what was remembered as JSON; it is no memory of replays",
+			r.Coordinates(), strconv.Quote(string(r.Key)), topic)
+	}
+	if value.TopicID == id.String() {
+		m.set(partition, offset)
+	}
+	return nil
+}
+
+// makeMemory makes the memory's topic, unless it is there.
+func (t *Topic) makeMemory(ctx context.Context) error {
+	compact := "compact"
+	topic := MemoryTopic(t.Name)
+	_, err := t.admin.CreateTopic(ctx, 1, -1, map[string]*string{"cleanup.policy": &compact}, topic)
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("create topic %s, where replays are remembered: %w", topic, err)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package deadletters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nearline/pipeline"
+	"nearline/producers"
+)
+
+// ReplayOptions of a replay.
+type ReplayOptions struct {
+	Filter Filter
+	// To is the topic to put originals into; empty means the one that each came from.
+	To string
+	// Again replays what was replayed before, too.
+	Again bool
+	// Write does it; without, it is only found out what would be done.
+	Write bool
+	// Limit ends the replay after so many originals; 0 is no limit.
+	Limit int
+	// Progress is called after each transaction.
+	Progress func(Replayed)
+}
+
+// Replayed says what a replay did, or would do.
+type Replayed struct {
+	Picked  int            // letters that the filter let through
+	Already int            // replayed before, and left alone
+	To      map[string]int // originals put back, or to be, by topic
+	Skipped map[string]int // letters without an original that can be put back, by reason
+	Example map[string]string
+	Limited bool // there may be more
+}
+
+// Total of the originals that were put back.
+func (r *Replayed) Total() (n int) {
+	for _, count := range r.To {
+		n += count
+	}
+	return n
+}
+
+func (r *Replayed) skip(why, example string) {
+	r.Skipped[why]++
+	if r.Skipped[why] == 1 {
+		r.Example[why] = example
+	}
+}
+
+// What one transaction holds: small enough to be short and to fit memory, large enough that its end costs little.
+const (
+	chunkRecords = 500
+	chunkBytes   = 8 << 20
+)
+
+// replaying is one letter with its original, on its way back.
+type replaying struct {
+	letter *producers.Letter
+	output pipeline.Output
+	memory pipeline.Output
+	size   int
+}
+
+// Replay puts originals back, each at most once: what it remembers of a letter takes effect with the letter's original, or not
+// at all, so that a replay that is cut off anywhere is begun anew by the same command. It reads the memory after it has fenced
+// every other replay of the topic, whose transactions have then either taken effect or never will.
+//
+// What dies again gets a dead letter beyond the end that this replay goes to: it does not go round in circles.
+func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
+	report := Replayed{To: make(map[string]int), Skipped: make(map[string]int), Example: make(map[string]string)}
+	if o.To == t.Name || o.To == MemoryTopic(t.Name) {
+		return report, fmt.Errorf("cannot replay to %s: want a topic that is not the dead letters' own", o.To)
+	}
+	var writer *writer
+	if o.Write {
+		if err := t.makeMemory(ctx); err != nil {
+			return report, err
+		}
+		var err error
+		if writer, err = t.newWriter(ctx); err != nil {
+			return report, err
+		}
+		defer writer.close()
+	}
+	before, err := t.replayed(ctx)
+	if err != nil {
+		return report, err
+	}
+	var chunk []replaying
+	size, pending := 0, 0
+	flush := func() error {
+		if len(chunk) == 0 {
+			return nil
+		}
+		defer func() { chunk, size = chunk[:0], 0 }()
+		if writer == nil {
+			for _, r := range chunk {
+				report.To[r.output.Topic]++
+			}
+			return nil
+		}
+		err := writer.commit(ctx, chunk, &report)
+		if err == nil && o.Progress != nil {
+			o.Progress(report)
+		}
+		return err
+	}
+	err = t.Each(ctx, o.Filter, func(f Found) error {
+		if f.Err != nil {
+			report.skip("it is no dead letter", fmt.Sprintf("%s: %v", f.At, f.Err))
+			return nil
+		}
+		report.Picked++
+		if !o.Again && before.has(f.At) {
+			report.Already++
+			return nil
+		}
+		r, err := t.prepare(ctx, f.Letter, o.To)
+		if missing, ok := isMissing(err); ok {
+			report.skip(missing.Why, fmt.Sprintf("%s: %s", f.At, missing.Detail))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if len(chunk) == chunkRecords || size+r.size > chunkBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		chunk, size = append(chunk, r), size+r.size
+		if pending++; pending == o.Limit {
+			report.Limited = true
+			return errEnough
+		}
+		return nil
+	})
+	return report, errors.Join(err, flushed(err, flush))
+}
+
+// flushed writes what is left, unless something went wrong before.
+func flushed(err error, flush func() error) error {
+	if err != nil {
+		return nil //nolint:nilerr // it is reported already
+	}
+	return flush()
+}
+
+// prepare finds the original of a letter, and builds what is written of it.
+func (t *Topic) prepare(ctx context.Context, l *producers.Letter, to string) (replaying, error) {
+	original, err := t.Original(ctx, l)
+	if err != nil {
+		return replaying{}, err
+	}
+	if to == "" {
+		to = l.Source.Topic
+	}
+	r := replaying{letter: l, output: l.Replay(original, to)}
+	r.size = original.Size()
+	r.memory, err = t.remember(l, r.output)
+	return r, err
+}
