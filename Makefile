@@ -52,9 +52,46 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 		| tee $(CACHE)/test.log | awk "$$SUMMARY"
 
 .PHONY: e2e
-e2e: build ## the built binary against a Kafka client that is not ours (fetched with pip), and under torture
+e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
 	@e2e/foreign_client.sh
 	@e2e/torture.sh
+	@if $(DOCKER) info >/dev/null 2>&1; then $(MAKE) image; fi # without an engine, the tests say what they did not do
+	@mkdir -p $(CACHE)
+	@cd e2e && $(GO) vet ./...
+	@cd e2e && $(GO) test -v -count=1 -p 1 -timeout 45m $(ARGS) ./... 2>&1 | tee $(CACHE)/e2e.log | awk "$$SUMMARY"
+
+# Of make torture: how many records, or for how many seconds, or both, whichever ends first; and the seed.
+RECORDS     ?= 1000000
+SECONDS     ?= 0
+SEED        ?= 1
+
+.PHONY: torture
+torture: build ## the long run on a real Kafka, replicas and brokers hurt: make torture RECORDS=1000000 SECONDS=1500 SEED=1
+	@cd e2e && $(GO) run ./torture -records $(RECORDS) -for $(SECONDS)s -seed $(SEED) $(ARGS)
+
+.PHONY: e2e-images
+e2e-images: ## stand-ins for the official images of Kafka and Prometheus, from packages, where no image registry is reached
+	@e2e/images/kafka/build.sh
+	@e2e/images/prometheus/build.sh
+	@e2e/compose.sh >/dev/null
+
+# The same command wherever the checkout builds: nothing is pulled.
+DOCKER      ?= docker
+IMAGE       ?= nearline
+ROOTFS      := $(CACHE)/image/rootfs
+
+.PHONY: image
+image: compiler runtime ## the service's own image, $(IMAGE):VERSION and $(IMAGE):latest (needs docker)
+	@echo "building the image $(IMAGE):$(VERSION)"
+	@$(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(CACHE)/image/nearline ./cmd/nearline
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) deploy/rootfs.sh $(CACHE)/image/nearline $(ROOTFS)
+	@$(DOCKER) build --quiet --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) $(ROOTFS) >/dev/null
+	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE):$(VERSION) | awk '{ printf "$(IMAGE):$(VERSION) is there, %.1f MB\n", $$1 / 1e6 }'
+
+.PHONY: up
+up: image ## the service with a real Kafka and Prometheus, by deploy/compose.yaml (Ctrl-C ends it)
+	@exec $$(e2e/compose.sh) --file deploy/compose.yaml up $(ARGS)
 
 .PHONY: bench
 bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'
@@ -95,6 +132,7 @@ golden: compiler runtime ## write the golden files anew; look at the difference 
 .PHONY: lint
 lint: $(LINTER) ## golangci-lint (with gofmt and go vet in it), and shellcheck where it is installed
 	@GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
+	@cd e2e && GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
 	@if command -v shellcheck >/dev/null; \
 		then shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh'); \
 		else echo "lint: shellcheck is not installed, the shell scripts were not checked"; fi

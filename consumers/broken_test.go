@@ -42,7 +42,7 @@ func TestSchedulesFindTheBrokenBuilds(t *testing.T) {
 			m, err := consumers.Open(config(w, line, index))
 			return trusting{m}, err
 		}},
-		{"offsets apart from the results", "doubled", ours(pipeline.AtLeastOnce)},
+		{"offsets apart from the results", "doubled", ours(pipeline.AtLeastOnce, consumers.ClassicProtocol)},
 	} {
 		t.Run(broken.name, func(t *testing.T) {
 			const limit = 150

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -57,10 +58,14 @@ func (c *Cluster) Brokers(ctx context.Context) (int, error) {
 type Topic struct {
 	Name       string
 	Partitions int
+	// Replicas of each partition.
+	Replicas int
 	// MaxRecordBytes is the topic's max.message.bytes; 0 when it may not be read.
 	MaxRecordBytes int
 	// Retention is the topic's retention.ms; 0 when it may not be read, below zero when it is unlimited.
 	Retention time.Duration
+	// Compacted says that the last record of each key stays, whatever the retention.
+	Compacted bool
 	// Err says why the topic cannot be used, such as kerr.UnknownTopicOrPartition.
 	Err error
 }
@@ -78,7 +83,7 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 	var present []string
 	for _, name := range names {
 		detail := details[name]
-		topics[name] = Topic{Name: name, Partitions: len(detail.Partitions), Err: detail.Err}
+		topics[name] = Topic{Name: name, Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(), Err: detail.Err}
 		if detail.Err == nil {
 			present = append(present, name)
 		}
@@ -96,6 +101,9 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 		for _, entry := range config.Configs {
 			if entry.Value == nil {
 				continue
+			}
+			if entry.Key == "cleanup.policy" {
+				topic.Compacted = strings.Contains(*entry.Value, "compact")
 			}
 			n, err := strconv.ParseInt(*entry.Value, 10, 64)
 			switch {

@@ -21,7 +21,12 @@ type KafkaConfig struct {
 	// TransactionTimeout ends the transaction of a member that died in the middle. Until then every read-committed
 	// reader of the partitions it wrote to waits.
 	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
-	// SessionTimeout is how long the group waits for a member that says nothing, before others take its partitions.
+	// GroupProtocol is how the group shares out its partitions: classic, or consumer for KIP-848, where the broker does it.
+	// There a cycle is not waited for, so a rebalance costs the cycles in hand, and the broker's own settings say how long it waits for
+	// a member that says nothing (group.consumer.session.timeout.ms, 45 s unless changed).
+	GroupProtocol string `yaml:"group_protocol"`
+	// SessionTimeout is how long a classic group waits for a member that says nothing, before others take its partitions. Brokers
+	// take no less than 6 s unless group.min.session.timeout.ms says otherwise.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	// RebalanceTimeout is how long a rebalance waits for the cycle in hand.
 	RebalanceTimeout time.Duration `yaml:"rebalance_timeout"`
@@ -34,12 +39,26 @@ type KafkaConfig struct {
 	// Static keeps the member's place in the group over a restart: no rebalance, but nobody else reads its
 	// partitions until the session times out.
 	Static bool `yaml:"static_membership"`
+	// AttemptsTopic keeps what is being worked on, so that a record that ends the process is found by its successors and becomes a
+	// dead letter. It is made where it is missing, compacted, and shared by all pipelines of a cluster. "off" goes without: such a
+	// record then ends every process that it comes to.
+	AttemptsTopic string `yaml:"attempts_topic"`
 }
+
+// What GroupProtocol may be.
+const (
+	ClassicProtocol  = "classic"
+	ConsumerProtocol = "consumer"
+)
+
+// Attempts says whether attempts are marked.
+func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
 
 // DefaultKafka is what a config gets that says nothing.
 //
 // Transaction timeout: a member produces only when all predictions are in, so a transaction lasts as long as the
 // acknowledgements do (27 to 41 ms on one broker); 10 s leaves room for a broker's fail-over. The session timeout is
+// the least that brokers take by default: it is nearly all of a take-over after kill -9 (6.3 s on three brokers), and it may be
 // short since heartbeats come from a goroutine of their own: a slow model does not delay them. What is fetched ahead is
 // what lag costs in memory: with fetches of 8 MiB a million waiting records made the process 22% larger (make bench
 // ARGS='-only memory'). Decompressed, a full cycle of 32 MiB and as much of fetches ahead fit; a batch of 1 MiB, the most that
@@ -47,9 +66,11 @@ type KafkaConfig struct {
 func DefaultKafka() KafkaConfig {
 	return KafkaConfig{
 		TransactionTimeout: 10 * time.Second,
-		SessionTimeout:     10 * time.Second,
+		GroupProtocol:      ClassicProtocol,
+		SessionTimeout:     6 * time.Second,
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
+		AttemptsTopic:      "nearline.attempts",
 
 		FetchMaxDecompressed: defaultMaxDecompressed,
 	}
@@ -67,6 +88,12 @@ func (c KafkaConfig) Validate(path string) error {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
 			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
 		}
+	}
+	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
+		errs = append(errs, fmt.Errorf("%s.group_protocol is %q: want %s or %s", path, c.GroupProtocol, ClassicProtocol, ConsumerProtocol))
+	}
+	if c.AttemptsTopic == "" {
+		errs = append(errs, fmt.Errorf("%s.attempts_topic is empty: want the name of a topic, or off", path))
 	}
 	if strings.ContainsAny(c.Replica, " \t\n/") {
 		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))

@@ -66,5 +66,8 @@ var errAborted = errors.New("the transaction was not committed")
 // errUnheard says that outputs were not acknowledged in time: see Member.Publish.
 var errUnheard = errors.New("the brokers did not acknowledge within the rebalance timeout")
 
+// errUnmarked says that the topic of attempts did not answer in time: see Attempts.
+var errUnmarked = errors.New("the brokers did not answer within the transaction timeout")
+
 // errEndless says that the end of a cycle took longer than the transaction may last: see Member.inTime.
 var errEndless = errors.New("the end of the cycle took longer than the transaction timeout")

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/pipeline"
@@ -27,6 +29,8 @@ type Config struct {
 	MaxRecordBytes int
 	// MaxRecords that one cycle publishes at the most; all of them are buffered until they are acknowledged.
 	MaxRecords int
+	// Attempts has what is about to be worked on marked; nil marks nothing.
+	Attempts *Attempts
 	// Standing is told where the member stands still; nil is nobody.
 	Standing *Standstill
 	// Options come last: hooks for metrics, a dialer for tests.
@@ -52,14 +56,19 @@ type Member struct {
 	config  Config
 	// begun says that a transaction is open.
 	begun bool
-	// stale says that partitions were taken away since the last end. It is set between polls only, where no record is in
-	// flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
+	// stale says that partitions were taken away. Where a rebalance waits for the cycle, that happens between polls only, with no
+	// record in flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
 	stale atomic.Bool
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
 	average      float64
 	lost         *retentionWatch
 	decompressor *Decompressor
 	stands       standing
+	quarantine   *quarantine
+	// named says that the brokers were asked for the producer.
+	named bool
+	// background has the search for orphans after each assignment.
+	background sync.WaitGroup
 }
 
 var _ pipeline.Source = (*Member)(nil)
@@ -71,6 +80,7 @@ func Open(config Config) (*Member, error) {
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
+	m.quarantine = newQuarantine(m.config)
 	var life context.Context
 	life, m.kill = context.WithCancel(context.Background())
 	options := append(m.options(), kgo.WithContext(life))
@@ -102,14 +112,23 @@ func (m *Member) options() []kgo.Opt {
 	if maxRecordBytes <= 0 {
 		maxRecordBytes = defaultMaxRecordBytes
 	}
-	taken := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-		if len(partitions) > 0 {
-			m.stale.Store(true)
+	// The client's callback for a change of what the member holds.
+	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+			c.Metrics.changed(change, partitions)
+			switch {
+			case len(partitions) == 0:
+			case change != changeAssigned:
+				m.stale.Store(true)
+			case c.Delivery != pipeline.AtLeastOnce:
+				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
+				m.background.Go(func() { left.end(ctx) })
+			}
 		}
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Kafka.Brokers...),
-		kgo.ClientID("nearline"),
+		kgo.ClientID(c.TransactionalID()), // see orphans
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
 		// A group that shall begin elsewhere has offsets committed there: see Cluster.SeedGroup.
@@ -125,12 +144,12 @@ func (m *Member) options() []kgo.Opt {
 		kgo.WithDecompressor(m.decompressor),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
-		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 5),
+		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
-		kgo.BlockRebalanceOnPoll(),
 		kgo.DisableAutoCommit(),
-		kgo.OnPartitionsRevoked(taken),
-		kgo.OnPartitionsLost(taken),
+		kgo.OnPartitionsAssigned(on(changeAssigned)),
+		kgo.OnPartitionsRevoked(on(changeRevoked)),
+		kgo.OnPartitionsLost(on(changeLost)),
 		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
 		// and a lone one does not wait for company.
 		kgo.ManualFlushing(),
@@ -138,6 +157,13 @@ func (m *Member) options() []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.WithLogger(clientLogger{m.config.Logger}),
+	}
+	if c.Kafka.GroupProtocol == ConsumerProtocol {
+		// A rebalance does not wait for the cycle here: the end of a transaction would then wait for it in turn. A cycle whose
+		// partitions are taken away is aborted at its end.
+		opts = append(opts, kgo.ServerSideBalancer())
+	} else {
+		opts = append(opts, kgo.BlockRebalanceOnPoll())
 	}
 	if c.Kafka.Static {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", c.Kafka.replica(), c.Index)))
@@ -157,33 +183,68 @@ const defaultMaxRecordBytes = 1_048_588
 //
 // The bound of bytes is kept by asking for as many records as the average weight so far lets fit; it is passed by one
 // such helping at the most, which the client holds in memory anyway.
+//
+// When it returns, the attempt at the records is marked, where it has to be: see attempt.
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
-	var taken taking
-	for taken.empty() {
+	m.name(ctx)
+	for {
 		if err := m.over(); err != nil {
 			return nil, err
 		}
-		if m.stale.Load() {
+		if m.stale.Swap(false) {
 			// Clear the session's mark now, while it costs nothing, rather than after the model has run.
 			if err := m.Abort(ctx); err != nil {
 				return nil, err
 			}
 			m.lost.forget()
+			m.quarantine.forget()
 		}
+		limits := m.quarantine.limit(m.client, limits)
 		m.client.AllowRebalance()
+		var taken taking
 		if err := m.fill(ctx, limits, &taken); err != nil {
 			return nil, err
 		}
-		if m.stale.Load() {
-			taken = taking{}
+		switch {
+		case m.stale.Load():
+			continue
+		case taken.empty():
+			m.quarantine.waited()
+			continue
+		}
+		ours, err := m.quarantine.begin(ctx, taken.records)
+		if err != nil {
+			return nil, err
+		}
+		if ours {
+			return taken.records, nil
+		}
+		if err := m.Abort(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return taken.records, nil
+}
+
+// name makes the producer known before the member takes records: what an earlier one of the same name left open is ended by
+// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for. Where it does not succeed, the
+// first transaction tries again, and says so.
+func (m *Member) name(ctx context.Context) {
+	if m.session == nil || m.named {
+		return
+	}
+	m.named = true
+	ctx, cancel := m.inTime(ctx)
+	defer cancel()
+	if _, _, err := m.client.ProducerID(ctx); err != nil && ctx.Err() == nil {
+		m.config.Logger.Debug("the producer is not known yet", "transactional_id", m.config.TransactionalID(), "error", err)
+	}
 }
 
 // fill polls once, waiting, and then as long as there is something buffered, without.
 func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking) error {
-	wait, cancel := m.patience(ctx)
+	wait, done := m.patience(ctx)
+	defer done()
+	wait, cancel := m.quarantine.patience(wait)
 	defer cancel()
 	for {
 		helping := m.helping(limits, into)
@@ -242,7 +303,13 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 			continue
 		}
 		if e.Topic == "" { // the group's error
-			return fmt.Errorf("poll: %w", blame(e.Err))
+			// The client joins again by itself, under the same name. A new member would leave the old one behind as a ghost
+			// that each rebalance waits for until its session ends, and a coordinator that is away makes many of them.
+			if isAny(e.Err, permanent) || errors.Is(e.Err, kerr.FencedInstanceID) {
+				return fmt.Errorf("poll: %w", blame(e.Err))
+			}
+			m.config.Logger.Debug("the member joins its group again", "error", e.Err)
+			continue
 		}
 		return fmt.Errorf("poll %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
 	}
@@ -275,7 +342,6 @@ func (m *Member) Commit(ctx context.Context) error {
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
 	committed, err := m.session.End(ctx, kgo.TryCommit)
-	m.stale.Store(false)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), context.Cause(ctx))
@@ -287,6 +353,7 @@ func (m *Member) Commit(ctx context.Context) error {
 	case !committed:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
 	}
+	m.quarantine.committed()
 	m.session.AllowRebalance()
 	return nil
 }
@@ -296,7 +363,7 @@ func (m *Member) Commit(ctx context.Context) error {
 // turn. A transaction that is still open makes the group refuse to answer, which is doubt enough.
 func (m *Member) agreed(ctx context.Context) bool {
 	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
-	if err != nil || group.Error() != nil {
+	if err != nil {
 		return false
 	}
 	for topic, partitions := range m.client.CommittedOffsets() {
@@ -305,7 +372,8 @@ func (m *Member) agreed(ctx context.Context) bool {
 			if !found {
 				theirs.At = -1
 			}
-			if max(ours.Offset, -1) != theirs.At {
+			// Not the errors of others' partitions: among many members one always has a transaction open.
+			if theirs.Err != nil || max(ours.Offset, -1) != theirs.At {
 				return false
 			}
 		}
@@ -328,13 +396,14 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
-	m.stale.Store(false)
+	m.quarantine.committed()
 	m.client.AllowRebalance()
 	return nil
 }
 
 // Abort gives the cycle's records back: they are polled again.
 func (m *Member) Abort(ctx context.Context) error {
+	m.quarantine.leave()
 	if m.session == nil {
 		m.rewind()
 		return nil
@@ -346,7 +415,6 @@ func (m *Member) Abort(ctx context.Context) error {
 	}
 	m.begun = false
 	_, err := m.session.End(ctx, kgo.TryAbort)
-	m.stale.Store(false)
 	if err != nil {
 		return fmt.Errorf("abort as %s: %w", m.config.TransactionalID(), blame(err))
 	}
@@ -357,7 +425,6 @@ func (m *Member) Abort(ctx context.Context) error {
 // rewind sets an at-least-once member back to what it has committed.
 func (m *Member) rewind() {
 	m.client.SetOffsets(m.client.CommittedOffsets())
-	m.stale.Store(false)
 	m.client.AllowRebalance()
 }
 
@@ -367,11 +434,13 @@ const leaveTimeout = 3 * time.Second
 
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
+	m.quarantine.leave()
 	m.config.Standing.clear(m.config.Index)
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()
 	m.client.CloseAllowingRebalance()
 	m.kill()
+	m.background.Wait()
 }
 
 // taking is what one cycle has taken so far.

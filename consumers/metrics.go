@@ -1,11 +1,18 @@
 package consumers
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics of all members of one pipeline. A nil *Metrics counts nothing.
 type Metrics struct {
 	retention  prometheus.Counter
 	truncation prometheus.Counter
+	partitions *prometheus.CounterVec
+	lag        *prometheus.GaugeVec
+	doubts     prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a pipeline's members.
@@ -22,14 +29,65 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 			Help:        "Input records that were read and that the broker no longer has, after an unclean leader election. Their results may have no input any more.",
 			ConstLabels: labels,
 		}),
+		partitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nearline_consumer_partition_changes_total", ConstLabels: labels,
+			Help: "Input partitions that members of this process were assigned, gave up in a rebalance (revoked), or were found to have lost. Steps come with replicas that come and go; a steady rate is a group that does not settle.",
+		}, []string{"change"}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "nearline_consumer_lag_records", ConstLabels: labels,
+			Help: "Input records that wait to be scored, by partition, as the cluster tells: every replica says the same, so take the highest and not the sum. Absent while the cluster does not answer.",
+		}, []string{"partition"}),
 	}
-	registry.MustRegister(m.retention, m.truncation)
+	m.doubts = prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "nearline_consumer_doubted_ranges_total",
+		Help:        "Ranges of records that a process did not come to an end with, and that were therefore taken in small cycles. One after a machine was lost is nothing; several in a row are a record that ends processes, which becomes a dead letter of class crash.",
+		ConstLabels: labels,
+	})
+	for _, change := range []string{changeAssigned, changeRevoked, changeLost} {
+		m.partitions.WithLabelValues(change)
+	}
+	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag, m.doubts)
 	return m
+}
+
+// Lag shows the lag of each partition; nil says that it is unknown.
+func (m *Metrics) Lag(records map[int32]int64) {
+	if m == nil {
+		return
+	}
+	if len(records) == 0 {
+		m.lag.Reset()
+	}
+	for partition, n := range records {
+		m.lag.WithLabelValues(strconv.Itoa(int(partition))).Set(float64(n))
+	}
+}
+
+// What becomes of partitions.
+const (
+	changeAssigned = "assigned"
+	changeRevoked  = "revoked"
+	changeLost     = "lost"
+)
+
+func (m *Metrics) changed(change string, partitions map[string][]int32) {
+	if m == nil {
+		return
+	}
+	for _, ids := range partitions {
+		m.partitions.WithLabelValues(change).Add(float64(len(ids)))
+	}
 }
 
 func (m *Metrics) lostToRetention(n int64) {
 	if m != nil && n > 0 {
 		m.retention.Add(float64(n))
+	}
+}
+
+func (m *Metrics) doubted() {
+	if m != nil {
+		m.doubts.Inc()
 	}
 }
 

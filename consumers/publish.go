@@ -24,6 +24,9 @@ import (
 func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.config.Kafka.RebalanceTimeout, errUnheard)
 	defer cancel()
+	if err := m.quarantine.survive(ctx); err != nil {
+		return err
+	}
 	if err := m.begin(ctx); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -30,10 +31,15 @@ func environment(name string, otherwise int) int {
 }
 
 // ours is the build that ships.
-func ours(delivery pipeline.Delivery) kafkatest.Build {
+func ours(delivery pipeline.Delivery, protocol string) kafkatest.Build {
+	var attempts sync.Map // by line: a process
 	return func(w *kafkatest.World, line *kafkatest.Line, index int) (pipeline.Source, error) {
+		kept, known := attempts.Load(line)
+		if !known {
+			kept, _ = attempts.LoadOrStore(line, openAttempts(w, line, fmt.Sprintf("%p", line)))
+		}
 		c := config(w, line, index)
-		c.Delivery = delivery
+		c.Delivery, c.Attempts, c.Kafka.GroupProtocol = delivery, kept.(*consumers.Attempts), protocol
 		return consumers.Open(c)
 	}
 }
@@ -50,19 +56,25 @@ func wrong(o kafkatest.Outcome, delivery pipeline.Delivery) error {
 }
 
 func TestSchedulesLoseAndDoubleNothing(t *testing.T) {
-	for _, delivery := range []pipeline.Delivery{pipeline.ExactlyOnce, pipeline.AtLeastOnce} {
-		t.Run(string(delivery), func(t *testing.T) {
-			first, count := uint64(1), *schedules
-			if delivery == pipeline.AtLeastOnce {
-				count = (count + 4) / 5
-			}
+	for _, build := range []struct {
+		delivery pipeline.Delivery
+		protocol string
+		part     int // of all schedules
+	}{
+		{pipeline.ExactlyOnce, consumers.ClassicProtocol, 1},
+		{pipeline.AtLeastOnce, consumers.ClassicProtocol, 5},
+		{pipeline.ExactlyOnce, consumers.ConsumerProtocol, 3},
+	} {
+		name := fmt.Sprintf("%s, %s protocol", build.delivery, build.protocol)
+		t.Run(name, func(t *testing.T) {
+			first, count := uint64(1), (*schedules+build.part-1)/build.part
 			if *seed != 0 {
 				first, count = *seed, 1
 			}
 			var polled, committed, rescued atomic.Int64
 			t.Run("seeds", func(t *testing.T) {
 				for i := range count {
-					s := kafkatest.Schedule{Seed: first + uint64(i), Build: ours(delivery)} //nolint:gosec // small
+					s := kafkatest.Schedule{Seed: first + uint64(i), Build: ours(build.delivery, build.protocol)} //nolint:gosec // small
 					s.Refusals = s.Seed%3 == 0
 					if s.Seed%4 == 0 {
 						s.Options = clusters["before"]
@@ -76,9 +88,9 @@ func TestSchedulesLoseAndDoubleNothing(t *testing.T) {
 							rescued.Add(1)
 							t.Logf("seed %d was settled only by emptying the group:\n\t%s", s.Seed, strings.Join(o.Story, "\n\t"))
 						}
-						if err := wrong(o, delivery); err != nil {
+						if err := wrong(o, build.delivery); err != nil {
 							t.Errorf("%v\n\t%s\nrun it alone: go test -tags synctests -run %s ./consumers -seed %d", err,
-								strings.Join(o.Story, "\n\t"), "TestSchedulesLoseAndDoubleNothing/"+string(delivery), s.Seed)
+								strings.Join(o.Story, "\n\t"), "TestSchedulesLoseAndDoubleNothing/"+strings.ReplaceAll(name, " ", "_"), s.Seed)
 						}
 					})
 				}

@@ -163,11 +163,14 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	outputs := c.encode(rows)
 	c.at(PointEncoded)
 
+	publishing := time.Now()
 	if err := source.Publish(work, outputs); err != nil {
 		return c.giveBack(work, source, c.notes.take(err, rows))
 	}
+	c.Metrics.stage("publish", publishing)
 	c.at(PointPublished)
 
+	committing := time.Now()
 	if err := source.Commit(work); err != nil {
 		if errors.Is(err, ErrRebalanced) {
 			c.Metrics.aborted(BlamePassing)
@@ -175,6 +178,7 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 		}
 		return err
 	}
+	c.Metrics.stage("commit", committing)
 	c.at(PointCommitted)
 	c.notes.clear(rows)
 	c.Metrics.committed(rows, began)
@@ -187,6 +191,9 @@ func (c *Cycle) decode(records []*Record) []*Row {
 	rows := make([]*Row, len(records))
 	for i, record := range records {
 		switch {
+		case record.Deaths > 0:
+			rows[i] = &Row{Record: record, Fault: Faultf(ClassCrash, StagePredict,
+				"the process ended %d times while it had nothing but this record in its hands", record.Deaths)}
 		case record.Withheld != nil:
 			rows[i] = &Row{Record: record, Fault: record.Withheld.Fault()}
 		case !record.Tombstone():

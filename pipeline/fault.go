@@ -15,6 +15,7 @@ const (
 	ClassInvalid  Class = "invalid"   // well formed, but a field is missing, empty or of the wrong type
 	ClassTooLarge Class = "too_large" // larger than a limit, before or after the model
 	ClassModel    Class = "model"     // the model failed on this row alone
+	ClassCrash    Class = "crash"     // the process ended, more than once, with this record alone in its hands
 	ClassEncode   Class = "encode"    // the answer cannot be written in the output's format
 	ClassRefused  Class = "refused"   // the broker refused the result for the record's own fault
 	ClassNoKey    Class = "no_key"    // a tombstone without a key deletes nothing

@@ -41,7 +41,7 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 		}, []string{"class"}),
 		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "nearline_pipeline_stage_seconds", ConstLabels: labels, Buckets: seconds,
-			Help: "Time that one cycle spent in a stage. Under load, the prediction steps should be nearly all of it.",
+			Help: "Time that one cycle spent in a stage: decode, each prediction step, encode, publish and commit. Under load, the prediction steps should be nearly all of it.",
 		}, []string{"stage"}),
 		cycle: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nearline_pipeline_cycle_seconds", ConstLabels: labels, Buckets: seconds,

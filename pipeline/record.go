@@ -16,6 +16,9 @@ type Record struct {
 	Value     []byte // nil for a tombstone; empty is not a tombstone
 	Headers   []Header
 	Timestamp time.Time
+	// Deaths is how often a process ended while it had this record alone in its hands; 0 for nearly all. Above 0 the record must
+	// not be worked on again.
+	Deaths int
 	// Withheld says what of the record was not kept, because it was too much for memory; nil for nearly all. Such a record
 	// cannot be read, and its value is empty.
 	Withheld *Withheld

@@ -171,7 +171,7 @@ func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, c
 			_, err := dev.SampleStream{
 				Brokers: c.Kafka.Brokers,
 				Topic:   c.Pipelines[0].Input.Topic,
-				Sample:  dev.SampleConfig{Seed: uint64(time.Now().UnixNano()), HostileEvery: dev.DefaultHostileEvery, Tombstones: true, Now: time.Now}, //nolint:gosec // any seed will do
+				Sample:  liveSample(),
 				Backlog: f.backlog,
 				Rate:    f.rate,
 			}.Run(ctx)

@@ -65,10 +65,13 @@ serving: {http: "127.0.0.1:0"}
 	return path
 }
 
+// quiet logs nothing.
+var quiet = slog.New(slog.DiscardHandler)
+
 // startBroker runs until the test ends.
 func startBroker(t *testing.T, topics ...dev.Topic) string {
 	t.Helper()
-	broker, err := dev.StartBroker(t.Context(), dev.BrokerConfig{Listen: "127.0.0.1:0", Topics: topics, Logger: slog.New(slog.DiscardHandler)})
+	broker, err := dev.StartBroker(t.Context(), dev.BrokerConfig{Listen: "127.0.0.1:0", Topics: topics, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +162,13 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"an input that is not there", []string{"score", "--model", "sentiment", "--models", models, "--in", nowhere}, []string{"--in", nowhere}},
 		{"an address that is none", []string{"dev", "--models", models, "--kafka", "9092"}, []string{`"9092"`, "want HOST:PORT"}},
 		{"two things to send", []string{"send", "--sample", "3", "reviews.jsonl"}, []string{"--sample", "leave out"}},
+		{"a rate and a file", []string{"send", "--rate", "3", "reviews.jsonl"}, []string{"--rate", "leave out"}},
 		{"nobody to send to", []string{"send", "--kafka", "127.0.0.1:1"}, []string{"reach [127.0.0.1:1]", "refused"}},
+		{"nobody to ask", []string{"health", "--url", "http://127.0.0.1:1/"}, []string{"healthz: no answer", "refused"}},
+		{"two places to ask", []string{"health", "--url", "http://127.0.0.1:1", "--config", "nearline.yaml"}, []string{"[config url]"}},
+		{"a configuration to ask that is missing", []string{"health", "--config", nowhere}, []string{nowhere, "--url"}},
+		{"no partitions", []string{"topics", "--config", nowhere, "--partitions", "0"}, []string{"--partitions is 0", "want between 1"}},
+		{"too many replicas", []string{"topics", "--config", nowhere, "--replication", "-1"}, []string{"--replication is -1"}},
 		{"nobody to follow", []string{"tail", "--kafka", "127.0.0.1:1"}, []string{"reach [127.0.0.1:1]", "refused"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { execute(t, "", c.args...).fails(t, c.says...) })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,16 +18,23 @@ func sendCommand() *cobra.Command {
 		Short: "Write JSON lines to a topic, from a file or standard input",
 		Example: `  echo '{"review_id":"r1","text":"Warm, light, and worth every cent."}' | nearline send
   nearline send --topic feedback.events --key shop feedback.jsonl
-  nearline send --sample 10000`,
+  nearline send --sample 10000
+  nearline send --sample 3000 --rate 20   # and then 20 a second, bad ones among them, until it is interrupted`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	brokers, topic := kafkaFlags(c, dev.TopicRaw)
 	var options dev.SendOptions
 	c.Flags().StringVar(&options.Key, "key", "", "the `FIELD` whose value becomes the record's key, such as item_id")
 	sample := c.Flags().Int("sample", 0, "send `N` reviews of the sample stream instead")
+	rate := c.Flags().Float64("rate", 0, "go on with `R` reviews of the sample stream a second, until interrupted")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *sample > 0 && len(args) > 0 {
-			return errors.New("--sample makes its own lines: leave out the file, or the flag")
+		if (*sample > 0 || *rate > 0) && len(args) > 0 {
+			return errors.New("--sample and --rate make their own lines: leave out the file, or the flag")
+		}
+		if *rate > 0 {
+			sent, err := dev.SampleStream{Brokers: *brokers, Topic: *topic, Sample: liveSample(), Backlog: *sample, Rate: *rate}.Run(c.Context())
+			fmt.Fprintf(c.ErrOrStderr(), "%d records sent to %s\n", sent, *topic)
+			return err
 		}
 		in, err := input(c, args, *sample)
 		if err != nil {
@@ -46,6 +54,12 @@ func sendCommand() *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// liveSample is another stream each time, dated now, with what arrives in every real topic sooner or later among it.
+func liveSample() dev.SampleConfig {
+	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do
+	return dev.SampleConfig{Seed: seed, HostileEvery: dev.DefaultHostileEvery, Tombstones: true, Now: time.Now}
 }
 
 // input is a file, standard input, or the sample stream.

@@ -197,3 +197,11 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestSendGoesOnAtARateUntilInterrupted(t *testing.T) {
+	broker := startBroker(t)
+	p := start(t, program(t, "send", "--kafka", broker, "--sample", "50", "--rate", "100"), (*exec.Cmd).StderrPipe)
+	execute(t, "", "tail", "--kafka", broker, "--topic", dev.TopicRaw, "--from-beginning", "--max", "60").ok(t)
+	p.interrupt()
+	p.ends("records sent to reviews.raw")
+}

@@ -23,6 +23,7 @@ const (
 	Good     Kind = "good"     // a result
 	Poison   Kind = "poison"   // does not decode
 	Guilty   Kind = "guilty"   // the model fails on it
+	Deadly   Kind = "deadly"   // the process ends on it
 	Unfit    Kind = "unfit"    // its result cannot be encoded
 	Refused  Kind = "refused"  // the broker refuses its result
 	Deletion Kind = "deletion" // a tombstone
@@ -36,6 +37,8 @@ func (k Kind) class() pipeline.Class {
 		return pipeline.ClassDecode
 	case Guilty:
 		return pipeline.ClassModel
+	case Deadly:
+		return pipeline.ClassCrash
 	case Unfit:
 		return pipeline.ClassEncode
 	case Refused:

@@ -40,6 +40,8 @@ type Model struct {
 	Takes func(n int) time.Duration
 	// Fails, if set, is asked before every run.
 	Fails func(run int) error
+	// Dies ends the process, for a record of kind Deadly. The run does not come back from it.
+	Dies func()
 
 	mu   sync.Mutex // guards all below
 	runs int
@@ -76,6 +78,11 @@ func (m *Model) Run(ctx context.Context, rows []*pipeline.Row) error {
 		}
 	}
 	for _, row := range rows {
+		if kindOf(row.Record.Value) == Deadly {
+			m.Dies()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
 		if kindOf(row.Record.Value) == Guilty {
 			row.Fault = pipeline.Faultf(pipeline.ClassModel, pipeline.StagePredict, "the model chokes on it")
 			continue

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -23,9 +24,10 @@ const (
 	Output      = "reviews.scored"
 	DeadLetters = "reviews.raw.dlq"
 	Group       = "nearline-reviews"
+	Attempts    = "nearline.attempts"
 )
 
-// World is a cluster with an input, an output and a dead letter topic, in virtual time. It lives in one bubble.
+// World is a cluster with an input, an output, a dead letter topic and one of attempts, in virtual time. It lives in one bubble.
 type World struct {
 	testing.TB
 	Cluster *kfake.Cluster
@@ -39,8 +41,9 @@ type World struct {
 	loads   []*Load
 	workers []*Worker
 
-	mu    sync.Mutex // guards lines
+	mu    sync.Mutex // guards all below
 	lines []*Line
+	ends  []func()
 }
 
 // Shape of a world.
@@ -82,6 +85,7 @@ func newWorld(t *testing.T, shape Shape) *World {
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}),
 		kfake.SeedTopics(shape.Partitions, Input),
 		kfake.SeedTopics(shape.Outputs, Output, DeadLetters),
+		kfake.SeedTopics(1, Attempts),
 	}, shape.Options...)...)
 	if err != nil {
 		t.Fatalf("start the cluster: %v", err)
@@ -180,11 +184,26 @@ func (w *World) close() {
 	for _, worker := range w.workers {
 		<-worker.Ended()
 	}
+	for _, end := range w.ends {
+		end()
+	}
 	w.end()
 	<-w.ended
 	w.client.Close()
 	w.Cluster.Close()
 	synctest.Wait()
+}
+
+// Finally has f called at the end of the world, when all workers have ended.
+func (w *World) Finally(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ends = append(w.ends, f)
+}
+
+// Forget a load: nothing is expected of it any more.
+func (w *World) Forget(load *Load) {
+	w.loads = slices.DeleteFunc(w.loads, func(l *Load) bool { return l == load })
 }
 
 // Line is a new one.

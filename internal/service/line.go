@@ -22,11 +22,12 @@ import (
 
 // line is one pipeline of the configuration: some members, each with its cycle, on shared models.
 type line struct {
-	config  *config.Pipeline
-	kafka   consumers.KafkaConfig
-	cluster *consumers.Cluster
-	logger  *slog.Logger
-	options []kgo.Opt
+	config   *config.Pipeline
+	kafka    consumers.KafkaConfig
+	cluster  *consumers.Cluster
+	attempts *consumers.Attempts // nil marks none
+	logger   *slog.Logger
+	options  []kgo.Opt
 
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
@@ -58,17 +59,18 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
 	l := &line{
-		config:  c,
-		kafka:   s.config.Kafka,
-		cluster: s.cluster,
-		logger:  s.options.Logger.With("pipeline", c.Name),
-		decoder: decoder,
-		builder: builder,
-		metrics: pipeline.NewMetrics(s.registry, c.Name),
-		members: consumers.NewMetrics(s.registry, c.Name),
-		clients: newClientMetrics(c.Name),
-		options: s.options.Kafka,
-		waiting: errStarting,
+		config:   c,
+		kafka:    s.config.Kafka,
+		cluster:  s.cluster,
+		attempts: s.attempts,
+		logger:   s.options.Logger.With("pipeline", c.Name),
+		decoder:  decoder,
+		builder:  builder,
+		metrics:  pipeline.NewMetrics(s.registry, c.Name),
+		members:  consumers.NewMetrics(s.registry, c.Name),
+		clients:  newClientMetrics(c.Name),
+		options:  s.options.Kafka,
+		waiting:  errStarting,
 	}
 	var columns []pipeline.Field
 	for _, step := range c.Steps {
@@ -93,6 +95,10 @@ func (l *line) run(ctx context.Context) error {
 		return nil
 	}
 	members, ctx := errgroup.WithContext(ctx)
+	members.Go(func() error {
+		l.watchLag(ctx)
+		return nil
+	})
 	for i := range l.config.Cycle.Members {
 		members.Go(func() error { return l.cycle(i, topics).Run(ctx) })
 	}
@@ -109,6 +115,7 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		Index:          index,
 		MaxRecordBytes: max(topics.limit, topics.deadLetterLimit),
 		MaxRecords:     l.config.Cycle.MaxRecords,
+		Attempts:       l.attempts,
 		Logger:         logger,
 		Metrics:        l.members,
 		Standing:       &l.stands,

@@ -28,7 +28,9 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 	})
 	var found *outputs
 	ready := seeded && l.retry(ctx, func() (err error) {
-		found, err = l.look(ctx)
+		if found, err = l.look(ctx); err == nil && l.attempts != nil {
+			err = l.attempts.Ensure(ctx)
+		}
 		return err
 	})
 	if ready {

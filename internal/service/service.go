@@ -42,6 +42,7 @@ type Service struct {
 	device   *batching.Device
 	models   map[string]*models.Model
 	cluster  *consumers.Cluster
+	attempts *consumers.Attempts // nil when they are off
 	brokers  *brokerWatch
 	http     *observe.Server // nil when it is off
 	lines    []*line
@@ -82,6 +83,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	s.cluster, err = consumers.Dial(c.Kafka, o.Logger, o.Kafka...)
 	if err != nil {
 		return nil, err
+	}
+	if c.Kafka.Attempts() {
+		s.attempts, err = consumers.OpenAttempts(c.Kafka, o.Logger, o.Kafka...)
+		if err != nil {
+			return nil, err
+		}
 	}
 	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers, logger: o.Logger}
 	for i := range c.Pipelines {
@@ -227,6 +234,9 @@ func (s *Service) Close() error {
 	}
 	if s.cluster != nil {
 		s.cluster.Close()
+	}
+	if s.attempts != nil {
+		s.attempts.Close()
 	}
 	return errors.Join(append(errs, s.core.end())...)
 }

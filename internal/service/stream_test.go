@@ -219,6 +219,20 @@ func (b *bench) read(topic string) []*kgo.Record {
 	return records
 }
 
+// deleteBefore removes the records of a partition below an offset, as retention would.
+func (b *bench) deleteBefore(topic string, partition int32, offset int64) {
+	b.Helper()
+	var offsets kadm.Offsets
+	offsets.Add(kadm.Offset{Topic: topic, Partition: partition, At: offset, LeaderEpoch: -1})
+	deleted, err := kadm.NewClient(b.client).DeleteRecords(b.Context(), offsets)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		b.Fatalf("delete records: %v", err)
+	}
+}
+
 // count the committed records of a topic.
 func (b *bench) count(topic string, want int) {
 	b.Helper()

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/torture/faulty"
 )
 
 // kind is what has to become of an input record.
@@ -17,40 +19,65 @@ type kind uint8
 const (
 	absent kind = iota // no record has this offset: the end of a transaction upstream, say
 	result
-	deadLetter
 	tombstone
+	undecodable // and what follows are dead letters, each of its class
+	keyless
+	failing
+	crashing
 )
 
-func (k kind) String() string {
-	return [...]string{"nothing", "a result", "a dead letter", "a tombstone"}[k]
+// class of the dead letter that a record of this kind has to become, "" if none.
+func (k kind) class() string {
+	return [...]string{undecodable: "decode", keyless: "no_key", failing: "model", crashing: "crash"}[k]
 }
 
-// Counts say what became of the records. All but Records, Results and DeadLetters are zero where the promise is kept.
+func (k kind) String() string {
+	if class := k.class(); class != "" {
+		return "a dead letter of class " + class
+	}
+	return [...]string{"nothing", "a result", "a tombstone"}[k]
+}
+
+// Counts say what became of the records. All but Records, Results, DeadLetters and Refused are zero where the promise is kept.
 type Counts struct {
 	Records     int `json:"records"`
 	Results     int `json:"results"`
 	DeadLetters int `json:"dead_letters"`
+	Refused     int `json:"refused"` // of the dead letters, those that the faults have the broker refuse
 	Lost        int `json:"lost"`
 	Doubled     int `json:"doubled"`
 	OutOfOrder  int `json:"out_of_order"`
-	Misplaced   int `json:"misplaced"` // a result where a dead letter belongs, or the like; a dead letter without a cause
-	Unknown     int `json:"unknown"`   // outputs of no input
+	Uncaused    int `json:"dead_letters_without_cause"` // dead letters without a cause: that is missing, of another class, or the record is a good one
+	Misplaced   int `json:"misplaced"`                  // a result where a dead letter or a tombstone belongs, or the like
+	Unknown     int `json:"unknown"`                    // outputs of no input
 }
 
 // wrong is how many things are.
-func (c Counts) wrong() int { return c.Lost + c.Doubled + c.OutOfOrder + c.Misplaced + c.Unknown }
+func (c Counts) wrong() int {
+	return c.Lost + c.Doubled + c.OutOfOrder + c.Uncaused + c.Misplaced + c.Unknown
+}
 
 // topics of a run.
 type topics struct{ input, output, deadLetters string }
+
+// prefix of the headers that say where a record of the topic comes from.
+func (t topics) prefix(topic string) string {
+	if topic == t.deadLetters {
+		return "nearline-dlq-source-"
+	}
+	return "nearline-source-"
+}
 
 // ledger has a line for each input record, and counts what it sees of the outputs. Feed it all of the input first, then
 // all of the outputs, each partition in its order. Not safe for concurrent use.
 type ledger struct {
 	topics topics
-	input  map[int32][]line // by partition and offset
-	latest map[place]int64  // the highest input offset that a key has shown
-	counts Counts
-	notes  []string
+	// refusals are expected: a result or a tombstone may have become a dead letter by one.
+	refusals bool
+	input    map[int32][]line // by partition and offset
+	latest   map[place]int64  // the highest input offset that a key has shown
+	counts   Counts
+	notes    []string
 }
 
 type line struct {
@@ -83,13 +110,17 @@ func (l *ledger) note(format string, args ...any) {
 func wanted(key, value []byte) kind {
 	switch {
 	case value == nil && key == nil:
-		return deadLetter
+		return keyless
 	case value == nil:
 		return tombstone
-	case json.Valid(value):
-		return result
+	case !json.Valid(value):
+		return undecodable
+	case bytes.Contains(value, []byte(faulty.Fail)):
+		return failing
+	case bytes.Contains(value, []byte(faulty.Crash)), bytes.Contains(value, []byte(faulty.Hang)), bytes.Contains(value, []byte(faulty.Hungry)):
+		return crashing
 	default:
-		return deadLetter
+		return result
 	}
 }
 
@@ -106,9 +137,8 @@ func (l *ledger) read(r *kgo.Record) {
 // see takes one output record.
 func (l *ledger) see(r *kgo.Record) {
 	isDead := r.Topic == l.topics.deadLetters
-	prefix := "nearline-source-"
+	prefix := l.topics.prefix(r.Topic)
 	if isDead {
-		prefix = "nearline-dlq-source-"
 		l.counts.DeadLetters++
 	} else {
 		l.counts.Results++
@@ -125,13 +155,7 @@ func (l *ledger) see(r *kgo.Record) {
 		l.counts.Doubled++
 		l.note("input [%d]@%d has effect number %d at %s[%d]@%d", partition, offset, at.effects, r.Topic, r.Partition, r.Offset)
 	}
-	if got := l.kindOf(r, isDead); got != at.kind {
-		l.counts.Misplaced++
-		l.note("input [%d]@%d should be %s, and %s[%d]@%d is %s", partition, offset, at.kind, r.Topic, r.Partition, r.Offset, got)
-	} else if isDead && len(bytes.TrimSpace(header(r, "nearline-dlq-cause"))) == 0 {
-		l.counts.Misplaced++
-		l.note("%s[%d]@%d is a dead letter without a cause", r.Topic, r.Partition, r.Offset)
-	}
+	l.judge(r, isDead, at.kind, fmt.Sprintf("input [%d]@%d", partition, offset))
 	if r.Key == nil {
 		return
 	}
@@ -143,14 +167,25 @@ func (l *ledger) see(r *kgo.Record) {
 	l.latest[in] = max(l.latest[in], offset)
 }
 
-func (l *ledger) kindOf(r *kgo.Record, isDead bool) kind {
+// judge whether the output is what was to become of the input.
+func (l *ledger) judge(r *kgo.Record, isDead bool, want kind, input string) {
+	class, cause := string(header(r, "nearline-dlq-class")), bytes.TrimSpace(header(r, "nearline-dlq-cause"))
 	switch {
+	case isDead && l.refusals && want.class() == "" && (class == "refused" || class == "too_large"):
+		l.counts.Refused++
+	case isDead && class != want.class():
+		l.counts.Uncaused++
+		l.note("%s should be %s, and %s[%d]@%d is a dead letter of class %q: %s", input, want, r.Topic, r.Partition, r.Offset, class, cause)
+	case isDead && len(cause) == 0:
+		l.counts.Uncaused++
+		l.note("%s[%d]@%d is a dead letter without a cause", r.Topic, r.Partition, r.Offset)
 	case isDead:
-		return deadLetter
-	case r.Value == nil:
-		return tombstone
-	default:
-		return result
+	case want != result && want != tombstone:
+		l.counts.Misplaced++
+		l.note("%s should be %s, and has a result at %s[%d]@%d", input, want, r.Topic, r.Partition, r.Offset)
+	case (want == tombstone) != (r.Value == nil):
+		l.counts.Misplaced++
+		l.note("%s should be %s, and what is at %s[%d]@%d is not", input, want, r.Topic, r.Partition, r.Offset)
 	}
 }
 

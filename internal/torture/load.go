@@ -9,22 +9,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// load writes numbered records at a steady rate, some of which have to become dead letters or tombstones.
+// load writes numbered records at a steady rate, or as fast as the group keeps up with, some of which have to become dead letters or tombstones.
 type load struct {
 	brokers []string
 	topic   string
 	records int     // 0 is as many as the time allows
 	rate    float64 // records a second
 	keys    int
+	maxLag  int // it waits while the group is further behind
 	random  *rand.Rand
+
+	progress *progress
+	poisons  <-chan Fault // for each, a record that makes the model do it
 }
 
 // tick is how often the load writes.
 const tick = 10 * time.Millisecond
 
+// burst is how much of its rate it makes up for at once, after the broker kept it waiting.
+const burst = time.Second
+
 // run writes until it has written all, or intake ends; then it waits, until ctx ends, for the broker to have all of them.
 // A write that failed for good is an error: the records that follow it would not be those that the seed says.
-func (l *load) run(ctx, intake context.Context) (written int, err error) {
+func (l *load) run(ctx, intake context.Context) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(l.brokers...),
 		kgo.DefaultProduceTopic(l.topic),
@@ -35,35 +42,42 @@ func (l *load) run(ctx, intake context.Context) (written int, err error) {
 		kgo.DialTimeout(time.Second),
 	)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer client.Close()
+	written := 0
 	var failed error // written by the client's one promise goroutine, read after Flush
 	promise := func(r *kgo.Record, err error) {
 		if err != nil && failed == nil {
 			failed = fmt.Errorf("write record to %s: %w", r.Topic, err)
 		}
 	}
-	began := time.Now()
+	last, due := time.Now(), 0.0
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for intake.Err() == nil && (l.records == 0 || written < l.records) {
-		due := int(time.Since(began).Seconds() * l.rate)
-		if l.records > 0 {
-			due = min(due, l.records)
+	for intake.Err() == nil && ctx.Err() == nil && (l.records == 0 || written < l.records) {
+		now := time.Now()
+		if l.progress.behind.Load() <= int64(l.maxLag) {
+			due = min(due+now.Sub(last).Seconds()*l.rate, max(1, l.rate*burst.Seconds()))
 		}
-		for ; written < due && intake.Err() == nil; written++ {
+		for last = now; due >= 1 && (l.records == 0 || written < l.records) && intake.Err() == nil; due-- {
 			client.Produce(ctx, l.record(written), promise)
+			written++
 		}
+		l.progress.written.Store(int64(written))
 		select {
 		case <-ticker.C:
+		case fault := <-l.poisons:
+			client.Produce(ctx, l.poison(written, fault), promise)
+			written++
 		case <-intake.Done():
+		case <-ctx.Done():
 		}
 	}
 	if err := client.Flush(ctx); err != nil {
-		return written, fmt.Errorf("write the load: %w", context.Cause(ctx))
+		return fmt.Errorf("write the load: %w", context.Cause(ctx))
 	}
-	return written, failed
+	return failed
 }
 
 // record of a number: of a hundred, two do not decode, two are tombstones, and five have no key.
@@ -81,4 +95,12 @@ func (l *load) record(number int) *kgo.Record {
 	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
 		number, r.Key, number)
 	return r
+}
+
+// poison is the record of a number that makes the faulty model do something.
+func (l *load) poison(number int, fault Fault) *kgo.Record {
+	return &kgo.Record{
+		Key:   fmt.Appendf(nil, "key-%d", l.random.IntN(l.keys)),
+		Value: fmt.Appendf(nil, `{"review_id": "%d", "text": "Review number %d: %s."}`, number, number, words[fault]),
+	}
 }

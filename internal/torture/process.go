@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,68 +14,111 @@ type process struct {
 	name string
 	log  string // path
 	args []string
+	// supervised starts it again when it ends by itself, as Kubernetes or systemd would.
+	supervised bool
+	// memory that it may have, in bytes, 0 for any: beyond it, it is killed.
+	memory int64
 
 	mu      sync.Mutex // guards all below
 	command *exec.Cmd
 	ended   chan struct{}
 	asked   bool // to end, so that its end is no surprise
 	frozen  bool
-	starts  int
 	strange []string // ends that nobody asked for
 }
 
-// start begins an incarnation.
+// restartAfter is how long a supervisor waits.
+const restartAfter = time.Second
+
+// start begins an incarnation, unless one lives.
 func (p *process) start(program string) error {
+	if p.running() {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.asked, p.frozen = false, false
+	return p.begin(program)
+}
+
+// begin an incarnation. The mutex is held.
+func (p *process) begin(program string) error {
 	file, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	c := exec.Command(program, p.args...) //nolint:gosec,noctx // this program itself, which ends when it is told to
+	c := exec.Command(program, p.args...) //nolint:gosec,noctx // nearline itself, which ends when it is told to
 	c.Stdout, c.Stderr = file, file
 	c.SysProcAttr = attributes()
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p.command, p.asked, p.frozen = c, false, false
-	p.starts++
 	ended := make(chan struct{})
-	p.ended = ended
+	p.command, p.ended = c, ended
+	if p.memory > 0 {
+		go confine(c.Process, p.memory, ended)
+	}
 	go func() {
 		err := c.Wait()
-		p.mu.Lock()
-		if !p.asked {
-			p.strange = append(p.strange, fmt.Sprintf("%s ended by itself: %v; see %s", p.name, err, p.log))
-		}
-		p.mu.Unlock()
 		close(ended)
+		p.end(program, err)
 	}()
 	return nil
+}
+
+// end of an incarnation: one that nobody asked for is noted, and followed by another.
+func (p *process) end(program string, err error) {
+	p.mu.Lock()
+	surprise := !p.asked
+	if surprise {
+		p.strange = append(p.strange, fmt.Sprintf("%s ended by itself: %v; see %s", p.name, err, p.log))
+	}
+	p.mu.Unlock()
+	if !surprise || !p.supervised {
+		return
+	}
+	time.Sleep(restartAfter)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked || !p.over() { // a fault has it in hand, or has started it already
+		return
+	}
+	if err := p.begin(program); err != nil {
+		p.strange = append(p.strange, err.Error())
+	}
+}
+
+// over says that there is no process. The mutex is held.
+func (p *process) over() bool {
+	if p.ended == nil {
+		return true
+	}
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // running says whether there is a process, frozen or not.
 func (p *process) running() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended == nil {
-		return false
-	}
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
+	return !p.over()
+}
+
+// able says whether it runs and is not frozen.
+func (p *process) able() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.over() && !p.frozen
 }
 
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.command == nil {
-		return
-	}
 	switch s {
 	case syscall.SIGKILL, syscall.SIGTERM:
 		p.asked = true
@@ -85,7 +127,10 @@ func (p *process) signal(s syscall.Signal) {
 	case syscall.SIGCONT:
 		p.frozen = false
 	}
-	// It may have ended already.
+	if p.over() {
+		return
+	}
+	// It may have ended in this moment.
 	_ = p.command.Process.Signal(s)
 }
 
@@ -129,12 +174,8 @@ func (p *process) wait(patience time.Duration) bool {
 }
 
 // surprises are the ends that nobody asked for.
-func (p *process) surprises() error {
+func (p *process) surprises() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var errs []error
-	for _, s := range p.strange {
-		errs = append(errs, errors.New(s))
-	}
-	return errors.Join(errs...)
+	return append([]string(nil), p.strange...)
 }

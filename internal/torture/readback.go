@@ -10,70 +10,50 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// finish waits until the group has committed all of the input, and says how many records it has not when patience ends.
-func (r *run) finish(ctx context.Context) (unread int) {
-	admin, err := r.admin()
-	if err != nil {
-		return -1
-	}
-	defer admin.Close()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	unread = -1
-	for {
-		if ends, err := admin.ListEndOffsets(ctx, r.topics.input); err == nil && ends.Error() == nil {
-			if committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), r.group); err == nil && committed.Error() == nil {
-				unread = 0
-				ends.Each(func(end kadm.ListedOffset) {
-					done, _ := committed.Lookup(end.Topic, end.Partition)
-					unread += int(end.Offset - max(0, done.At))
-				})
-			}
-		}
-		if unread == 0 {
-			return 0
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return unread
-		}
-	}
-}
-
 // count reads everything back.
 func (r *run) count(ctx context.Context) (Report, error) {
 	l := newLedger(r.topics)
+	l.refusals = anyOf(r.Faults, Refuse)
 	if err := r.readAll(ctx, l.read, r.topics.input); err != nil {
 		return Report{}, err
 	}
 	if err := r.readAll(ctx, l.see, r.topics.output, r.topics.deadLetters); err != nil {
 		return Report{}, err
 	}
-	report := Report{Counts: l.close(), Seed: r.Seed, Notes: l.notes, Faults: len(r.events)}
-	stalls := make([]time.Duration, len(r.events))
-	for i, e := range r.events {
-		to := r.tell.began.Add(r.Lasts)
-		if i+1 < len(r.events) {
-			to = r.tell.began.Add(r.events[i+1].At)
-		}
-		stalls[i] = r.watch.stall(r.tell.began.Add(e.At), to)
-		report.Longest = max(report.Longest, Stall(stalls[i]))
-	}
+	report := Report{Counts: l.close(), Seed: r.Seed, Notes: l.notes, Faults: len(r.events), Written: r.progress.written.Load(), Kinds: map[string]Kind{}}
+	r.measure(&report)
 	for _, p := range append(r.replicas, r.broker) {
 		if p == nil {
 			continue
 		}
-		if err := p.surprises(); err != nil {
-			report.Processes = append(report.Processes, err.Error())
+		ends := p.surprises()
+		report.Deaths += len(ends)
+		if !anyDeadly(r.Faults) {
+			report.Failures = append(report.Failures, ends...)
 		}
 	}
 	for _, err := range r.failed {
-		report.Processes = append(report.Processes, err.Error())
+		report.Failures = append(report.Failures, err.Error())
 	}
-	r.tell.stalls(r.events, stalls)
-	r.tell.report(report)
 	return report, nil
+}
+
+// measure finds the stall of each fault: the longest that touches the time until the next one.
+func (r *run) measure(report *Report) {
+	kinds := map[string][]time.Duration{}
+	for i, e := range r.events {
+		to := time.Now()
+		if i+1 < len(r.events) {
+			to = r.tell.began.Add(r.events[i+1].At)
+		}
+		stall := r.watch.stall(r.tell.began.Add(e.At), to)
+		report.stalls = append(report.stalls, faultStall{*e, stall})
+		report.Longest = max(report.Longest, Seconds(stall))
+		kinds[e.kind()] = append(kinds[e.kind()], stall)
+	}
+	for kind, stalls := range kinds {
+		report.Kinds[kind] = summarize(stalls)
+	}
 }
 
 // readAll gives see every record of the topics as a read-committed consumer gets it, each partition in its order. A
@@ -114,8 +94,10 @@ func (r *run) readAll(ctx context.Context, see func(*kgo.Record), names ...strin
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the topics could not be read to their ends: is a transaction still open?"))
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stuck := time.AfterFunc(patience, func() { cancel(errors.New("the topics could not be read to their ends: is a transaction still open?")) })
+	defer stuck.Stop()
 	for partitions > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -126,10 +108,15 @@ func (r *run) readAll(ctx context.Context, see func(*kgo.Record), names ...strin
 			if record.Offset < end && !record.Attrs.IsControl() {
 				see(record)
 			}
-			if record.Offset == end-1 {
+			// The last record may be one of an aborted transaction, which does not come; the mark of the abort does.
+			if record.Offset >= end-1 && end > 0 {
+				left[record.Topic][record.Partition] = 0
 				partitions--
 			}
 		})
+		if fetches.NumRecords() > 0 {
+			stuck.Reset(patience)
+		}
 	}
 	return nil
 }

@@ -1,68 +1,100 @@
 package torture
 
 import (
-	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
 )
 
+func drawn(p plan, seed uint64, most int) []event {
+	var events []event
+	s := p.schedule(seed)
+	for e, more := s.next(); more && len(events) < most; e, more = s.next() {
+		events = append(events, e)
+	}
+	return events
+}
+
 func TestScheduleFollowsItsSeed(t *testing.T) {
-	p := plan{lasts: 10 * time.Minute, replicas: 3, every: 2 * time.Second, longFreeze: 7 * time.Second,
-		weights: []weight{{Kill, 4}, {Freeze, 3}, {Leave, 2}, {Join, 2}}}
-	draw := func(seed uint64) []event { return p.schedule(rand.New(rand.NewPCG(seed, 0))) } //nolint:gosec // a schedule
-	events := draw(1)
-	if again := draw(1); !reflect.DeepEqual(events, again) {
+	p := plan{lasts: 20 * time.Minute, replicas: 3, every: 2 * time.Second, givenUp: 7 * time.Second, expired: 20 * time.Second,
+		weights: append(DefaultFaults(true), Weight{"hook:broker-kill", 1})}
+	events := drawn(p, 1, 1e6)
+	if again := drawn(p, 1, 1e6); !reflect.DeepEqual(events, again) {
 		t.Error("the same seed gave another schedule")
 	}
-	if other := draw(2); reflect.DeepEqual(events, other) {
+	if other := drawn(p, 2, 1e6); reflect.DeepEqual(events, other) {
 		t.Error("another seed gave the same schedule")
 	}
-	seen, long := map[Fault]int{}, 0
+	seen, givenUp, expired := map[Fault]int{}, 0, 0
 	for i, e := range events {
 		seen[e.Fault]++
 		if e.At < warmUp || e.At > p.lasts-warmUp || i > 0 && e.At < events[i-1].At {
 			t.Errorf("fault %d is at %v: want them in their order, with %v of peace at both ends of %v", i, e.At, warmUp, p.lasts)
 		}
-		if e.Target < 0 || e.Target >= p.replicas || e.Lasts <= 0 {
-			t.Errorf("fault %d is %v: want one of %d replicas, for a while", i, e, p.replicas)
+		if e.Target < 0 || e.Target >= p.replicas || e.Lasts <= 0 || e.Seed <= 0 {
+			t.Errorf("fault %d is %+v: want one of %d replicas, for a while, and a seed", i, e, p.replicas)
 		}
-		if e.Fault == Freeze && e.Lasts >= p.longFreeze {
-			long++
+		if e.Fault == Freeze && e.Lasts >= p.expired {
+			expired++
+		} else if e.Fault == Freeze && e.Lasts >= p.givenUp {
+			givenUp++
 		}
 	}
 	for _, w := range p.weights {
-		if seen[w.fault] == 0 {
-			t.Errorf("no %s among %d faults", w.fault, len(events))
+		if seen[w.Fault] == 0 {
+			t.Errorf("no %s among %d faults", w.Fault, len(events))
 		}
 	}
-	if long == 0 {
-		t.Error("no freeze outlasts the timeouts")
+	if seen[Kill] < 2*seen["hook:broker-kill"] {
+		t.Errorf("%d kills, %d broker-kills: want about four times as many", seen[Kill], seen["hook:broker-kill"])
+	}
+	if givenUp == 0 || expired == 0 {
+		t.Errorf("%d freezes outlast the session, and %d the transaction too: want some of each", givenUp, expired)
 	}
 	if mean := p.lasts / time.Duration(len(events)); mean < p.every/2 || mean > 2*p.every {
 		t.Errorf("a fault every %v on average: want about %v", mean, p.every)
 	}
 }
 
-func TestStallIsTheLongestGapThatTouchesAFault(t *testing.T) {
-	var w watch
-	zero := time.Now()
-	at := func(s float64) time.Time { return zero.Add(time.Duration(s * float64(time.Second))) }
-	for _, s := range []float64{0, 1, 1.05, 4, 4.01, 4.6} {
-		w.came(at(s))
+func TestScheduleWithoutAnEndGoesOn(t *testing.T) {
+	p := plan{replicas: 1, every: time.Second, givenUp: time.Second, expired: time.Second, weights: []Weight{{Kill, 1}}}
+	if got := len(drawn(p, 1, 1000)); got != 1000 {
+		t.Errorf("it ended after %d faults", got)
 	}
+	p.weights = nil
+	if got := drawn(p, 1, 1000); got != nil {
+		t.Errorf("without kinds of faults there are %d", len(got))
+	}
+}
+
+func TestFaultsAreReadWithTheirWeights(t *testing.T) {
+	got, err := ParseFaults([]string{"kill=4", "freeze", "hook", "hook:broker-kill=2"})
+	if want := []Weight{{Kill, 4}, {Freeze, 1}, {Hook, 1}, {"hook:broker-kill", 2}}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for _, bad := range []string{"", "die", "kill=0", "kill=many", "kill=1001", "hook:", "hook:=2", "broker-kill"} {
+		if got, err := ParseFaults([]string{bad}); err == nil {
+			t.Errorf("%q is read as %v", bad, got)
+		}
+	}
+	if WantHook(DefaultFaults(false)) || !WantHook([]Weight{{Kill, 1}, {"hook:cut", 1}}) || !WantHook(DefaultFaults(true)) {
+		t.Error("it is not the hook's faults that want a hook")
+	}
+}
+
+func TestEventIsCountedUnderItsKind(t *testing.T) {
 	for _, c := range []struct {
-		from, to float64
-		want     time.Duration
+		event      event
+		kind, says string
 	}{
-		{0, 0.5, time.Second},                // it is in the midst of a gap
-		{1.01, 2, 2950 * time.Millisecond},   // one that begins after it
-		{1.01, 5, 2950 * time.Millisecond},   // the longest of several
-		{4.005, 4.1, 590 * time.Millisecond}, // and not those before
-		{5, 6, 0},
+		{event{Fault: Kill, Target: 2, Lasts: time.Second}, "kill", "kill replica 2 for 1s"},
+		{event{Fault: Hook, Lasts: time.Second}, "hook", "hook for 1s"},
+		{event{Fault: Hook, Lasts: time.Second, Made: "broker-kill: kafka-2"}, "broker-kill", "broker-kill: kafka-2 for 1s"},
+		{event{Fault: "hook:cut", Lasts: time.Second}, "cut", "cut for 1s"},
+		{event{Fault: "hook:cut", Lasts: time.Second, Made: "kafka-1 is cut off"}, "cut", "kafka-1 is cut off for 1s"},
 	} {
-		if got := w.stall(at(c.from), at(c.to)); got.Round(time.Millisecond) != c.want {
-			t.Errorf("from %v to %v: got %v, want %v", c.from, c.to, got, c.want)
+		if kind, says := c.event.kind(), c.event.String(); kind != c.kind || says != c.says {
+			t.Errorf("got %q, %q; want %q, %q", kind, says, c.kind, c.says)
 		}
 	}
 }

@@ -13,11 +13,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/torture/faulty"
 )
 
 func (r *run) setUp(ctx context.Context) error {
 	if len(r.brokers) == 0 {
 		if err := r.embed(ctx); err != nil {
+			return err
+		}
+	}
+	if r.Model == "" {
+		if err := r.ownModel(); err != nil {
 			return err
 		}
 	}
@@ -35,7 +42,7 @@ func (r *run) setUp(ctx context.Context) error {
 	return nil
 }
 
-// embed starts a broker in a process of its own, and prepares a repository. It is never hurt: seen, it forgets which
+// embed starts a broker in a process of its own. It is never hurt: seen, it forgets which
 // transactions were open when it was killed, and hands out their records as committed. What a broker's death does is for
 // a real one to show.
 func (r *run) embed(ctx context.Context) error {
@@ -47,24 +54,33 @@ func (r *run) embed(ctx context.Context) error {
 	r.brokers = []string{address}
 	r.broker = &process{name: "broker", log: filepath.Join(r.Folder, "broker.log"),
 		args: []string{"dev-broker", "--kafka", address, "--data", filepath.Join(r.Folder, "broker")}}
-	if r.Model == "" {
-		r.Model, r.Repository = "constant", filepath.Join(r.Folder, "models")
-		folder := filepath.Join(r.Repository, "constant", "1")
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return err
-		}
-		manifest := "task: constant\ncolumns: {sentiment: {label: positive, score: 0.5}}\n"
-		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(manifest), 0o644); err != nil {
-			return err
-		}
-	}
 	r.ConfigFor = r.embeddedConfig
-	return r.broker.start(r.Program)
+	return r.broker.start(r.Self)
+}
+
+// ownModel makes a repository with a model that answers with a constant, or with the faulty one where faults are its own.
+func (r *run) ownModel() error {
+	repository, err := filepath.Abs(filepath.Join(r.Folder, "models"))
+	if err != nil {
+		return err
+	}
+	r.Repository = repository
+	if WantFaultyModel(r.Faults) {
+		r.Model = "faulty"
+		return faulty.Write(filepath.Join(r.Repository, "faulty", "1"))
+	}
+	r.Model = "constant"
+	folder := filepath.Join(r.Repository, "constant", "1")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	manifest := "task: constant\ncolumns: {sentiment: {label: positive, score: 0.5}}\n"
+	return os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(manifest), 0o644)
 }
 
 func (r *run) embeddedConfig(replica Replica) ([]byte, error) {
 	return fmt.Appendf(nil, `kafka: {brokers: [%q], replica: %s, transaction_timeout: %v, session_timeout: %v, rebalance_timeout: %v}
-models: {repository: %q}
+models: {repository: %q, hang_timeout: %v}
 pipelines:
   - name: torture
     group: %s
@@ -74,8 +90,8 @@ pipelines:
     dead_letters: %s
     cycle: {max_records: 512, shutdown: 5s}
 serving: {http: "off"}
-`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, r.Repository, replica.Group, replica.Input,
-		r.Model, replica.Output, replica.DeadLetters), nil
+`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, hangTimeout, replica.Group, replica.Input,
+		replica.Model, replica.Output, replica.DeadLetters), nil
 }
 
 func freePort(ctx context.Context) (int, error) {
@@ -124,10 +140,33 @@ func (r *run) createTopics(ctx context.Context) error {
 	}
 }
 
+// cleanUp removes from the operator's cluster what the run has made there.
+func (r *run) cleanUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var errs []error
+	for _, p := range r.replicas {
+		if p.running() {
+			errs = append(errs, p.stop(stopPatience))
+		}
+	}
+	admin, err := r.admin()
+	if err != nil {
+		return // the run has dialled the same brokers
+	}
+	defer admin.Close()
+	_, topics := admin.DeleteTopics(ctx, r.topics.input, r.topics.output, r.topics.deadLetters)
+	_, groups := admin.DeleteGroups(ctx, r.group)
+	if err := errors.Join(append(errs, topics, groups)...); err != nil {
+		r.tell.say("some of what the run has made stays, all of it named %s…: %v", r.group, err)
+	}
+}
+
 // addReplica makes the process of a number, with a configuration of its own.
 func (r *run) addReplica(index int) error {
 	name := fmt.Sprintf("replica-%d", index)
-	config, err := r.ConfigFor(Replica{Name: name, Input: r.topics.input, Output: r.topics.output, DeadLetters: r.topics.deadLetters, Group: r.group})
+	config, err := r.ConfigFor(Replica{Name: name, Input: r.topics.input, Output: r.topics.output, DeadLetters: r.topics.deadLetters,
+		Group: r.group, Repository: r.Repository, Model: r.Model})
 	if err != nil {
 		return err
 	}
@@ -135,6 +174,10 @@ func (r *run) addReplica(index int) error {
 	if err := os.WriteFile(path, config, 0o600); err != nil {
 		return err
 	}
-	r.replicas = append(r.replicas, &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}})
+	p := &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}, supervised: true}
+	if anyOf(r.Faults, OutOfMemory) {
+		p.memory = memoryLimit
+	}
+	r.replicas = append(r.replicas, p)
 	return nil
 }

@@ -8,18 +8,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// watch follows the outputs as a read-committed consumer and remembers for how long nothing came.
+// watch follows the outputs as a read-committed consumer and remembers for how long nothing came of a partition of the
+// input.
 type watch struct {
-	mu   sync.Mutex // guards all below
-	last time.Time
-	gaps []gap
+	mu    sync.Mutex // guards all below
+	last  map[int32]time.Time
+	gaps  []gap
+	count int64
 }
 
-// gap is a time in which nothing came.
-type gap struct{ from, to time.Time }
+// gap is a time in which nothing came of a partition.
+type gap struct {
+	partition int32
+	from, to  time.Time
+}
 
 // shortGap is not worth remembering.
-const shortGap = 100 * time.Millisecond
+const shortGap = 250 * time.Millisecond
 
 // run follows the topics until ctx ends.
 func (w *watch) run(ctx context.Context, brokers []string, t topics) error {
@@ -40,22 +45,37 @@ func (w *watch) run(ctx context.Context, brokers []string, t topics) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if fetches.NumRecords() > 0 {
-			w.came(time.Now())
-		}
+		w.came(time.Now(), fetches, t)
 	}
 }
 
-func (w *watch) came(now time.Time) {
+func (w *watch) came(now time.Time, fetches kgo.Fetches, t topics) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.last.IsZero() && now.Sub(w.last) >= shortGap {
-		w.gaps = append(w.gaps, gap{w.last, now})
-	}
-	w.last = now
+	fetches.EachRecord(func(r *kgo.Record) {
+		w.count++
+		w.see(now, int32(number(r, t.prefix(r.Topic)+"partition"))) //nolint:gosec // what does not fit is no partition either
+	})
 }
 
-// stall is the longest time without a result that touches from..to.
+func (w *watch) see(now time.Time, partition int32) {
+	if w.last == nil {
+		w.last = map[int32]time.Time{}
+	}
+	if last, seen := w.last[partition]; seen && now.Sub(last) >= shortGap {
+		w.gaps = append(w.gaps, gap{partition, last, now})
+	}
+	w.last[partition] = now
+}
+
+// seen is how many records came.
+func (w *watch) seen() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
+// stall is the longest time that touches from..to and in which nothing came of some partition.
 func (w *watch) stall(from, to time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -59,7 +59,7 @@ for candidate in python3 python; do
 	fi
 done
 
-if [ -f "$target" ] && [ "$(digest "$target")" = "$library" ]; then
+if [ -f "$target" ] && [ -f "$folder/LICENSE" ] && [ "$(digest "$target")" = "$library" ]; then
 	say "$version for linux-$arch is there"
 	echo "$target"
 	exit 0
@@ -88,14 +88,17 @@ import pathlib, shutil, sys, zipfile
 work, version = pathlib.Path(sys.argv[1]), sys.argv[2]
 (wheel,) = work.glob("*.whl")
 with zipfile.ZipFile(wheel) as archive:
-    with archive.open(f"onnxruntime/capi/libonnxruntime.so.{version}") as source, open(work / "library", "wb") as target:
-        shutil.copyfileobj(source, target)
+    # Whoever passes the library on, as in an image, passes its licences on.
+    for name, to in (f"capi/libonnxruntime.so.{version}", "library"), ("LICENSE", "LICENSE"), ("ThirdPartyNotices.txt", "ThirdPartyNotices.txt"):
+        with archive.open(f"onnxruntime/{name}") as source, open(work / to, "wb") as target:
+            shutil.copyfileobj(source, target)
 PYTHON
 
 got=$(digest "$work/library")
 [ "$got" = "$library" ] ||
 	die "the unpacked library has sha256 $got, want $library" "Delete $folder and run this again."
-chmod 644 "$work/library"
+chmod 644 "$work/library" "$work/LICENSE" "$work/ThirdPartyNotices.txt"
+mv "$work/LICENSE" "$work/ThirdPartyNotices.txt" "$folder"
 mv "$work/library" "$target" # within one folder: either the whole library is there, or none
 say "$version for linux-$arch is there now"
 echo "$target"

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nearline/consumers"
+	"nearline/internal/config"
+)
+
+// topicFlags are what `nearline topics` can be told.
+type topicFlags struct {
+	create                  bool
+	partitions, replication int
+	wait                    time.Duration
+}
+
+func topicsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "topics --config FILE",
+		Short: "List the topics that a configuration needs, and create the missing ones",
+		Long: `Lists every topic that the pipelines read and write: how many partitions and replicas it has, how large its records may be, and
+how long they are kept. The exit status is 1 when one is missing; with --create it is made instead.
+
+Topics of dead letters are made to take records somewhat larger than their input does, so that originals fit whole; the topic of
+attempts is made with one partition, compacted; and topics with three replicas or more with min.insync.replicas=2. What exists is left
+as it is.`,
+		Example: `  nearline topics --config nearline.yaml
+  nearline topics --config nearline.yaml --create --partitions 12`,
+		Args: cobra.NoArgs,
+	}
+	file := configFlag(c)
+	var f topicFlags
+	c.Flags().BoolVar(&f.create, "create", false, "create the topics that are missing")
+	c.Flags().IntVar(&f.partitions, "partitions", 6, "of each new topic: as many members can share the input")
+	c.Flags().IntVar(&f.replication, "replication", 0, "replicas of each new topic (default: 3, or as many as there are brokers)")
+	c.Flags().DurationVar(&f.wait, "wait", brokerPatience, "how long to wait for brokers that do not answer yet")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := f.validate(); err != nil {
+			return err
+		}
+		loaded, err := loadConfig(*file, c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		cluster, err := consumers.Dial(loaded.Kafka, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		defer cluster.Close()
+		brokers, err := awaitBrokers(c.Context(), cluster, f.wait)
+		if err != nil {
+			return fmt.Errorf("%w: are kafka.brokers (%s) right, and can they be reached from here?", err, strings.Join(loaded.Kafka.Brokers, ", "))
+		}
+		if f.replication == 0 {
+			f.replication = min(brokers, 3)
+		}
+		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded.Topics())
+	}
+	return c
+}
+
+// maxPartitions keeps a slip of the finger from a cluster that would not recover from it.
+const maxPartitions = 10_000
+
+func (f topicFlags) validate() error {
+	if f.partitions < 1 || f.partitions > maxPartitions {
+		return fmt.Errorf("--partitions is %d: want between 1 and %d", f.partitions, maxPartitions)
+	}
+	if f.replication < 0 || f.replication > 100 {
+		return fmt.Errorf("--replication is %d: want the number of replicas, at most one a broker", f.replication)
+	}
+	return nil
+}
+
+// awaitBrokers is how many there are once one answers.
+func awaitBrokers(ctx context.Context, cluster *consumers.Cluster, patience time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	for {
+		brokers, err := cluster.Brokers(ctx)
+		if err == nil {
+			return brokers, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, err
+		case <-again.C:
+		}
+	}
+}
+
+func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse) error {
+	if f.create {
+		if err := f.createMissing(ctx, out, cluster, uses); err != nil {
+			return err
+		}
+	}
+	topics, err := lookUp(ctx, cluster, uses)
+	if err != nil {
+		return err
+	}
+	wrong := make(map[string]bool)
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "PIPELINE\tUSE\tTOPIC\tPARTITIONS\tREPLICAS\tRECORDS UP TO\tKEPT")
+	for _, use := range uses {
+		topic := topics[use.Topic]
+		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic)}
+		switch {
+		case topic.Missing() && use.Use == config.UseAttempts:
+			row = []string{"the service makes it"}
+		case topic.Missing():
+			row = []string{"missing"}
+		case topic.Err != nil:
+			row = []string{"WRONG: " + topic.Err.Error()}
+		}
+		if topic.Err != nil && !(topic.Missing() && use.Use == config.UseAttempts) {
+			wrong[use.Topic] = true
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", cmp.Or(use.Pipeline, "all"), use.Use, use.Topic, strings.Join(row, "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d topics cannot be used: --create makes those that are missing", len(wrong))
+	}
+	return nil
+}
+
+// createMissing makes dead letters last: how large one may get is known from its input.
+func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse) error {
+	topics, err := lookUp(ctx, cluster, uses)
+	if err != nil {
+		return err
+	}
+	for _, use := range slices.SortedStableFunc(slices.Values(uses), func(a, b config.TopicUse) int { return strings.Compare(a.Holds, b.Holds) }) {
+		if !topics[use.Topic].Missing() {
+			continue
+		}
+		topic := consumers.NewTopic{Name: use.Topic, Partitions: f.partitions, Replication: f.replication}
+		switch use.Use {
+		case config.UseDeadLetters:
+			if limit := topics[use.Holds].MaxRecordBytes; limit > 0 {
+				topic.MaxRecordBytes = limit + deadLetterHeaders
+			}
+		case config.UseAttempts:
+			topic.Partitions, topic.Compact = 1, true
+		}
+		if err := cluster.CreateTopic(ctx, topic); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "created %s\n", use.Topic)
+		made, err := cluster.Topics(ctx, use.Topic)
+		if err != nil {
+			return err
+		}
+		topics[use.Topic] = made[use.Topic]
+	}
+	return nil
+}
+
+func lookUp(ctx context.Context, cluster *consumers.Cluster, uses []config.TopicUse) (map[string]consumers.Topic, error) {
+	names := make([]string, len(uses))
+	for i, use := range uses {
+		names[i] = use.Topic
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the brokers did not answer within a minute"))
+	defer cancel()
+	return cluster.Topics(ctx, names...)
+}
+
+func byteLimit(n int) string {
+	if n == 0 {
+		return "unknown"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func kept(topic consumers.Topic) string {
+	const day = 24 * time.Hour
+	switch d := topic.Retention; {
+	case topic.Compacted:
+		return "the last of each key"
+	case d == 0:
+		return "unknown"
+	case d < 0:
+		return "for ever"
+	case d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	default:
+		return d.String()
+	}
+}

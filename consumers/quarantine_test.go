@@ -1,0 +1,257 @@
+//go:build synctests
+
+package consumers_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/consumers"
+	"nearline/internal/kafkatest"
+	"nearline/pipeline"
+)
+
+// process is a replica as its supervisor sees it: started anew, under the same name, whenever it has ended.
+type process struct {
+	world   *kafkatest.World
+	replica string
+	members int
+	config  func(*consumers.Config)
+	cycle   pipeline.CycleConfig // the zero one is small
+	line    *kafkatest.Line
+	starts  int
+	died    atomic.Bool
+	workers []*kafkatest.Worker
+}
+
+func (p *process) start() {
+	p.starts++
+	p.died.Store(false)
+	p.workers = p.workers[:0]
+	line := p.world.Line()
+	p.line = line
+	attempts := openAttempts(p.world, line, fmt.Sprintf("%s, start %d", p.replica, p.starts))
+	for index := range p.members {
+		c := config(p.world, line, index)
+		c.Kafka.Replica, c.Attempts = p.replica, attempts
+		if p.config != nil {
+			p.config(&c)
+		}
+		model := &kafkatest.Model{
+			Takes: func(int) time.Duration { return 5 * time.Millisecond },
+			Dies:  p.kill,
+		}
+		cycle := small(cycle(c, model))
+		if p.cycle.MaxRecords > 0 {
+			cycle.Config = p.cycle
+		}
+		p.workers = append(p.workers, p.world.Start(cycle, line))
+	}
+}
+
+// kill is the end of a process, which takes all of its members with it.
+func (p *process) kill() {
+	if p.died.CompareAndSwap(false, true) {
+		for _, worker := range p.workers {
+			worker.Kill()
+		}
+	}
+}
+
+func openAttempts(w *kafkatest.World, line *kafkatest.Line, by string) *consumers.Attempts {
+	kafka := consumers.DefaultKafka()
+	kafka.Brokers = w.Seeds
+	attempts, err := consumers.OpenAttempts(kafka, slog.New(slog.DiscardHandler), kgo.Dialer(line.Dial))
+	if err != nil {
+		w.Fatal(err)
+	}
+	attempts.As(by)
+	w.Finally(attempts.Close)
+	return attempts
+}
+
+// supervise starts what has died, until all is committed.
+func supervise(t *testing.T, w *kafkatest.World, limit time.Duration, processes ...*process) kafkatest.Report {
+	t.Helper()
+	for _, p := range processes {
+		p.start()
+	}
+	for end := time.Now().Add(limit); !w.Settle(time.Second); {
+		for _, p := range processes {
+			if p.died.Load() {
+				p.start()
+			}
+		}
+		if time.Now().After(end) {
+			t.Errorf("%d records are not committed after %v", w.Lag(), limit)
+			break
+		}
+	}
+	for _, p := range processes {
+		for _, worker := range p.workers {
+			if err := worker.Stop(); err != nil {
+				t.Errorf("a cycle ended with %v", err)
+			}
+		}
+	}
+	return w.Check()
+}
+
+func TestRecordThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
+	for name, delivery := range map[string]pipeline.Delivery{"exactly once": pipeline.ExactlyOnce, "at least once": pipeline.AtLeastOnce} {
+		t.Run(name, func(t *testing.T) {
+			kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+				mix := kafkatest.EveryKind(300, 40)
+				w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
+				w.ProduceKinds(kafkatest.Deadly)
+				w.Produce(rand.New(rand.NewPCG(2, 2)), mix)
+				w.ProduceKinds(kafkatest.Deadly, kafkatest.Good, kafkatest.Deadly)
+				w.Produce(rand.New(rand.NewPCG(3, 3)), mix)
+				deliver := func(c *consumers.Config) { c.Delivery = delivery }
+				one, two := &process{world: w, replica: "one", members: 2, config: deliver}, &process{world: w, replica: "two", members: 2, config: deliver}
+				report := supervise(t, w, 10*time.Minute, one, two)
+				if delivery == pipeline.AtLeastOnce {
+					report = report.AtLeastOnce()
+				}
+				if err := report.Err(); err != nil {
+					t.Error(err)
+				}
+				t.Logf("%d starts in all", one.starts+two.starts)
+				if starts := one.starts + two.starts; starts > 2+3*6 {
+					t.Errorf("3 deadly records cost %d starts: want at most 6 each", starts-2)
+				}
+			})
+		})
+	}
+}
+
+func TestProcessesThatAreKilledCondemnNoRecord(t *testing.T) {
+	for seed := range uint64(8) {
+		kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			w.Produce(random, kafkatest.EveryKind(1500, 40))
+			one, two := &process{world: w, replica: "one", members: 1}, &process{world: w, replica: "two", members: 2}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for range 25 {
+					time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
+					[]*process{one, two}[random.IntN(2)].kill()
+				}
+			}()
+			if err := supervise(t, w, 20*time.Minute, one, two).Err(); err != nil {
+				t.Error(err)
+			}
+			<-done
+		})
+	}
+}
+
+func TestLargeCycleThatEndsTheProcessIsTakenInParts(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
+		mix := kafkatest.EveryKind(700, 40)
+		w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
+		w.ProduceKinds(kafkatest.Deadly)
+		w.Produce(rand.New(rand.NewPCG(2, 2)), mix)
+		p := &process{world: w, replica: "one", members: 1, cycle: pipeline.DefaultCycle()}
+		if err := supervise(t, w, 10*time.Minute, p).Err(); err != nil {
+			t.Error(err)
+		}
+		// The first cycle of all, in 64s, alone, alone again; then there is no doubt left to die of.
+		if p.starts != 5 {
+			t.Errorf("a deadly record in a large cycle cost %d starts: want 5", p.starts)
+		}
+	})
+}
+
+func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+		p := &process{world: w, replica: "one", members: 1}
+		p.start()
+		keys := make(map[int32]string) // by the partition that they are in
+		for _, e := range w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 20)...).Entries {
+			keys[e.At.Partition] = e.Key
+		}
+		w.Settle(time.Minute)
+		doomed := w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
+		for !p.died.Load() {
+			time.Sleep(time.Second)
+		}
+		p.start()
+		// Between the poll that finds the doubt, which asks where the topic of attempts ends, and the next, retention takes the
+		// record. The topic's client asks once before.
+		var asked atomic.Int32
+		p.line.Sniff(func(key kmsg.Key) {
+			if key == kmsg.ListOffsets && asked.Add(1) == 2 {
+				if err := w.Cluster.DeleteRecords(kafkatest.Input, 0, doomed.Entries[0].At.Offset+1); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		w.Forget(doomed)
+		time.Sleep(12 * time.Second) // the place of the dead is free, and the doubt is there
+		for i := range 40 {
+			w.ProduceEntries([]kafkatest.Entry{{Number: 20 + i, Kind: kafkatest.Good, Key: keys[1]}})
+		}
+		if w.Settle(5 * time.Second) {
+			t.Error("the other partition did not wait for the records in doubt: this test shows nothing")
+		}
+		time.Sleep(15 * time.Second)
+		w.ProduceEntries([]kafkatest.Entry{{Number: 60, Kind: kafkatest.Good, Key: keys[0]}})
+		if !w.Settle(time.Minute) {
+			t.Errorf("%d records wait behind some that are gone", w.Lag())
+		}
+		for _, worker := range p.workers {
+			if err := worker.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := w.Check().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTopicOfAttemptsIsMadeCompactedWhereItIsMissing(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
+		kafka := consumers.DefaultKafka()
+		kafka.Brokers, kafka.AttemptsTopic = w.Seeds, "elsewhere"
+		line := w.Line()
+		options := kgo.Dialer(line.Dial)
+		attempts, err := consumers.OpenAttempts(kafka, slog.New(slog.DiscardHandler), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Finally(attempts.Close)
+		for range 2 { // the second time it is there
+			if err := attempts.Ensure(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Finally(client.Close)
+		configs, err := kadm.NewClient(client).DescribeTopicConfigs(context.Background(), "elsewhere")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range configs[0].Configs {
+			if c.Key == "cleanup.policy" && c.MaybeValue() == "compact" {
+				return
+			}
+		}
+		t.Errorf("got %v: want a topic with cleanup.policy=compact", configs)
+	})
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Torture must find what is broken: each patch of e2e/broken breaks one rule of the cycle, in a copy of the tree under .cache. Its
+# replicas are tortured by the sound binary, under the faults that the rule is there for, until records are missing or doubled; where
+# some seeds find nothing, this fails. Names as arguments, default all. Needs bin/nearline, git and python3.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# NAME: which count must not be 0, and how it is tortured.
+declare -A broken=(
+	[commit-before-produce]="lost --faults kill=1,model-slow=5 --every 800ms --rate 200"
+	[promise-errors-ignored]="lost --faults refuse --every 3s --rate 300"
+	[polling-ahead]="lost --faults kill=1,model-slow=5 --every 800ms --rate 200"
+	[no-fencing]="doubled --faults freeze=2,model-slow=8 --every 400ms --rate 200 --replicas 4"
+)
+seeds=(1 2 3)
+
+for patch in e2e/broken/*.patch; do
+	name=$(basename "$patch" .patch)
+	[ -n "${broken[$name]:-}" ] || { echo "broken: nobody says how $patch is found" >&2; exit 1; }
+done
+
+find_it() { # NAME COUNT ARGUMENT...
+	local name=$1 count=$2 copy=.cache/broken/$1 seed status
+	shift 2
+	rm -rf "$copy"
+	mkdir -p "$copy"
+	git ls-files -z --cached --others --exclude-standard -- '*.go' go.mod go.sum internal | xargs -0 cp --parents -t "$copy"
+	git apply --directory="$copy" "e2e/broken/$name.patch"
+	(cd "$copy" && go build -trimpath -o nearline ./cmd/nearline)
+	for seed in "${seeds[@]}"; do
+		status=0
+		bin/nearline torture --embedded --program "$copy/nearline" --for 20s --seed "$seed" --json "$@" >"$copy/out.json" 2>"$copy/err" || status=$?
+		if tail -n 1 "$copy/out.json" | python3 -c '
+import json, sys
+name, count, seed, status = sys.argv[1:]
+r = json.load(sys.stdin)
+print("%-24s seed %s: %d of %d records %s; %d faults, exit %s" % (name, seed, r[count], r["records"], count, r["faults"], status))
+sys.exit(not (r[count] > 0 and status == "1"))
+' "$name" "$count" "$seed" "$status"; then
+			return 0
+		fi
+	done
+	cat "$copy/err" >&2
+	return 1
+}
+
+missed=()
+for name in "${@:-${!broken[@]}}"; do
+	read -ra how <<<"${broken[$name]}"
+	find_it "$name" "${how[@]}" || missed+=("$name")
+done
+if ((${#missed[@]})); then
+	echo "broken: torture did not find ${missed[*]}" >&2
+	exit 1
+fi

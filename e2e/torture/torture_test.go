@@ -1,0 +1,84 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nearline/e2e/cluster"
+	"nearline/e2e/faults"
+)
+
+// TestTortureOnRealCluster has replicas and brokers hurt while records come, on three brokers: none may be lost, doubled or
+// out of order. It is the short run of what `make torture` does for long.
+func TestTortureOnRealCluster(t *testing.T) {
+	o := newOrdeal(t)
+	o.lasts, o.rate, o.seed, o.every, o.faults = 90*time.Second, 1000, 5, 3*time.Second, allFaults()
+	r := o.check(t, cluster.ForTest(t, cluster.Options{}))
+	// Fewer, and nothing was shown.
+	if r.Records < 2000 || r.Faults < 10 {
+		t.Errorf("%d records and %d faults: want at least 2000 and 10", r.Records, r.Faults)
+	}
+	ofCluster := 0
+	for kind := range r.Stalls {
+		if slices.Contains(faults.Kinds(), kind) {
+			ofCluster++
+		}
+	}
+	if ofCluster < 3 {
+		t.Errorf("%d kinds of the cluster's faults came, want at least 3: %v", ofCluster, r.Stalls)
+	}
+}
+
+// TestKafkaVersions has replicas killed on the newest and on the oldest Kafka that are supported.
+func TestKafkaVersions(t *testing.T) {
+	for _, version := range []string{cluster.Newest, cluster.Oldest} {
+		t.Run(version, func(t *testing.T) {
+			o := newOrdeal(t)
+			o.lasts, o.rate, o.seed, o.every, o.faults = 30*time.Second, 300, 1, 6*time.Second, []string{"kill"}
+			r := o.check(t, cluster.ForTest(t, cluster.Options{Version: version}))
+			if r.Records < 1000 || r.Faults < 2 {
+				t.Errorf("%d records and %d faults: want at least 1000 and 2", r.Records, r.Faults)
+			}
+		})
+	}
+}
+
+// newOrdeal is one of bin/nearline, with a folder for its logs that stays.
+func newOrdeal(t *testing.T) ordeal {
+	t.Helper()
+	program, err := filepath.Abs("../../bin/nearline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Fatalf("%v: run `make build` first", err)
+	}
+	folder, err := newFolder("../../.cache/e2e/" + strings.ReplaceAll(t.Name(), "/", "_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurt, err := buildHurt(t.Context(), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ordeal{program: program, hurt: hurt, folder: folder, out: t.Output()}
+}
+
+// check runs it, and wants the promise kept.
+func (o ordeal) check(t *testing.T, c *cluster.Cluster) report {
+	t.Helper()
+	line, r, err := o.run(t.Context(), c)
+	if err != nil {
+		t.Errorf("%v", err)
+	}
+	t.Logf("%s", line)
+	if r.Lost+r.Doubled+r.OutOfOrder+r.Misplaced+r.Unknown != 0 {
+		t.Errorf("lost %d, doubled %d, out of order %d, misplaced %d, unknown %d: want none of each (seed %d)",
+			r.Lost, r.Doubled, r.OutOfOrder, r.Misplaced, r.Unknown, o.seed)
+	}
+	return r
+}
