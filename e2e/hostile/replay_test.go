@@ -1,9 +1,11 @@
 package hostile
 
 import (
+	"bufio"
 	"fmt"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,23 +73,32 @@ func TestReplayPutsEachOriginalBackOnce(t *testing.T) {
 	}
 }
 
-// fence has two replays begin one after the other: the first one ends, and says why.
+// fence has a second replay begin while the first one is stopped in its midst: the first ends, and says why.
 func (s *site) fence(replay []string) {
 	s.Helper()
 	first := exec.CommandContext(s.ctx, s.program, replay...)
-	var said strings.Builder
-	first.Stdout, first.Stderr = &said, &said
-	if err := first.Start(); err != nil {
+	out, err := first.StderrPipe()
+	if err == nil {
+		err = first.Start()
+	}
+	if err != nil {
 		s.Fatal(err)
 	}
-	s.run(append(replay, "--limit", "1")...)
-	switch err := first.Wait(); {
-	case err == nil:
-		s.Log("the first of two replays was through before the second began")
-	case !strings.Contains(said.String(), "another replay of this topic began"):
-		s.Errorf("the first of two replays ended with %v:\n%s", err, said.String())
-	default:
-		s.Logf("the first of two replays said: %s", said.String())
+	lines, said := bufio.NewScanner(out), ""
+	for lines.Scan() {
+		if said += lines.Text() + "\n"; !strings.Contains(lines.Text(), "500 replayed") {
+			continue
+		}
+		if err := first.Process.Signal(syscall.SIGSTOP); err != nil {
+			s.Fatal(err)
+		}
+		s.run(append(replay, "--limit", "1")...)
+		if err := first.Process.Signal(syscall.SIGCONT); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if err := first.Wait(); err == nil || !strings.Contains(said, "another replay of this topic began") {
+		s.Errorf("the first of two replays ended with %v:\n%s", err, said)
 	}
 }
 

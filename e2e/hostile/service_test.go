@@ -166,14 +166,16 @@ func (s *site) killAfter(text string, args ...string) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), text) {
+	lines, said, found := bufio.NewScanner(out), "", false
+	for !found && lines.Scan() {
+		said += lines.Text() + "\n"
+		found = strings.Contains(lines.Text(), text)
 	}
 	_ = c.Process.Kill() // if it has ended, Wait says so
 	for lines.Scan() {
 	}
-	if c.Wait() == nil {
-		s.Errorf("nearline %s ended before it was killed", strings.Join(args, " "))
+	if err := c.Wait(); err == nil || !found {
+		s.Fatalf("nearline %s ended with %v before it was killed, having said\n%s", strings.Join(args, " "), err, said)
 	}
 }
 
