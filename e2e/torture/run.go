@@ -79,10 +79,15 @@ pipelines:
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, r, err
 	}
-	socket := filepath.Join(o.folder, "hurt.sock")
+	short, err := os.MkdirTemp("", "nearline-") // a socket's path is bounded
+	if err != nil {
+		return nil, r, err
+	}
+	defer os.RemoveAll(short)
+	socket := filepath.Join(short, "hurt.sock")
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- faults.Serve(serving, c, socket) }()
+	go func() { served <- faults.Serve(serving, c, socket, func() {}) }()
 	defer func() {
 		stop()
 		err = errors.Join(err, <-served)
