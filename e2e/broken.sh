@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 
 # NAME: which count must not be 0, and how it is tortured.
 declare -A broken=(
-	[commit-before-produce]="lost --faults kill=1,model-slow=5 --every 800ms --rate 200"
+	[commit-before-produce]="lost --faults kill=2,model-slow=5 --every 800ms --rate 200"
 	[promise-errors-ignored]="lost --faults refuse --every 3s --rate 300"
-	[polling-ahead]="lost --faults kill=1,model-slow=5 --every 800ms --rate 200"
-	[no-fencing]="doubled --faults freeze=2,model-slow=8 --every 400ms --rate 200 --replicas 4"
+	[polling-ahead]="lost --faults kill=2,model-slow=5 --every 800ms --rate 200"
+	[no-fencing]="doubled --faults freeze=1,model-slow=5 --every 800ms --rate 200"
 )
 seeds=(1 2 3)
 

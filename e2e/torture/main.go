@@ -39,6 +39,7 @@ func torture(ctx context.Context) (err error) {
 	flag.Uint64Var(&o.seed, "seed", 1, "of the schedule and the load")
 	flag.DurationVar(&o.every, "every", 3*time.Second, "time between faults, on average")
 	flag.StringVar(&kinds, "faults", strings.Join(allFaults(), ","), "`KINDS` with their weights")
+	flag.StringVar(&o.kafka, "config", "", "`KEYS` of the configuration's kafka section, such as 'group_protocol: consumer, session_timeout: 6s'")
 	version := flag.String("kafka", cluster.Newest, "`VERSION` of Kafka")
 	disk := flag.Int("disk", 3072, "`MiB` of each broker's disk")
 	flag.Parse()

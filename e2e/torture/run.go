@@ -33,6 +33,7 @@ type ordeal struct {
 	seed    uint64
 	every   time.Duration
 	faults  []string // kinds with their weights
+	kafka   string   // more keys of the configuration's kafka section, as YAML in one line
 	others  []string // arguments of nearline torture
 }
 
@@ -62,7 +63,12 @@ func allFaults() []string {
 // run returns the last line as it was printed, and what it says. The error is the command's: it fails where a count is not 0.
 func (o ordeal) run(ctx context.Context, c *cluster.Cluster) (line []byte, r report, err error) {
 	config := filepath.Join(o.folder, "nearline.yaml")
-	text := fmt.Sprintf("kafka: {brokers: ['%s']}\n", strings.Join(c.Proxied(), "', '")) + `models: {repository: .}
+	keys := "brokers: ['" + strings.Join(c.Proxied(), "', '") + "']"
+	if o.kafka != "" {
+		keys += ", " + o.kafka
+	}
+	text := "kafka: {" + keys + `}
+models: {repository: .}
 pipelines:
   - name: torture
     input: {topic: in}
