@@ -83,13 +83,7 @@ func (r *run) readAll(ctx context.Context, see func(*kgo.Record), names ...strin
 		left[end.Topic][end.Partition] = end.Offset
 		partitions++
 	})
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(r.brokers...),
-		kgo.ConsumeTopics(names...),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),
-		kgo.FetchMaxWait(100*time.Millisecond),
-	)
+	client, err := kgo.NewClient(append(r.reading(names...), kgo.KeepControlRecords())...)
 	if err != nil {
 		return err
 	}

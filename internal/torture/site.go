@@ -103,6 +103,22 @@ func freePort(ctx context.Context) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck // a TCP listener has no other
 }
 
+// reading are the options of a client that reads what replicas have committed. What it fetches ahead bounds its memory, however long
+// the run was. It is bounded by partition alone: the embedded broker does not say which transactions were aborted of a partition
+// at which it breaks off for the sake of the whole answer, and their records would pass for committed.
+func (r *run) reading(names ...string) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(r.brokers...),
+		kgo.ConsumeTopics(names...),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(96 << 20),
+		kgo.FetchMaxPartitionBytes(int32(min(1<<20, max(16<<10, (24<<20)/r.Partitions)))), //nolint:gosec // between the two
+		kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.DialTimeout(time.Second),
+	}
+}
+
 // admin dials the cluster.
 func (r *run) admin() (*kadm.Client, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second))

@@ -129,7 +129,7 @@ func (r *run) torture(ctx context.Context) (Report, error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	watched := make(chan error, 1)
-	go func() { watched <- r.watch.run(watching, r.brokers, r.topics) }()
+	go func() { watched <- r.watch.run(watching, r.topics, r.reading(r.topics.output, r.topics.deadLetters)) }()
 
 	intake, stopIntake := context.WithCancel(ctx)
 	defer stopIntake()

@@ -26,16 +26,9 @@ type gap struct {
 // shortGap is not worth remembering.
 const shortGap = 250 * time.Millisecond
 
-// run follows the topics until ctx ends.
-func (w *watch) run(ctx context.Context, brokers []string, t topics) error {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...),
-		kgo.ConsumeTopics(t.output, t.deadLetters),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.MetadataMinAge(250*time.Millisecond),
-		kgo.DialTimeout(time.Second),
-	)
+// run follows the outputs, which the options name, until ctx ends.
+func (w *watch) run(ctx context.Context, t topics, options []kgo.Opt) error {
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
 	}
