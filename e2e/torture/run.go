@@ -44,6 +44,7 @@ type report struct {
 	Lost       int            `json:"lost"`
 	Doubled    int            `json:"doubled"`
 	OutOfOrder int            `json:"out_of_order"`
+	Causeless  int            `json:"dead_letters_without_cause"`
 	Misplaced  int            `json:"misplaced"`
 	Unknown    int            `json:"unknown"`
 	Seed       uint64         `json:"seed"`
