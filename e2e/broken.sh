@@ -25,7 +25,7 @@ find_it() { # NAME COUNT ARGUMENT...
 	rm -rf "$copy"
 	mkdir -p "$copy"
 	git ls-files -z --cached --others --exclude-standard -- '*.go' go.mod go.sum internal | xargs -0 cp --parents -t "$copy"
-	git apply --directory="$copy" "e2e/broken/$name.patch"
+	git apply --unidiff-zero --directory="$copy" "e2e/broken/$name.patch"
 	(cd "$copy" && go build -trimpath -o nearline ./cmd/nearline)
 	for seed in "${seeds[@]}"; do
 		status=0

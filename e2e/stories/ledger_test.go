@@ -21,6 +21,9 @@ type event struct {
 	id, key string
 	bad     bool // it has to become a dead letter
 	gone    bool // it was removed before it could be read, and has to become nothing
+	// Where the brokers put it.
+	partition int32
+	offset    int64
 }
 
 func number(id string) int {
@@ -47,14 +50,31 @@ type ledger struct {
 	next    map[string]int64         // offset after the last that was read, by topic/partition
 	latest  map[place]int
 	wrong   []string
-	arrived time.Time // the last output
-	longest time.Duration
+	stalls  stalls
+}
+
+// stalls of the outputs while events come all the time: in any of the input's partitions, and in all at once.
+type stalls struct {
+	last         map[string]time.Time // by the input's partition
+	lastOfAll    time.Time
+	inOne, inAll time.Duration
+}
+
+func (s *stalls) begin(now time.Time) { *s = stalls{last: map[string]time.Time{}, lastOfAll: now} }
+
+func (s *stalls) see(partition string, now time.Time) {
+	if last, seen := s.last[partition]; seen {
+		s.inOne = max(s.inOne, now.Sub(last))
+	}
+	s.inAll = max(s.inAll, now.Sub(s.lastOfAll))
+	s.last[partition], s.lastOfAll = now, now
 }
 
 func openLedger(s *story) *ledger {
 	s.t.Helper()
 	l := &ledger{story: s, done: make(chan struct{}), events: map[string]event{}, outputs: map[string][]*kgo.Record{},
 		next: map[string]int64{}, latest: map[place]int{}}
+	l.stalls.begin(time.Now())
 	// Markers of transactions are read too: they are what a partition ends with.
 	l.client = s.client(kgo.ConsumeTopics(s.scored, s.dead), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.MetadataMaxAge(time.Second))
@@ -87,13 +107,36 @@ func (l *ledger) write(events ...event) {
 	}
 }
 
-// remove an event that nobody can have read.
-func (l *ledger) remove(id string) {
+// written says where the brokers put an event.
+func (l *ledger) written(id string, partition int32, offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.events[id]
-	e.gone = true
+	e.partition, e.offset = partition, offset
 	l.events[id] = e
+}
+
+// inPartition is how many events are in each partition.
+func (l *ledger) inPartition() map[int32]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := map[int32]int{}
+	for _, e := range l.events {
+		n[e.partition]++
+	}
+	return n
+}
+
+// remove the events of a partition from one offset on and before another, which nobody can have read.
+func (l *ledger) remove(partition int32, from, before int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.events {
+		if e.partition == partition && e.offset >= from && e.offset < before {
+			e.gone = true
+			l.events[id] = e
+		}
+	}
 }
 
 // see an output. The mutex is held.
@@ -102,14 +145,10 @@ func (l *ledger) see(r *kgo.Record) {
 	if r.Attrs.IsControl() {
 		return
 	}
-	now := time.Now()
-	if !l.arrived.IsZero() {
-		l.longest = max(l.longest, now.Sub(l.arrived))
-	}
-	l.arrived = now
-	id := header(r, "event")
+	id, partition := header(r, "event"), header(r, "nearline-source-partition")+header(r, "nearline-dlq-source-partition")
 	l.outputs[id] = append(l.outputs[id], r)
-	at := place{topic: r.Topic, key: string(r.Key), partition: header(r, "nearline-source-partition") + header(r, "nearline-dlq-source-partition")}
+	l.stalls.see(partition, time.Now())
+	at := place{topic: r.Topic, key: string(r.Key), partition: partition}
 	if last, seen := l.latest[at]; seen && number(id) < last {
 		l.note("%s of key %s comes after number %d, at %s[%d]@%d", id, r.Key, last, r.Topic, r.Partition, r.Offset)
 	}
@@ -153,7 +192,7 @@ func (l *ledger) lacking() error {
 	return nil
 }
 
-// outputsOf events, copied, by id.
+// outputsByID of the event, copied.
 func (l *ledger) outputsByID() map[string][]*kgo.Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,14 +203,15 @@ func (l *ledger) outputsByID() map[string][]*kgo.Record {
 func (l *ledger) watchStalls() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.arrived, l.longest = time.Now(), 0
+	l.stalls.begin(time.Now())
 }
 
-// longestStall is the longest time without any output since watchStalls, which means something under load.
-func (l *ledger) longestStall() time.Duration {
+// longestStall since watchStalls, in words.
+func (l *ledger) longestStall() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(l.longest, time.Since(l.arrived)).Round(10 * time.Millisecond)
+	const precision = 10 * time.Millisecond
+	return fmt.Sprintf("the longest stall of one partition: %v, of all at once: %v", l.stalls.inOne.Round(precision), l.stalls.inAll.Round(precision))
 }
 
 // readToEnds reads everything that the output topics hold. Nobody writes to them any more; what was left open by a replica that was

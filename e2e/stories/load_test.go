@@ -31,10 +31,12 @@ func (s *story) send(failed func(error)) {
 	record, e := s.event(s.written)
 	s.written++
 	s.ledger.write(e)
-	s.writer.Produce(s.t.Context(), record, func(_ *kgo.Record, err error) {
+	s.writer.Produce(s.t.Context(), record, func(r *kgo.Record, err error) {
 		if err != nil {
 			failed(err)
+			return
 		}
+		s.ledger.written(e.id, r.Partition, r.Offset)
 	})
 }
 

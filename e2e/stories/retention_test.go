@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"context"
 	"fmt"
 	"testing"
 )
@@ -8,6 +9,7 @@ import (
 // TestRetentionOvertakesTheGroup removes records that the group has not read, while the service is away. They are counted and
 // logged as an error, and what is still there is scored.
 func TestRetentionOvertakesTheGroup(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "retention")
 	s.topics(6)
 	a := s.replica("a")

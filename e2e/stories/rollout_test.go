@@ -1,6 +1,9 @@
 package stories
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestRollingRestart stops and starts one replica after the other, as a rollout does, while events come.
 func TestRollingRestart(t *testing.T) {
@@ -23,10 +26,56 @@ func TestRollingRestart(t *testing.T) {
 				r.restart(membership.with...)
 				s.expectShared(6, "a", "b", "c")
 			}
-			t.Logf("the longest stall in the restart of three replicas: %v", s.ledger.longestStall())
+			t.Logf("three replicas restarted; %s", s.ledger.longestStall())
 
 			load.stop()
 			s.expectScored()
 		})
+	}
+}
+
+// TestConfigIsRolledOut gives one replica after the other another configuration while events come. Both work side by side for a
+// while: every event has one result, in one of the two shapes, and the new one alone once all replicas have it.
+func TestConfigIsRolledOut(t *testing.T) {
+	renamed := func(s *settings) {
+		s.predict, s.output = "as: {sentiment: verdict}", "copy: [{item: item_id}], id: review_id"
+	}
+	s := begin(t, "config")
+	s.topics(6)
+	a := s.replica("a")
+	b := s.replica("b")
+	s.expectShared(6, "a", "b")
+	load := s.load(300)
+	s.awaitEffects(300)
+	before := s.ledger.effects()
+
+	a.restart(renamed)
+	s.expectShared(6, "a", "b")
+	s.awaitEffects(s.ledger.effects() + 500)
+	b.restart(renamed)
+	load.stop()
+	after := s.written
+	s.produce(300)
+	s.expectScored()
+
+	count := map[string]int{}
+	for id, outputs := range s.ledger.outputsByID() {
+		value := string(outputs[0].Value)
+		shape := "neither"
+		switch n := number(id); {
+		case outputs[0].Topic == s.dead:
+			continue
+		case strings.Contains(value, `"sentiment":{"label"`) && strings.Contains(value, `"item_id":`) && n < after:
+			shape = "old"
+		case strings.Contains(value, `"verdict":{"label"`) && strings.Contains(value, `"item":`) && n >= 0:
+			shape = "new"
+		default:
+			t.Errorf("%s became %s, want the old shape, or from number %d on the new one", id, value, after)
+		}
+		count[shape]++
+	}
+	t.Logf("results by shape: %v, %d events were written before and %d after the rollout", count, before, s.written-after)
+	if count["old"] < before*9/10 || count["new"] < 500 {
+		t.Errorf("results by shape: %v: want both, or nothing was shown", count)
 	}
 }

@@ -2,6 +2,7 @@ package stories
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -47,7 +48,7 @@ func begin(t *testing.T, name string) *story {
 	s.must("make the story's folder", os.MkdirAll(constant, 0o755))
 	s.must("make a constant model", os.WriteFile(filepath.Join(constant, "nearline.yaml"),
 		[]byte("task: constant\ncolumns: {sentiment: {label: positive, score: 0.5}}\n"), 0o644))
-	s.writer = s.client(kgo.DefaultProduceTopic(s.raw), kgo.ProducerLinger(5*time.Millisecond))
+	s.writer = s.client(kgo.DefaultProduceTopic(s.raw), kgo.ProducerLinger(5*time.Millisecond), kgo.MetadataMaxAge(5*time.Second))
 	s.admin = kadm.NewClient(s.client())
 	t.Cleanup(s.end)
 	return s
@@ -123,6 +124,42 @@ func (s *story) create(partitions int, names ...string) {
 		err = made.Error()
 	}
 	s.must("create topics", err)
+}
+
+// addPartitions to the input until it has so many, and have the writer know.
+func (s *story) addPartitions(total int) {
+	s.t.Helper()
+	ctx, cancel := s.within()
+	defer cancel()
+	made, err := s.admin.UpdatePartitions(ctx, total, s.raw)
+	if err == nil {
+		err = made.Error()
+	}
+	s.must("add partitions", err)
+	s.writer.ForceMetadataRefresh()
+}
+
+// removeOldest of the events that the group has not read, that share of each partition, as retention does. It returns how many.
+func (s *story) removeOldest(share float64) (removed int64) {
+	s.t.Helper()
+	ctx, cancel := s.within()
+	defer cancel()
+	committed, err := s.admin.FetchOffsets(kadm.RequireStable(ctx), s.group)
+	s.must("ask where the group is", errors.Join(err, committed.Error()))
+	ends, err := s.admin.ListEndOffsets(ctx, s.raw)
+	s.must("ask where the input ends", errors.Join(err, ends.Error()))
+	until := kadm.Offsets{}
+	ends.Each(func(end kadm.ListedOffset) {
+		at, _ := committed.Lookup(end.Topic, end.Partition)
+		from := max(0, at.At)
+		before := from + int64(share*float64(end.Offset-from))
+		s.ledger.remove(end.Partition, from, before)
+		removed += before - from
+		until.AddOffset(end.Topic, end.Partition, before, -1)
+	})
+	gone, err := s.admin.DeleteRecords(ctx, until)
+	s.must("remove records", errors.Join(err, gone.Error()))
+	return removed
 }
 
 // await asks until the answer is yes.

@@ -1,12 +1,15 @@
 package stories
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"testing"
 )
 
 // TestTopicThatDoesNotExistYet starts the service before its input topic is there: it waits, says so, and begins by itself.
 func TestTopicThatDoesNotExistYet(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "waiting")
 	s.outputs(6)
 	a := s.replica("a")
@@ -24,6 +27,7 @@ func TestTopicThatDoesNotExistYet(t *testing.T) {
 // TestPartitionsAddedWhileRunning writes to new partitions at once: the service finds them within a minute, and reads them from
 // their beginning. A key may have moved to another partition, where it has an order of its own.
 func TestPartitionsAddedWhileRunning(t *testing.T) {
+	t.Parallel()
 	s := begin(t, "growing")
 	s.topics(3)
 	s.replica("a")
@@ -31,10 +35,15 @@ func TestPartitionsAddedWhileRunning(t *testing.T) {
 	s.produce(300)
 	s.awaitEffects(300)
 
-	s.grow(9)
-	if new := s.produce(1200)[3:]; min(new[0], new[1], new[2], new[3], new[4], new[5]) == 0 {
-		t.Fatalf("the new partitions got %v events, want some in each", new)
-	}
+	s.addPartitions(9)
+	s.await("events in every new partition", func(context.Context) error {
+		s.produce(keys)
+		if n := s.ledger.inPartition(); len(n) < 9 {
+			return fmt.Errorf("there are %v by partition", n)
+		}
+		return nil
+	})
+	s.produce(1000)
 	s.expectShared(9, "a", "b")
 	s.produce(300)
 	s.expectScored()

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"nearline/pipeline"
 	"nearline/producers"
@@ -21,9 +23,11 @@ import (
 
 // Ledger knows what was written, and what is to become of each record.
 type Ledger struct {
-	topic    string
+	Records int
+	topic   string
+
+	mu       sync.Mutex              // guards expected while the load is written
 	expected map[int32][]expectation // by offset
-	Records  int
 }
 
 type expectation struct {
@@ -45,31 +49,61 @@ type Load struct {
 // batchRecords is the most records that one batch has.
 const batchRecords = 100
 
-// Write the load to an empty topic that nobody else writes to.
+// Write the load to an empty topic that nobody else writes to, to all of its partitions at once.
 func (l Load) Write(ctx context.Context, client *kgo.Client) (*Ledger, error) {
 	w, err := NewWriter(ctx, client, l.Topic)
 	if err != nil {
 		return nil, err
 	}
 	ledger := &Ledger{topic: l.Topic, expected: make(map[int32][]expectation)}
+	writers, ctx := errgroup.WithContext(ctx)
+	queues := make([]chan *Batch, w.Partitions())
+	for partition := range queues {
+		queues[partition] = make(chan *Batch)
+		writers.Go(func() error {
+			for batch := range queues[partition] {
+				if err := ledger.write(ctx, w, batch); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	l.generate(len(queues), func(batch *Batch) bool {
+		select {
+		case queues[batch.Partition] <- batch:
+			ledger.Records += len(batch.Records)
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	})
+	for _, queue := range queues {
+		close(queue)
+	}
+	return ledger, writers.Wait()
+}
+
+// generate batches until there are enough records, or f says that there are. The bombs are spread evenly, each once with gzip and once
+// with zstd.
+func (l Load) generate(partitions int, f func(*Batch) bool) {
 	generator := NewGenerator(l.Seed)
 	every := l.Records / (2*len(l.Bombs) + 1)
-	bombs := 0
-	for turn := 0; ledger.Records < l.Records; turn++ {
-		partition := int32(turn % w.Partitions()) //nolint:gosec // few
-		batch := generator.Batch(partition, min(batchRecords, l.Records-ledger.Records))
-		if bombs < 2*len(l.Bombs) && ledger.Records >= (bombs+1)*every {
+	for records, bombs, turn := 0, 0, 0; records < l.Records; turn++ {
+		partition := int32(turn % partitions) //nolint:gosec // few
+		batch := generator.Batch(partition, min(batchRecords, l.Records-records))
+		if bombs < 2*len(l.Bombs) && records >= (bombs+1)*every {
 			codec := []kgo.CompressionCodecType{kgo.CodecGzip, kgo.CodecZstd}[bombs%2]
 			batch = generator.Bomb(partition, codec, l.Bombs[bombs/2])
 			bombs++
 		}
-		if err := ledger.write(ctx, w, batch); err != nil {
-			return nil, err
+		if records += len(batch.Records); !f(batch) {
+			return
 		}
 	}
-	return ledger, nil
 }
 
+// write a batch, and note what is to become of it.
 func (l *Ledger) write(ctx context.Context, w *Writer, batch *Batch) error {
 	encoded, err := batch.Encode()
 	if err != nil {
@@ -79,9 +113,7 @@ func (l *Ledger) write(ctx context.Context, w *Writer, batch *Batch) error {
 	if err != nil {
 		return err
 	}
-	if got := int64(len(l.expected[batch.Partition])); first != got {
-		return fmt.Errorf("%s[%d]: a batch was written at offset %d, want %d: somebody else writes to this topic", w.topic, batch.Partition, first, got)
-	}
+	var expected []expectation
 	for _, r := range batch.Records {
 		e := expectation{record: r, length: int64(len(r.Value)), hash: sha256.Sum256(r.Value)}
 		if r.Filler > 0 {
@@ -93,9 +125,14 @@ func (l *Ledger) write(ctx context.Context, w *Writer, batch *Batch) error {
 			sum.Sum(e.hash[:0])
 		}
 		e.record.Value, e.record.Headers = nil, nil
-		l.expected[batch.Partition] = append(l.expected[batch.Partition], e)
-		l.Records++
+		expected = append(expected, e)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if next := int64(len(l.expected[batch.Partition])); first != next {
+		return fmt.Errorf("%s[%d]: a batch was written at offset %d, want %d: somebody else writes to this topic", w.topic, batch.Partition, first, next)
+	}
+	l.expected[batch.Partition] = append(l.expected[batch.Partition], expected...)
 	return nil
 }
 

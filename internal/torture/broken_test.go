@@ -17,7 +17,7 @@ func TestPatchesOfTheBrokenBuildsApply(t *testing.T) {
 		t.Fatalf("found %v, %v: want the four of e2e/broken", patches, err)
 	}
 	for _, patch := range patches {
-		c := exec.Command("git", "apply", "--check", patch)
+		c := exec.Command("git", "apply", "--check", "--unidiff-zero", patch)
 		c.Dir = root
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", filepath.Base(patch), err, out)
