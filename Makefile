@@ -55,6 +55,7 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
 	@e2e/foreign_client.sh
 	@e2e/torture.sh
+	@e2e/broken.sh
 	@if $(DOCKER) info >/dev/null 2>&1; then $(MAKE) image; fi # without an engine, the tests say what they did not do
 	@mkdir -p $(CACHE)
 	@cd e2e && $(GO) vet ./...
