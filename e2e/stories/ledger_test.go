@@ -81,8 +81,8 @@ func openLedger(s *story) *ledger {
 	go func() {
 		defer close(l.done)
 		for {
-			fetches := l.client.PollFetches(s.t.Context())
-			if fetches.IsClientClosed() || s.t.Context().Err() != nil {
+			fetches := l.client.PollFetches(context.Background()) // until close
+			if fetches.IsClientClosed() {
 				return
 			}
 			l.mu.Lock()
