@@ -87,7 +87,7 @@ func (r *replica) start(with ...setting) {
 	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	s.must("open a log", err)
 	defer log.Close()
-	c := exec.Command(o.program, "run", "--config", config) //nolint:gosec,noctx // the service under test, which the story ends
+	c := exec.Command(o.program, "run", "--config", config) //nolint:gosec // the service under test, which the story ends
 	c.Stdout, c.Stderr = log, log
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.must("start "+r.name, c.Start())
