@@ -55,10 +55,14 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
 	@e2e/foreign_client.sh
 	@e2e/torture.sh
+	@e2e/broken.sh
 	@if $(DOCKER) info >/dev/null 2>&1; then $(MAKE) image; fi # without an engine, the tests say what they did not do
 	@mkdir -p $(CACHE)
 	@cd e2e && $(GO) vet ./...
 	@cd e2e && $(GO) test -v -count=1 -p 1 -timeout 45m $(ARGS) ./... 2>&1 | tee $(CACHE)/e2e.log | awk "$$SUMMARY"
+	@if grep -q 'NOT RUN, .*no container engine' $(CACHE)/e2e.log; then printf '%s\n' "" \
+		"THE TESTS ON A REAL KAFKA WERE NOT RUN: no container engine answers. Install one (Debian: apt-get install docker.io)," \
+		"run make e2e-images where no image registry is reached, and then make e2e again."; fi
 
 # Of make torture: how many records, or for how many seconds, or both, whichever ends first; and the seed.
 RECORDS     ?= 1000000

@@ -13,7 +13,7 @@ import (
 
 // KafkaConfig says how to reach the cluster, and how a member behaves in its group. It is shared by all pipelines.
 type KafkaConfig struct {
-	// Brokers to ask first, host:port; the rest of the cluster is discovered.
+	// Brokers to ask first, host:port; the rest of the cluster is discovered. In the file one entry may list several, with commas.
 	Brokers []string `yaml:"brokers"`
 	// Replica is the stable name of this replica of the service, unique in its group: transactional ids are made of it,
 	// and a replica that restarts under its old name fences what it left behind at once. Empty means the host's name.

@@ -3,6 +3,7 @@ package consumers
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,22 @@ type Decompressor struct {
 	mark string
 
 	scratch, gzip, lz4, zstd sync.Pool
+
+	mu sync.Mutex // guards rewritten
+	// rewritten are the last batches that were rewritten, by the hash of what they were: a client that is in the middle of a
+	// rebalance drops what it has fetched, and a gigabyte is not to be gone through again for that.
+	rewritten map[[sha256.Size]byte]rewritten
 }
+
+type rewritten struct {
+	batch  []byte
+	weight int
+}
+
+const (
+	maxRewritten     = 16
+	maxRewrittenSize = 256 << 10
+)
 
 var _ kgo.Decompressor = (*Decompressor)(nil)
 
@@ -64,7 +80,7 @@ func (d *Decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 		if err == nil {
 			open = func() (io.Reader, error) { return bytes.NewReader(out), nil }
 		}
-		if out, weight, err = d.withhold(open); err != nil {
+		if out, weight, err = d.rewriteOnce(src, open); err != nil {
 			return nil, err
 		}
 	}
@@ -72,6 +88,28 @@ func (d *Decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 		return nil, ErrFull
 	}
 	return out, nil
+}
+
+// rewriteOnce is withhold, unless it did the same a short time ago.
+func (d *Decompressor) rewriteOnce(src []byte, open func() (io.Reader, error)) ([]byte, int, error) {
+	key := sha256.Sum256(src)
+	d.mu.Lock()
+	known, ok := d.rewritten[key]
+	d.mu.Unlock()
+	if ok {
+		return bytes.Clone(known.batch), known.weight, nil
+	}
+	out, weight, err := d.withhold(open)
+	if err != nil || len(out) > maxRewrittenSize {
+		return out, weight, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rewritten == nil || len(d.rewritten) >= maxRewritten {
+		d.rewritten = make(map[[sha256.Size]byte]rewritten)
+	}
+	d.rewritten[key] = rewritten{bytes.Clone(out), weight}
+	return out, weight, nil
 }
 
 // withhold rewrites a batch so that it fits: all records up to some weight stay as they are, heavier ones become shells.

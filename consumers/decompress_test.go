@@ -336,6 +336,9 @@ func FuzzRewrite(f *testing.F) {
 			t.Fatal(err)
 		}
 		want, got := take(t, body), take(t, few)
+		if len(want) != c.records {
+			return // offsets that go back, or numbers that are longer than need be: no broker would have taken it
+		}
 		if len(want) != len(got) {
 			t.Fatalf("got %d records of %d", len(got), len(want))
 		}

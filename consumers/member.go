@@ -360,11 +360,33 @@ func (m *Member) Commit(ctx context.Context) error {
 
 // agreed asks the group whether it stands where the client goes on from, after a transaction that was not committed. If so,
 // the member is as good as new; making it anew would mean to leave and to join, which takes the others' cycles back in
-// turn. A transaction that is still open makes the group refuse to answer, which is doubt enough.
+// turn. A transaction that is still open makes the group refuse to answer, which is doubt enough where it lasts.
 func (m *Member) agreed(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, unsettled)
+	defer cancel()
+	again := time.NewTicker(unsettled / 50)
+	defer again.Stop()
+	for {
+		agreed, settled := m.compare(ctx)
+		if settled {
+			return agreed
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-again.C:
+		}
+	}
+}
+
+// unsettled is how long a transaction that was just ended may take to be over for the group, too: tens of milliseconds.
+const unsettled = time.Second
+
+// compare what the client goes on from with where the group stands; settled is false as long as the group does not say.
+func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
 	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
 	if err != nil {
-		return false
+		return false, true
 	}
 	for topic, partitions := range m.client.CommittedOffsets() {
 		for partition, ours := range partitions {
@@ -372,13 +394,16 @@ func (m *Member) agreed(ctx context.Context) bool {
 			if !found {
 				theirs.At = -1
 			}
+			switch {
 			// Not the errors of others' partitions: among many members one always has a transaction open.
-			if theirs.Err != nil || max(ours.Offset, -1) != theirs.At {
-				return false
+			case errors.Is(theirs.Err, kerr.UnstableOffsetCommit):
+				return false, false
+			case theirs.Err != nil || max(ours.Offset, -1) != theirs.At:
+				return false, true
 			}
 		}
 	}
-	return true
+	return true, true
 }
 
 // inTime bounds the end of a cycle.

@@ -106,11 +106,11 @@ func weigh(size, headers int) int {
 func (c *census) keep(limit int) (most, weight, size int) {
 	for class := len(c.count) - 1; class >= 0; class-- {
 		weight, size = 0, 0
-		for i, count := range c.count {
+		for i := range c.count {
 			if i <= class {
 				weight, size = weight+c.weight[i], size+c.size[i]
 			} else {
-				weight, size = weight+count*shellWeight, size+count*shellSize
+				weight, size = weight+c.count[i]*shellWeight, size+c.count[i]*shellSize
 			}
 		}
 		if weight <= limit {
@@ -271,6 +271,9 @@ func (b *body) parts(key, value io.Writer) (p parts, err error) {
 			return p, errMalformed
 		}
 	}
+	if p.offset != int64(int32(p.offset)) { //nolint:gosec // that is what is asked
+		return p, errMalformed
+	}
 	if p.key, err = b.field(key); err != nil {
 		return p, err
 	}
@@ -298,7 +301,7 @@ func (b *body) parts(key, value io.Writer) (p parts, err error) {
 // field copies bytes that stand after their length.
 func (b *body) field(to io.Writer) (int64, error) {
 	n, err := binary.ReadVarint(b)
-	if err != nil || n > int64(b.left) {
+	if err != nil || n < -1 || n > int64(b.left) {
 		return 0, errMalformed
 	}
 	if n <= 0 {

@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 
 # NAME: which count must not be 0, and how it is tortured.
 declare -A broken=(
-	[commit-before-produce]="lost --faults kill=1,model-slow=5 --every 800ms --rate 200"
+	[commit-before-produce]="lost --faults kill=2,model-slow=5 --every 800ms --rate 200"
 	[promise-errors-ignored]="lost --faults refuse --every 3s --rate 300"
-	[polling-ahead]="lost --faults kill=1,model-slow=5 --every 800ms --rate 200"
-	[no-fencing]="doubled --faults freeze=2,model-slow=8 --every 400ms --rate 200 --replicas 4"
+	[polling-ahead]="lost --faults kill=2,model-slow=5 --every 800ms --rate 200"
+	[no-fencing]="doubled --faults freeze=1,model-slow=5 --every 800ms --rate 200"
 )
 seeds=(1 2 3)
 
@@ -25,8 +25,8 @@ find_it() { # NAME COUNT ARGUMENT...
 	rm -rf "$copy"
 	mkdir -p "$copy"
 	git ls-files -z --cached --others --exclude-standard -- '*.go' go.mod go.sum internal | xargs -0 cp --parents -t "$copy"
-	git apply --directory="$copy" "e2e/broken/$name.patch"
-	(cd "$copy" && go build -trimpath -o nearline ./cmd/nearline)
+	git apply --unidiff-zero --directory="$copy" "e2e/broken/$name.patch" && (cd "$copy" && go build -trimpath -o nearline ./cmd/nearline) ||
+		{ echo "broken: $name does not build: mend e2e/broken/$name.patch" >&2; return 1; }
 	for seed in "${seeds[@]}"; do
 		status=0
 		bin/nearline torture --embedded --program "$copy/nearline" --for 20s --seed "$seed" --json "$@" >"$copy/out.json" 2>"$copy/err" || status=$?

@@ -104,14 +104,14 @@ func awaitBrokers(ctx context.Context, cluster *consumers.Cluster, patience time
 }
 
 func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse) error {
-	if f.create {
-		if err := f.createMissing(ctx, out, cluster, uses); err != nil {
-			return err
-		}
-	}
 	topics, err := lookUp(ctx, cluster, uses)
 	if err != nil {
 		return err
+	}
+	if f.create {
+		if err := f.createMissing(ctx, out, cluster, uses, topics); err != nil {
+			return err
+		}
 	}
 	wrong := make(map[string]bool)
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
@@ -123,12 +123,9 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 		case topic.Missing() && use.Use == config.UseAttempts:
 			row = []string{"the service makes it"}
 		case topic.Missing():
-			row = []string{"missing"}
+			row, wrong[use.Topic] = []string{"missing"}, true
 		case topic.Err != nil:
-			row = []string{"WRONG: " + topic.Err.Error()}
-		}
-		if topic.Err != nil && !(topic.Missing() && use.Use == config.UseAttempts) {
-			wrong[use.Topic] = true
+			row, wrong[use.Topic] = []string{"WRONG: " + topic.Err.Error()}, true
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", cmp.Or(use.Pipeline, "all"), use.Use, use.Topic, strings.Join(row, "\t"))
 	}
@@ -136,17 +133,15 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 		return err
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("%d topics cannot be used: --create makes those that are missing", len(wrong))
+		return fmt.Errorf("%d of %d topics cannot be used: --create makes those that are missing", len(wrong), len(topics))
 	}
 	return nil
 }
 
-// createMissing makes dead letters last: how large one may get is known from its input.
-func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse) error {
-	topics, err := lookUp(ctx, cluster, uses)
-	if err != nil {
-		return err
-	}
+// createMissing makes the topics that are missing, and puts them in their places. Dead letters come last: how large one may get is
+// known from its input.
+func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse,
+	topics map[string]consumers.Topic) error {
 	for _, use := range slices.SortedStableFunc(slices.Values(uses), func(a, b config.TopicUse) int { return strings.Compare(a.Holds, b.Holds) }) {
 		if !topics[use.Topic].Missing() {
 			continue

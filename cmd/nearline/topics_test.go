@@ -37,7 +37,7 @@ func wantRow(t *testing.T, table, topic string, want ...string) {
 func TestTopicsListsWhatThereIs(t *testing.T) {
 	partly := []dev.Topic{{Name: "reviews.raw", Partitions: 3, Retention: 1 << 20}}
 	r := execute(t, "", "topics", "--config", configFile(t, startBroker(t, partly...)))
-	r.fails(t, "2 topics cannot be used", "--create")
+	r.fails(t, "2 of 4 topics cannot be used", "--create")
 	wantRow(t, r.out, "reviews.raw", "reviews", "input", "reviews.raw", "3", "1", "1048588 bytes", "for ever")
 	wantRow(t, r.out, "reviews.scored", "reviews", "output", "reviews.scored", "missing")
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "missing")

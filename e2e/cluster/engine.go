@@ -73,19 +73,11 @@ func image(ctx context.Context, engine *client.Client, version string) (string, 
 	if named := os.Getenv("NEARLINE_E2E_KAFKA"); named != "" && version == Newest {
 		return named, nil
 	}
-	official, standIn := "apache/kafka:"+version, "nearline-e2e/kafka:"+version
-	if present(ctx, engine, official) {
-		return official, nil
+	name, err := either(ctx, engine, "apache/kafka:"+version, "nearline-e2e/kafka:"+version)
+	if err != nil {
+		return "", fmt.Errorf("there is no Kafka %s to run: %w", version, err)
 	}
-	err := pull(ctx, engine, official)
-	if err == nil {
-		return official, nil
-	}
-	if present(ctx, engine, standIn) {
-		return standIn, nil
-	}
-	return "", fmt.Errorf("there is no Kafka %s to run: %s cannot be pulled, and %s, which stands in for it, is not built: run `make e2e-images` (%w)",
-		version, official, standIn, err)
+	return name, nil
 }
 
 func present(ctx context.Context, engine *client.Client, name string) bool {

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+
+	"github.com/moby/moby/client"
 )
 
 // EitherImage is the official image where it is here or can be pulled, and otherwise the one that stands in for it and that
@@ -13,10 +15,14 @@ func EitherImage(ctx context.Context, official, standIn string) (string, error) 
 		return "", err
 	}
 	defer engine.Close()
+	return either(ctx, engine, official, standIn)
+}
+
+func either(ctx context.Context, engine *client.Client, official, standIn string) (string, error) {
 	if present(ctx, engine, official) {
 		return official, nil
 	}
-	err = pull(ctx, engine, official)
+	err := pull(ctx, engine, official)
 	if err == nil {
 		return official, nil
 	}

@@ -20,7 +20,8 @@ func ForTest(t testing.TB, o Options) *Cluster {
 	c, err := Start(ctx, o)
 	switch {
 	case errors.Is(err, ErrNoEngine) && os.Getenv("NEARLINE_E2E_REQUIRED") == "":
-		t.Skipf("NOT RUN, no container engine answers; NEARLINE_E2E_REQUIRED=1 makes this a failure (%v)", err)
+		t.Skipf("NOT RUN, there is no container engine (%s); NEARLINE_E2E_REQUIRED=1 makes this a failure",
+			strings.ReplaceAll(err.Error(), "\n", "; ")) // one line, for the summary
 	case err != nil:
 		t.Fatalf("start a cluster: %v", err)
 	}

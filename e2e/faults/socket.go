@@ -20,12 +20,13 @@ type reply struct {
 }
 
 // Serve does faults for other processes, by a socket of this path, one at a time, until ctx ends. It returns when the last
-// one is mended.
-func Serve(ctx context.Context, c *cluster.Cluster, path string) error {
+// one is mended. It calls listening as soon as it can be asked.
+func Serve(ctx context.Context, c *cluster.Cluster, path string, listening func()) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return err
 	}
+	listening()
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	var serving sync.WaitGroup
 	defer serving.Wait()

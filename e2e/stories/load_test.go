@@ -54,7 +54,7 @@ func (s *story) produce(n int) {
 // load writes events at a steady rate until it is stopped.
 type load struct {
 	story *story
-	end context.CancelFunc
+	end   context.CancelFunc
 	wrote sync.WaitGroup
 }
 

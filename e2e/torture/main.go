@@ -35,24 +35,21 @@ func torture(ctx context.Context) (err error) {
 	flag.StringVar(&o.folder, "folder", "../.cache/torture", "`FOLDER` for logs")
 	flag.DurationVar(&o.lasts, "for", 0, "how long (default: as long as the records take)")
 	flag.IntVar(&o.records, "records", 1_000_000, "how many records; 0 is as many as the time allows")
-	flag.Float64Var(&o.rate, "rate", 2000, "records a second")
+	flag.Float64Var(&o.rate, "rate", 750, "records a second")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the schedule and the load")
-	flag.DurationVar(&o.every, "every", 3*time.Second, "time between faults, on average")
+	flag.DurationVar(&o.every, "every", 5*time.Second, "time between faults, on average")
 	flag.StringVar(&kinds, "faults", strings.Join(allFaults(), ","), "`KINDS` with their weights")
+	flag.StringVar(&o.kafka, "config", "", "`KEYS` of the configuration's kafka section, such as 'group_protocol: consumer, session_timeout: 6s'")
+	flag.StringVar(&o.model, "model", "", "`NAME` of a model that ships (default: a constant, which leaves the time to the records)")
 	version := flag.String("kafka", cluster.Newest, "`VERSION` of Kafka")
 	disk := flag.Int("disk", 3072, "`MiB` of each broker's disk")
 	flag.Parse()
 	o.others = flag.Args()
 	o.faults = strings.Split(kinds, ",")
-	for _, path := range []*string{&o.program, &o.folder} {
-		if *path, err = filepath.Abs(*path); err != nil {
-			return err
-		}
-	}
-	if err := os.RemoveAll(o.folder); err != nil {
+	if o.program, err = filepath.Abs(o.program); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.folder, 0o755); err != nil {
+	if o.folder, err = newFolder(o.folder); err != nil {
 		return err
 	}
 	if o.hurt, err = buildHurt(ctx, o.folder); err != nil {
@@ -69,6 +66,18 @@ func torture(ctx context.Context) (err error) {
 		fmt.Printf("%s\n", line)
 	}
 	return err
+}
+
+// newFolder empties a folder, or makes it, and returns its whole path.
+func newFolder(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return "", err
+	}
+	return path, os.MkdirAll(path, 0o755)
 }
 
 // buildHurt makes the hook.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,15 +33,26 @@ func serveBroker() error {
 	return dev.RunBroker(ctx, config, func(addr string) { fmt.Println(addr) })
 }
 
-// broker is the embedded broker in a process of its own, so that its memory and its garbage are not the service's.
+// broker is the embedded broker in a process of its own, so that its memory and its garbage are not the service's; or a real
+// cluster, where one is named.
 type broker struct {
-	addr  string
+	addr  string // the first to ask
 	admin *kadm.Client
-	child *exec.Cmd
+	child *exec.Cmd // nil for a cluster
 	stdin io.Closer
 }
 
-func startBroker() (*broker, error) {
+func (b *broker) real() bool { return b.child == nil }
+
+func startBroker(kafka string) (*broker, error) {
+	if kafka != "" {
+		first, _, _ := strings.Cut(kafka, ",")
+		client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(kafka, ",")...), kgo.MetadataMinAge(50*time.Millisecond))
+		if err != nil {
+			return nil, err
+		}
+		return &broker{addr: first, admin: kadm.NewClient(client)}, client.Ping(context.Background())
+	}
 	child := exec.Command(os.Args[0], "broker")
 	child.Stderr = os.Stderr
 	stdin, err := child.StdinPipe()
@@ -69,17 +81,29 @@ func startBroker() (*broker, error) {
 
 func (b *broker) close() error {
 	b.admin.Close()
+	if b.real() {
+		return nil
+	}
 	return errors.Join(b.stdin.Close(), b.child.Wait())
 }
 
-// topic makes a topic anew.
+// topic makes topics, replicated as the cluster's default says, and waits until all of it can be written to.
 func (b *broker) topic(ctx context.Context, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	for _, name := range names {
-		if _, err := b.admin.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
+		if _, err := b.admin.CreateTopic(ctx, partitions, -1, nil, name); err != nil {
 			return fmt.Errorf("create %s: %w", name, err)
 		}
 	}
-	return nil
+	for {
+		if ends, err := b.admin.ListEndOffsets(ctx, names...); err == nil && ends.Error() == nil {
+			return nil
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("topics %v were made and cannot be used: %w", names, err)
+		}
+	}
 }
 
 func (b *broker) drop(ctx context.Context, names ...string) error {

@@ -228,7 +228,7 @@ func (g *gpuCheck) paces(ctx context.Context, out io.Writer, cuda bool) error {
 
 // endToEnd runs the whole service over a backlog, from the input topic to committed results.
 func (g *gpuCheck) endToEnd(ctx context.Context, out io.Writer, device onnx.Device, texts []string) (err error) {
-	broker, err := startBroker()
+	broker, err := startBroker("")
 	if err != nil {
 		return err
 	}

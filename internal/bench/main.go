@@ -4,6 +4,7 @@
 //	go run ./internal/bench                         # all figures
 //	go run ./internal/bench -only plumbing,latency  # some
 //	go run ./internal/bench -reviews my.jsonl       # on your own reviews: {"review_id": …, "text": …} a line
+//	go run ./internal/bench -kafka k1:9092,k2:9092  # on your own Kafka; topics scoring.…, latency.… and so on are made there
 //	go run ./internal/bench -only gpu               # is the GPU right, how fast, how busy: `make gpu-check`
 package main
 
@@ -40,6 +41,7 @@ var figures = []struct {
 	{"latency", latency},
 	{"scoring", scoring},
 	{"memory", memory},
+	{"replicas", replicas},
 }
 
 func main() {
@@ -51,18 +53,19 @@ func main() {
 		return
 	}
 	var b bench
-	var only string
+	var only, kafka string
 	flag.StringVar(&only, "only", "", "figures to measure, of: "+names()+"; or "+gpuName+" alone, for the check of a GPU")
+	flag.StringVar(&kafka, "kafka", "", "brokers of a cluster to measure on, host:port with commas (default: an embedded one)")
 	flag.StringVar(&b.reviews, "reviews", "", "file of JSON lines to take the reviews from")
 	flag.IntVar(&b.rounds, "rounds", 7, "rounds of each comparison")
 	flag.IntVar(&b.n, "n", 0, "reviews a round where the real model runs (default: what takes some ten seconds)")
-	flag.StringVar(&b.binary, "binary", "bin/nearline", "the built service, for the figure of its memory")
+	flag.StringVar(&b.binary, "binary", "bin/nearline", "the built service, for the figures that have it in processes of its own")
 	var g gpuCheck
 	g.flags(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	run := func() error { return b.run(ctx, only) }
+	run := func() error { return b.run(ctx, only, kafka) }
 	if only == gpuName {
 		g.reviews, g.n, g.rounds = b.reviews, b.n, min(b.rounds, 3)
 		run = func() error { return g.run(ctx, os.Stdout) }
@@ -81,7 +84,7 @@ func names() string {
 	return strings.Join(all, ", ")
 }
 
-func (b *bench) run(ctx context.Context, only string) (err error) {
+func (b *bench) run(ctx context.Context, only, kafka string) (err error) {
 	wanted := strings.FieldsFunc(only, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, name := range wanted {
 		if !slices.ContainsFunc(figures, func(f struct {
@@ -93,7 +96,7 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 			return fmt.Errorf("-only %s: want some of %s, or %s alone", name, names(), gpuName)
 		}
 	}
-	b.broker, err = startBroker()
+	b.broker, err = startBroker(kafka)
 	if err != nil {
 		return err
 	}

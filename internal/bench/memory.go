@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -90,29 +88,15 @@ func (b *bench) resident(ctx context.Context, name string, before, during func(c
 			return 0, err
 		}
 	}
-	folder, err := os.MkdirTemp("", "nearline-bench-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(folder)
 	repository, err := filepath.Abs("models/zoo")
 	if err != nil {
 		return 0, err
 	}
-	file := filepath.Join(folder, "nearline.yaml")
-	if err := os.WriteFile(file, pipelineYAML(b.broker.addr, repository, "sentiment", name, in, out, dead), 0o600); err != nil {
+	service, err := b.process(ctx, pipelineYAML(b.broker.addr, repository, "sentiment", name, in, out, dead))
+	if err != nil {
 		return 0, err
 	}
-	service := exec.CommandContext(ctx, b.binary, "run", "--config", file)
-	service.Stderr = os.Stderr
-	service.Cancel = func() error { return service.Process.Signal(syscall.SIGTERM) }
-	if err := service.Start(); err != nil {
-		return 0, fmt.Errorf("start the service (make build makes it): %w", err)
-	}
-	defer func() {
-		_ = service.Process.Signal(syscall.SIGTERM)
-		_ = service.Wait()
-	}()
+	defer service.end()
 	if during != nil {
 		ctx, cancel := context.WithCancel(ctx)
 		ended := make(chan error, 1)
@@ -129,7 +113,7 @@ func (b *bench) resident(ctx context.Context, name string, before, during func(c
 	}
 	var sizes []float64
 	for range int(watched / interval) {
-		size, err := residentMiB(service.Process.Pid)
+		size, err := residentMiB(service.command.Process.Pid)
 		if err != nil {
 			return 0, err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"nearline/consumers"
 	"nearline/internal/observe"
@@ -132,8 +133,15 @@ func Parse(name string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// fill sets what depends on other keys.
+// fill sets what depends on other keys, and on what variables hold: one may hold several brokers, as everywhere on Kafka.
 func (c *Config) fill() {
+	var brokers []string
+	for _, listed := range c.Kafka.Brokers {
+		for broker := range strings.SplitSeq(listed, ",") {
+			brokers = append(brokers, strings.TrimSpace(broker))
+		}
+	}
+	c.Kafka.Brokers = brokers
 	for i := range c.Pipelines {
 		if p := &c.Pipelines[i]; p.Group == "" {
 			p.Group = groupOf(p.Name)

@@ -67,10 +67,27 @@ func TestGoodFilesGolden(t *testing.T) {
 }
 
 func TestExamplesAreGood(t *testing.T) {
-	for _, file := range files(t, "../../examples/*.yaml") {
+	for _, file := range append(files(t, "../../examples/*.yaml"), files(t, "../../deploy/nearline.yaml")...) {
 		if _, err := Load(file); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestOneVariableMayHoldSeveralBrokers(t *testing.T) {
+	const text = "kafka: {brokers: [\"${env:NEARLINE_TEST_BROKERS}\", \"d:4\"]}\n" +
+		"pipelines: [{name: a, input: {topic: a}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]\n"
+	t.Setenv("NEARLINE_TEST_BROKERS", "a:1,b:2, c:3")
+	c, err := Parse("brokers.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(c.Kafka.Brokers, " "), "a:1 b:2 c:3 d:4"; got != want {
+		t.Errorf("got brokers %s, want %s", got, want)
+	}
+	t.Setenv("NEARLINE_TEST_BROKERS", "a:1,b")
+	if _, err := Parse("brokers.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), `brokers.yaml:1: kafka.brokers[1] is "b": want host:port`) {
+		t.Errorf("got %v, want the broker that has no port, and its line", err)
 	}
 }
 

@@ -169,17 +169,38 @@ type Writer struct {
 	leaders map[int32]int32
 }
 
-// NewWriter looks the topic up.
+// NewWriter looks the topic up, and waits for one that was made a moment ago.
 func NewWriter(ctx context.Context, client *kgo.Client, topic string) (*Writer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		w, err := lookUp(ctx, client, topic)
+		if err == nil {
+			return w, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("look up %s: %w", topic, err)
+		case <-ticker.C:
+		}
+	}
+}
+
+func lookUp(ctx context.Context, client *kgo.Client, topic string) (*Writer, error) {
 	topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
 	if err == nil {
-		err = topics[topic].Err
+		err = topics.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up %s: %w", topic, err)
+		return nil, err
 	}
 	w := &Writer{client: client, topic: topic, id: topics[topic].ID, leaders: make(map[int32]int32)}
 	for _, partition := range topics[topic].Partitions {
+		if partition.Err != nil {
+			return nil, partition.Err
+		}
 		w.leaders[partition.Partition] = partition.Leader
 	}
 	return w, nil

@@ -146,7 +146,10 @@ func (g *Generator) missing() Record {
 }
 
 func (g *Generator) deep() Record {
-	depth := 101 + g.random.IntN(100_000)
+	depth := 101 + g.random.IntN(1000)
+	if g.random.IntN(50) == 0 {
+		depth += 100_000
+	}
 	opening, closing := "[", "]"
 	if g.random.IntN(2) == 0 {
 		opening, closing = `{"a":`, "}"

@@ -45,7 +45,7 @@ var layers = []layer{
 	{"internal/deadletters", []string{"pipeline", "consumers", "producers"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
-	{"internal/hostile", []string{"pipeline"}, "records for any room's tests"},
+	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
 	{"internal/layers", nil, "this test"},
 
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},

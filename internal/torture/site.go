@@ -120,8 +120,11 @@ func (r *run) createTopics(ctx context.Context) error {
 	defer admin.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the broker did not answer within 30s"))
 	defer cancel()
+	// What retention or compaction took, the checker would count as lost.
+	forever, keep := "-1", "delete"
+	settings := map[string]*string{"retention.ms": &forever, "retention.bytes": &forever, "cleanup.policy": &keep}
 	for {
-		created, err := admin.CreateTopics(ctx, int32(r.Partitions), r.Replication, nil, r.topics.input, r.topics.output, r.topics.deadLetters) //nolint:gosec // validated
+		created, err := admin.CreateTopics(ctx, int32(r.Partitions), r.Replication, settings, r.topics.input, r.topics.output, r.topics.deadLetters) //nolint:gosec // validated
 		if err == nil {
 			if err = created.Error(); errors.Is(err, kerr.TopicAlreadyExists) {
 				err = nil

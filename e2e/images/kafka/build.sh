@@ -58,10 +58,15 @@ runtime() { # a Java that runs brokers, into .cache
 }
 
 libraries() { # the shared libraries that ROOT's programs ask for, into ROOT at the paths at which they were found
-	local root=$1
+	local root=$1 jar
+	# Those of compression are in jars, which unpack them when the first batch of a kind comes.
+	mkdir -p "$work/native"
+	for jar in "$root"/opt/kafka/libs/{zstd-jni,snappy-java,lz4-java,at.yawk.lz4}*.jar; do
+		[ ! -f "$jar" ] || (cd "$work/native" && jar xf "$jar")
+	done
 	# shellcheck disable=SC2016 # the inner shell expands it
-	find "$root/opt/java" \( -name '*.so' -o -path '*/bin/java' \) -print0 |
-		xargs -0 -n1 sh -c 'ldd "$0" 2>/dev/null || true' |
+	find "$root/opt/java" "$work/native" \( -name '*.so' -o -path '*/bin/java' \) -print0 |
+		while read -r -d '' file; do ldd "$file" 2>/dev/null || true; done | # which fails for what is static
 		grep -oE '/[^ ]+' | sort -u | { grep -v "^$(realpath "$cache")" || true; } |
 		while read -r library; do
 			mkdir -p "$root$(dirname "$library")"

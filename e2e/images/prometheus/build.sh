@@ -13,8 +13,9 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{package,root/{bin,etc/prometheus,prometheus,tmp}}
-(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download prometheus) >&2 || {
-	echo "build $tag: Debian's package prometheus could not be fetched (apt-get update, perhaps)" >&2
+fetch() { (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download prometheus) >&2; }
+fetch || { apt-get -qq update && fetch; } || {
+	echo "build $tag: Debian's package prometheus could not be fetched" >&2
 	exit 1
 }
 dpkg-deb -x "$work"/prometheus_*.deb "$work/package"
