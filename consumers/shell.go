@@ -106,11 +106,11 @@ func weigh(size, headers int) int {
 func (c *census) keep(limit int) (most, weight, size int) {
 	for class := len(c.count) - 1; class >= 0; class-- {
 		weight, size = 0, 0
-		for i, count := range c.count {
+		for i := range c.count {
 			if i <= class {
 				weight, size = weight+c.weight[i], size+c.size[i]
 			} else {
-				weight, size = weight+count*shellWeight, size+count*shellSize
+				weight, size = weight+c.count[i]*shellWeight, size+c.count[i]*shellSize
 			}
 		}
 		if weight <= limit {

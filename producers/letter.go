@@ -1,6 +1,7 @@
 package producers
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,13 +115,13 @@ func (l *Letter) Whole() bool { return l.Reference == nil && len(l.Dropped) == 0
 // Same says why a record is not the original that the letter tells of; nil when it is.
 func (l *Letter) Same(r *pipeline.Record) error {
 	switch ref := l.Reference; {
-	case ref == nil && (string(r.Value) != string(l.Value) || (r.Value == nil) != (l.Value == nil)):
+	case ref == nil && (!bytes.Equal(r.Value, l.Value) || (r.Value == nil) != (l.Value == nil)):
 		return errors.New("its value is another one")
 	case ref != nil && (int64(len(r.Value)) != ref.Length || hash(r.Value) != ref.SHA256):
 		return fmt.Errorf("its value is another one: %d bytes with sha256 %s, not %d with %s", len(r.Value), hash(r.Value), ref.Length, ref.SHA256)
 	case ref != nil && ref.KeySHA256 != "" && (int64(len(r.Key)) != ref.KeyLength || hash(r.Key) != ref.KeySHA256):
 		return errors.New("its key is another one")
-	case (ref == nil || ref.KeySHA256 == "") && string(r.Key) != string(l.Key):
+	case (ref == nil || ref.KeySHA256 == "") && !bytes.Equal(r.Key, l.Key):
 		return errors.New("its key is another one")
 	}
 	return nil

@@ -243,6 +243,9 @@ func describeReplay(c *cobra.Command, topic string, o deadletters.ReplayOptions,
 	for _, why := range slices.Sorted(maps.Keys(r.Skipped)) {
 		fmt.Fprintf(out, "%d are left out: %s, such as %s\n", r.Skipped[why], why, line(r.Example[why]))
 	}
+	if r.Crashed > 0 {
+		fmt.Fprintf(out, "%d of them ended the process that read them, and will again unless what they ran into is mended\n", r.Crashed)
+	}
 	if r.Limited {
 		fmt.Fprintf(out, "ended at --limit %d: there may be more\n", o.Limit)
 	}

@@ -40,6 +40,7 @@ func torture(ctx context.Context) (err error) {
 	flag.DurationVar(&o.every, "every", 5*time.Second, "time between faults, on average")
 	flag.StringVar(&kinds, "faults", strings.Join(allFaults(), ","), "`KINDS` with their weights")
 	flag.StringVar(&o.kafka, "config", "", "`KEYS` of the configuration's kafka section, such as 'group_protocol: consumer, session_timeout: 6s'")
+	flag.StringVar(&o.model, "model", "", "`NAME` of a model that ships (default: a constant, which leaves the time to the records)")
 	version := flag.String("kafka", cluster.Newest, "`VERSION` of Kafka")
 	disk := flag.Int("disk", 3072, "`MiB` of each broker's disk")
 	flag.Parse()

@@ -33,6 +33,7 @@ type ordeal struct {
 	seed    uint64
 	every   time.Duration
 	faults  []string // kinds with their weights
+	model   string   // of the repository that ships; "" is a constant
 	kafka   string   // more keys of the configuration's kafka section, as YAML in one line
 	others  []string // arguments of nearline torture
 }
@@ -44,6 +45,7 @@ type report struct {
 	Lost       int            `json:"lost"`
 	Doubled    int            `json:"doubled"`
 	OutOfOrder int            `json:"out_of_order"`
+	Causeless  int            `json:"dead_letters_without_cause"`
 	Misplaced  int            `json:"misplaced"`
 	Unknown    int            `json:"unknown"`
 	Seed       uint64         `json:"seed"`
@@ -67,15 +69,15 @@ func (o ordeal) run(ctx context.Context, c *cluster.Cluster) (line []byte, r rep
 	if o.kafka != "" {
 		keys += ", " + o.kafka
 	}
-	text := "kafka: {" + keys + `}
-models: {repository: .}
+	text := fmt.Sprintf(`kafka: {%s}
+models: {repository: '%s'}
 pipelines:
   - name: torture
     input: {topic: in}
     steps: [{predict: {model: constant}}]
     output: {topic: out}
     dead_letters: dlq
-`
+`, keys, filepath.Join(filepath.Dir(o.program), "..", "models", "zoo"))
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, r, err
 	}
@@ -98,6 +100,9 @@ pipelines:
 		"--seed", strconv.FormatUint(o.seed, 10), "--rate", strconv.FormatFloat(o.rate, 'f', -1, 64), "--every", o.every.String()}, o.others...)
 	if o.lasts > 0 {
 		args = append(args, "--for", o.lasts.String())
+	}
+	if o.model != "" {
+		args = append(args, "--model", o.model)
 	}
 	if o.records > 0 {
 		args = append(args, "--records", strconv.Itoa(o.records))

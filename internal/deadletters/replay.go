@@ -31,6 +31,7 @@ type Replayed struct {
 	To      map[string]int // originals put back, or to be, by topic
 	Skipped map[string]int // letters without an original that can be put back, by reason
 	Example map[string]string
+	Crashed int  // of the originals: they ended the process that read them
 	Limited bool // there may be more
 }
 
@@ -110,7 +111,7 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 	err = t.Each(ctx, o.Filter, func(f Found) error {
 		if f.Err != nil {
 			report.skip("it is no dead letter", fmt.Sprintf("%s: %v", f.At, f.Err))
-			return nil
+			return nil //nolint:nilerr // reported, and hides none of the others
 		}
 		report.Picked++
 		if !o.Again && before.has(f.At) {
@@ -131,6 +132,9 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 			}
 		}
 		chunk, size = append(chunk, r), size+r.size
+		if f.Letter.Class == pipeline.ClassCrash {
+			report.Crashed++
+		}
 		if pending++; pending == o.Limit {
 			report.Limited = true
 			return errEnough

@@ -250,6 +250,15 @@ func TestRefusedOriginalLeavesItsNeighboursAlone(t *testing.T) {
 	}
 }
 
+func TestReplayTellsOfWhatEndedProcesses(t *testing.T) {
+	w := newWorld(t)
+	w.deaths(1)
+	w.die(w.review(0, "k", "v"), pipeline.ClassCrash, "the process ended")
+	if got := w.replay(ReplayOptions{}); got.Total() != 2 || got.Crashed != 1 {
+		t.Errorf("got %+v, want two, of which one crashed", got)
+	}
+}
+
 func TestReplayRefusesToGoRoundInCircles(t *testing.T) {
 	w := newWorld(t)
 	for _, to := range []string{dead, MemoryTopic(dead)} {
