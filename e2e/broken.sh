@@ -25,8 +25,11 @@ find_it() { # NAME COUNT ARGUMENT...
 	rm -rf "$copy"
 	mkdir -p "$copy"
 	git ls-files -z --cached --others --exclude-standard -- '*.go' go.mod go.sum internal | xargs -0 cp --parents -t "$copy"
-	git apply --unidiff-zero --directory="$copy" "e2e/broken/$name.patch" && (cd "$copy" && go build -trimpath -o nearline ./cmd/nearline) ||
-		{ echo "broken: $name does not build: mend e2e/broken/$name.patch" >&2; return 1; }
+	if ! git apply --unidiff-zero --directory="$copy" "e2e/broken/$name.patch" ||
+		! (cd "$copy" && go build -trimpath -o nearline ./cmd/nearline); then
+		echo "broken: $name does not build: mend e2e/broken/$name.patch" >&2
+		return 1
+	fi
 	for seed in "${seeds[@]}"; do
 		status=0
 		bin/nearline torture --embedded --program "$copy/nearline" --for 20s --seed "$seed" --json "$@" >"$copy/out.json" 2>"$copy/err" || status=$?

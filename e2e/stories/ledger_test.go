@@ -53,36 +53,24 @@ type ledger struct {
 	stalls  stalls
 }
 
-// stalls of the outputs while events come all the time: in any of the input's partitions, and in all at once.
-type stalls struct {
-	last         map[string]time.Time // by the input's partition
-	lastOfAll    time.Time
-	inOne, inAll time.Duration
-}
-
-func (s *stalls) begin(now time.Time) { *s = stalls{last: map[string]time.Time{}, lastOfAll: now} }
-
-func (s *stalls) see(partition string, now time.Time) {
-	if last, seen := s.last[partition]; seen {
-		s.inOne = max(s.inOne, now.Sub(last))
-	}
-	s.inAll = max(s.inAll, now.Sub(s.lastOfAll))
-	s.last[partition], s.lastOfAll = now, now
+func newLedger(s *story) *ledger {
+	l := &ledger{story: s, done: make(chan struct{}), events: map[string]event{}, outputs: map[string][]*kgo.Record{},
+		next: map[string]int64{}, latest: map[place]int{}}
+	l.stalls.begin(time.Now())
+	return l
 }
 
 func openLedger(s *story) *ledger {
 	s.t.Helper()
-	l := &ledger{story: s, done: make(chan struct{}), events: map[string]event{}, outputs: map[string][]*kgo.Record{},
-		next: map[string]int64{}, latest: map[place]int{}}
-	l.stalls.begin(time.Now())
+	l := newLedger(s)
 	// Markers of transactions are read too: they are what a partition ends with.
 	l.client = s.client(kgo.ConsumeTopics(s.scored, s.dead), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.MetadataMaxAge(time.Second))
 	go func() {
 		defer close(l.done)
 		for {
-			fetches := l.client.PollFetches(s.t.Context())
-			if fetches.IsClientClosed() || s.t.Context().Err() != nil {
+			fetches := l.client.PollFetches(context.Background()) // until close
+			if fetches.IsClientClosed() {
 				return
 			}
 			l.mu.Lock()
@@ -199,21 +187,6 @@ func (l *ledger) outputsByID() map[string][]*kgo.Record {
 	return maps.Clone(l.outputs)
 }
 
-// watchStalls from now on.
-func (l *ledger) watchStalls() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stalls.begin(time.Now())
-}
-
-// longestStall since watchStalls, in words.
-func (l *ledger) longestStall() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	const precision = 10 * time.Millisecond
-	return fmt.Sprintf("the longest stall of one partition: %v, of all at once: %v", l.stalls.inOne.Round(precision), l.stalls.inAll.Round(precision))
-}
-
 // readToEnds reads everything that the output topics hold. Nobody writes to them any more; what was left open by a replica that was
 // killed is first to time out.
 func (l *ledger) readToEnds() {
@@ -245,9 +218,18 @@ func (l *ledger) readToEnds() {
 func (l *ledger) judge() {
 	t := l.story.t
 	t.Helper()
+	wrong, events, gone := l.verdict()
+	if len(wrong) > 0 {
+		t.Errorf("%d things are wrong with the outputs of %d events: want one for each, in order. The first:\n%s",
+			len(wrong), events, strings.Join(wrong[:min(len(wrong), 10)], "\n"))
+		return
+	}
+	t.Logf("%d events, each with one effect, in order; %d were gone", events-gone, gone)
+}
+
+func (l *ledger) verdict() (wrong []string, events, gone int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lost, doubled, gone := 0, 0, 0
 	for _, id := range slices.Sorted(maps.Keys(l.events)) {
 		e, outputs := l.events[id], l.outputs[id]
 		switch {
@@ -257,26 +239,19 @@ func (l *ledger) judge() {
 				l.note("%s was removed, and has an effect", id)
 			}
 		case len(outputs) == 0:
-			lost++
 			l.note("%s is lost", id)
 		case len(outputs) > 1:
-			doubled++
-			l.note("%s has %d effects", id, len(outputs))
+			l.note("%s is doubled: it has %d effects", id, len(outputs))
 		default:
 			l.judgeOutput(e, outputs[0])
 		}
 	}
-	for id := range l.outputs {
+	for _, id := range slices.Sorted(maps.Keys(l.outputs)) {
 		if _, known := l.events[id]; !known {
-			l.note("%q is an event that was never committed, and has an effect", id)
+			l.note("%q is unknown, and has an effect: it was aborted, or nobody wrote it", id)
 		}
 	}
-	if len(l.wrong) > 0 {
-		t.Errorf("of %d events %d are lost and %d doubled, and %d things are wrong in all: want each once, in order. The first:\n%s",
-			len(l.events), lost, doubled, len(l.wrong), strings.Join(l.wrong[:min(len(l.wrong), 10)], "\n"))
-		return
-	}
-	t.Logf("%d events, each with one effect, in order; %d were gone", len(l.events), gone)
+	return l.wrong, len(l.events), gone
 }
 
 // judgeOutput of an event. The mutex is held.

@@ -54,14 +54,14 @@ func (s *story) produce(n int) {
 // load writes events at a steady rate until it is stopped.
 type load struct {
 	story *story
-	stop_ context.CancelFunc
+	end   context.CancelFunc
 	wrote sync.WaitGroup
 }
 
 func (s *story) load(rate int) *load {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(s.t.Context())
-	l := &load{story: s, stop_: stop}
+	l := &load{story: s, end: stop}
 	l.wrote.Go(func() {
 		ticker := time.NewTicker(10 * time.Millisecond)
 		defer ticker.Stop()
@@ -85,7 +85,7 @@ func (s *story) load(rate int) *load {
 // stop writing, and wait until the brokers have all of it.
 func (l *load) stop() {
 	l.story.t.Helper()
-	l.stop_()
+	l.end()
 	l.wrote.Wait()
 	ctx, cancel := l.story.within()
 	defer cancel()

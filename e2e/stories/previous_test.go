@@ -2,6 +2,7 @@ package stories
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,13 +21,20 @@ func TestPreviousReleaseIsReplaced(t *testing.T) {
 	s.topics(6)
 	a := s.replica("a", old)
 	b := s.replica("b", old)
-	s.expectShared(6, "a", "b")
+	s.expectShared(6, "nearline") // all its members call themselves that
 	load := s.load(300)
-	s.awaitEffects(500)
+	s.await("both at work", func(context.Context) error {
+		for _, r := range []*replica{a, b} {
+			if n := r.metric("nearline_pipeline_records_total"); n < 300 {
+				return fmt.Errorf("%s has scored %v events", r.name, n)
+			}
+		}
+		return nil
+	})
 
 	a.kill() // in the middle of its cycles: what it left open is for its successor to end
 	a.start()
-	s.expectShared(6, "a", "b")
+	s.expectShared(6, "a", "nearline")
 	s.awaitEffects(s.ledger.effects() + 500)
 
 	b.restart()

@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,13 @@ func (s *story) end() {
 	_, _ = s.admin.DeleteTopics(ctx, s.raw, s.scored, s.dead)
 	s.admin.Close()
 	s.writer.Close()
+}
+
+// goesOnIn a part of the test, until what it returns is called.
+func (s *story) goesOnIn(part *testing.T) (end func()) {
+	whole := s.t
+	s.t = part
+	return func() { s.t = whole }
 }
 
 // must ends the test where something went wrong that is not what it is about.
@@ -169,15 +177,19 @@ func (s *story) await(what string, ask func(context.Context) error) {
 	defer cancel()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
+	var last error // said before the time was over
 	for {
 		err := ask(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() != nil {
+			s.t.Fatalf("%s: not within %v: %v", what, patience, cmp.Or(last, err))
+		}
+		last = err
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			s.t.Fatalf("%s: not within %v: %v", what, patience, err)
 		}
 	}
 }

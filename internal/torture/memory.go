@@ -74,9 +74,9 @@ func ownMemoryGroup() (folder string, version int, err error) {
 		switch {
 		case len(fields) < 3:
 		case slices.Contains(strings.Split(fields[1], ","), "memory"):
-			return filepath.Join("/sys/fs/cgroup/memory", fields[2]), 1, nil
+			return "/sys/fs/cgroup/memory" + fields[2], 1, nil
 		case fields[0] == "0":
-			folder, version = filepath.Join("/sys/fs/cgroup", fields[2]), 2
+			folder, version = "/sys/fs/cgroup"+fields[2], 2
 		}
 	}
 	if folder == "" {

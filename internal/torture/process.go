@@ -70,15 +70,18 @@ func (p *process) begin(program string) error {
 // end of an incarnation: one that nobody asked for is noted, and followed by another.
 func (p *process) end(program string, err error) {
 	p.mu.Lock()
-	surprise := !p.asked
-	if surprise {
-		p.strange = append(p.strange, fmt.Sprintf("%s ended by itself: %v; see %s", p.name, err, p.log))
-	}
-	p.mu.Unlock()
-	if !surprise || !p.supervised {
+	defer p.mu.Unlock()
+	if p.asked {
 		return
 	}
-	time.Sleep(restartAfter)
+	p.strange = append(p.strange, fmt.Sprintf("%s ended by itself: %v; see %s", p.name, err, p.log))
+	if p.supervised {
+		time.AfterFunc(restartAfter, func() { p.again(program) })
+	}
+}
+
+// again is what a supervisor does.
+func (p *process) again(program string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.asked || !p.over() { // a fault has it in hand, or has started it already

@@ -213,7 +213,7 @@ func (r *run) refuse(ctx context.Context, pause func()) error {
 	for {
 		err := alter(kadm.DeleteConfig, nil)
 		if err == nil || ctx.Err() != nil {
-			return nil //nolint:nilerr // the run is over, and so is the topic
+			return nil // or the run is over, and so is the topic
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
