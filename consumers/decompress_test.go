@@ -415,3 +415,32 @@ func FuzzDecompress(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecompress of 200 reviews, beside the client's own decompressor.
+func BenchmarkDecompress(b *testing.B) {
+	generator := hostile.NewGenerator(1)
+	batch := &hostile.Batch{}
+	for len(batch.Records) < 200 {
+		if r := generator.Next(); r.Kind == "good" {
+			batch.Records = append(batch.Records, r)
+		}
+	}
+	for name, codec := range codecs {
+		batch.Codec = codec
+		encoded, err := batch.Encode()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for who, d := range map[string]kgo.Decompressor{"ours": NewDecompressor(64 << 20), "client": kgo.DefaultDecompressor()} {
+			b.Run(name+"/"+who, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := d.Decompress(encoded[61:], codec); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(len(batch.Records)*b.N)/b.Elapsed().Seconds(), "reviews/s")
+			})
+		}
+	}
+}
