@@ -2,8 +2,18 @@
 # Torture must find what is broken: each patch of e2e/broken breaks one rule of the cycle, in a copy of the tree under .cache. Its
 # replicas are tortured by the sound binary, under the faults that the rule is there for, until records are missing or doubled; where
 # some seeds find nothing, this fails. Names as arguments, default all. Needs bin/nearline, git and python3.
+#
+# First argument --real: on the three brokers in containers instead of the embedded one, which needs an engine and their images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+root=$PWD real=
+if [ "${1:-}" = --real ]; then
+	real=yes
+	shift
+	# The folder that the replicas start in is another one.
+	export NEARLINE_ONNXRUNTIME=${NEARLINE_ONNXRUNTIME:-$(models/onnx/fetch.sh 2>/dev/null | tail -n 1)}
+fi
 
 # NAME: which count must not be 0, and how it is tortured.
 declare -A broken=(
@@ -19,6 +29,17 @@ for patch in e2e/broken/*.patch; do
 	[ -n "${broken[$name]:-}" ] || { echo "broken: nobody says how $patch is found" >&2; exit 1; }
 done
 
+torture() { # FOLDER-OF-THE-BUILD ARGUMENT...
+	local copy=$root/$1
+	shift
+	if [ -n "$real" ]; then
+		cd e2e || return 1
+		go run ./torture --nearline "$root/bin/nearline" --folder "$copy/real" --records 0 --for 45s --disk 512 "$@" -- --program "$copy/nearline"
+	else
+		bin/nearline torture --embedded --for 20s --json "$@" --program "$copy/nearline"
+	fi
+}
+
 find_it() { # NAME COUNT ARGUMENT...
 	local name=$1 count=$2 copy=.cache/broken/$1 seed status
 	shift 2
@@ -32,8 +53,8 @@ find_it() { # NAME COUNT ARGUMENT...
 	fi
 	for seed in "${seeds[@]}"; do
 		status=0
-		bin/nearline torture --embedded --program "$copy/nearline" --for 20s --seed "$seed" --json "$@" >"$copy/out.json" 2>"$copy/err" || status=$?
-		if tail -n 1 "$copy/out.json" | python3 -c '
+		(torture "$copy" --seed "$seed" "$@") >"$copy/out.json" 2>"$copy/err" || status=$?
+		if grep '^{"records"' "$copy/out.json" | python3 -c '
 import json, sys
 name, count, seed, status = sys.argv[1:]
 r = json.load(sys.stdin)
