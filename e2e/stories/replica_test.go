@@ -49,7 +49,8 @@ pipelines:
     output: {topic: %s, %s}
     dead_letters: %s
 serving: {http: '%s'}
-`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, s.group, s.raw, o.model, o.predict, s.scored, o.output, s.dead, http)
+`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, s.group, s.raw, o.model, o.predict, s.scored, o.output,
+		s.dead, http)
 }
 
 // replica of the service: a child process, and those that follow it under its name.
