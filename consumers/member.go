@@ -349,6 +349,7 @@ func (m *Member) Commit(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), blame(err))
 	case !committed && m.agreed(ctx):
+		m.quarantine.giveUp()
 		m.session.AllowRebalance()
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), pipeline.ErrRebalanced)
 	case !committed:
@@ -429,7 +430,7 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 
 // Abort gives the cycle's records back: they are polled again.
 func (m *Member) Abort(ctx context.Context) error {
-	m.quarantine.leave()
+	m.quarantine.giveUp()
 	if m.session == nil {
 		m.rewind()
 		return nil
@@ -460,7 +461,7 @@ const leaveTimeout = 3 * time.Second
 
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
-	m.quarantine.leave()
+	m.quarantine.giveUp()
 	m.config.Standing.clear(m.config.Index)
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()

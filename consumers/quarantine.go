@@ -31,7 +31,7 @@ type quarantine struct {
 	marked map[int32]int  // records of each partition that were marked
 	doubts map[int32]doubt
 	paused map[int32]bool
-	hand   map[string]attempt // marks of the cycle in hand, if it is one of a range in doubt
+	hand   map[string]attempt // marks of the cycle in hand, as long as nothing says that it was survived
 	weight int64              // of the process's room that the cycle in hand takes
 }
 
@@ -208,6 +208,7 @@ func (q *quarantine) markFirst(ctx context.Context, taken map[int32]span) error 
 	if len(marks) == 0 {
 		return nil
 	}
+	q.hand = marks
 	if err := q.attempts.mark(ctx, marks); err != nil {
 		return err
 	}
@@ -228,19 +229,27 @@ func (q *quarantine) enter(ctx context.Context, weight int64) error {
 
 // leave it: nobody works on the cycle in hand any more.
 func (q *quarantine) leave() {
-	if q != nil && q.weight > 0 {
+	if q.weight > 0 {
 		q.attempts.room.Release(q.weight)
 		q.weight = 0
 	}
 }
 
 // survive is told when the work on the cycle in hand is done, before its commit: what goes wrong from here on is not the
-// records' doing.
+// records' doing. An ordinary cycle is as good as committed then, which says it without a mark.
 func (q *quarantine) survive(ctx context.Context) error {
-	q.leave()
-	if q == nil || len(q.hand) == 0 {
+	if q == nil {
 		return nil
 	}
+	q.leave()
+	if _, _, on := q.current(); !on || len(q.hand) == 0 {
+		return nil
+	}
+	return q.clear(ctx)
+}
+
+// clear the records in hand of the suspicion that they ended the process.
+func (q *quarantine) clear(ctx context.Context) error {
 	marks := q.hand
 	q.hand = nil
 	for key, mark := range marks {
@@ -250,8 +259,32 @@ func (q *quarantine) survive(ctx context.Context) error {
 	return q.attempts.mark(ctx, marks)
 }
 
+// clearTimeout is how long giving up a cycle waits for its marks.
+const clearTimeout = time.Second
+
+// giveUp the cycle in hand while the process lives: whoever takes the records next need not doubt them. Where the mark cannot be
+// written, they are doubted without need, and nothing worse.
+func (q *quarantine) giveUp() {
+	if q == nil {
+		return
+	}
+	q.leave()
+	if len(q.hand) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), clearTimeout)
+	defer cancel()
+	if err := q.clear(ctx); err != nil {
+		q.logger.Debug("an attempt that was given up stays marked", "error", err)
+	}
+}
+
 // committed is told of every commit.
 func (q *quarantine) committed() {
+	if q == nil {
+		return
+	}
+	q.hand = nil
 	if partition, doubt, on := q.current(); on {
 		doubt.deaths = 0 // they were of the record that is now behind
 		q.doubts[partition] = doubt
