@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/pipeline"
 )
 
@@ -62,7 +63,7 @@ type Member struct {
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
 	average      float64
 	lost         *retentionWatch
-	decompressor *Decompressor
+	decompressor *decompress.Bounded
 	stands       standing
 	quarantine   *quarantine
 	// named says that the brokers were asked for the producer.
@@ -76,7 +77,7 @@ var _ pipeline.Source = (*Member)(nil)
 // Open makes a member. It joins its group at the first poll.
 func Open(config Config) (*Member, error) {
 	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config),
-		decompressor: NewDecompressor(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
+		decompressor: decompress.Within(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -291,7 +292,7 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 		var dataLoss *kgo.ErrDataLoss
 		var refused *kgo.ErrDecompressTooLarge
 		switch {
-		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, ErrFull):
+		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, decompress.ErrFull):
 			continue
 		case errors.As(e.Err, &refused):
 			m.stand(refused)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,10 +32,14 @@ type process struct {
 	line    *kafkatest.Line
 	starts  int
 	died    atomic.Bool
+
+	mu      sync.Mutex // guards workers: a first member may end the process while the next is still being started
 	workers []*kafkatest.Worker
 }
 
 func (p *process) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.starts++
 	p.died.Store(false)
 	p.workers = p.workers[:0]
@@ -62,6 +67,8 @@ func (p *process) start() {
 // kill is the end of a process, which takes all of its members with it.
 func (p *process) kill() {
 	if p.died.CompareAndSwap(false, true) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, worker := range p.workers {
 			worker.Kill()
 		}

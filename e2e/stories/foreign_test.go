@@ -99,7 +99,8 @@ func fetch(t *testing.T) {
 	for _, f := range foreigners {
 		args = append(args, f.name)
 	}
-	said, err := exec.CommandContext(t.Context(), filepath.Join(root, "e2e", "clients", "fetch.sh"), args...).CombinedOutput() //nolint:gosec // ours
+	script := filepath.Join(root, "e2e", "clients", "fetch.sh")
+	said, err := exec.CommandContext(t.Context(), script, args...).CombinedOutput() //nolint:gosec // ours
 	if ended, ok := errors.AsType[*exec.ExitError](err); ok && ended.ExitCode() == 3 {
 		notRun(t, fmt.Errorf("%s", bytes.TrimSpace(said)))
 	}
@@ -170,14 +171,16 @@ func (f foreign) reads(t *testing.T, s *story) {
 	want := map[string]line{}
 	for _, outputs := range s.ledger.outputsByID() {
 		for _, r := range outputs {
-			l := line{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: string(r.Key), Value: string(r.Value), Headers: map[string][]string{}}
+			l := line{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: string(r.Key), Value: string(r.Value),
+				Headers: map[string][]string{}}
 			for _, h := range r.Headers {
 				l.Headers[h.Key] = append(l.Headers[h.Key], string(h.Value))
 			}
 			want[l.at()] = l
 		}
 	}
-	out := f.run(t, "read", "--brokers", strings.Join(s.cluster.Direct(), ","), "--topics", s.scored+","+s.dead, "--count", strconv.Itoa(len(want)))
+	out := f.run(t, "read", "--brokers", strings.Join(s.cluster.Direct(), ","), "--topics", s.scored+","+s.dead,
+		"--count", strconv.Itoa(len(want)))
 	read := map[string]bool{}
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	for lines.Scan() {
@@ -213,7 +216,8 @@ func (s *story) abortInto(topic string) {
 	s.must("begin a transaction", client.BeginTransaction())
 	for n := range 50 {
 		id := fmt.Sprintf("nobody-%d", n)
-		client.Produce(ctx, &kgo.Record{Key: []byte(id), Value: []byte(`{"review_id": "aborted"}`), Headers: []kgo.RecordHeader{{Key: "event", Value: []byte(id)}}}, nil)
+		client.Produce(ctx, &kgo.Record{Key: []byte(id), Value: []byte(`{"review_id": "aborted"}`),
+			Headers: []kgo.RecordHeader{{Key: "event", Value: []byte(id)}}}, nil)
 	}
 	s.must("write what is aborted", client.Flush(ctx))
 	s.must("abort", client.EndTransaction(ctx, kgo.TryAbort))

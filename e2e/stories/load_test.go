@@ -19,7 +19,8 @@ const (
 func (s *story) event(number int) (*kgo.Record, event) {
 	id := fmt.Sprintf("%s-%d", s.group, number)
 	e := event{id: id, key: fmt.Sprintf("item-%d", number%keys), bad: number%badEvery == badEvery-1}
-	value := fmt.Appendf(nil, `{"review_id": %q, "item_id": %q, "text": "Number %d is warm and light, and I would buy it again."}`, id, e.key, number)
+	value := fmt.Appendf(nil, `{"review_id": %q, "item_id": %q, "text": "Number %d is warm and light, and I would buy it again."}`,
+		id, e.key, number)
 	if e.bad {
 		value = value[:len(value)/2]
 	}

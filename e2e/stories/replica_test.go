@@ -3,10 +3,10 @@ package stories
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,7 +38,7 @@ func realModel(s *settings) {
 }
 
 // config of a replica.
-func (s *story) config(name, http string, o settings) string {
+func (s *story) config(name string, o settings) string {
 	return fmt.Sprintf(`kafka: {brokers: ['%s'], replica: %s, static_membership: %v}
 models: {repository: %s}
 pipelines:
@@ -48,8 +48,8 @@ pipelines:
     steps: [{predict: {model: %s, %s}}]
     output: {topic: %s, %s}
     dead_letters: %s
-serving: {http: '%s'}
-`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, s.group, s.raw, o.model, o.predict, s.scored, o.output, s.dead, http)
+serving: {http: '127.0.0.1:0'}
+`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, s.group, s.raw, o.model, o.predict, s.scored, o.output, s.dead)
 }
 
 // replica of the service: a child process, and those that follow it under its name.
@@ -58,6 +58,7 @@ type replica struct {
 	name    string
 	address string // of its HTTP
 	log     string // of all processes
+	logFrom int64  // where that of this process begins
 	command *exec.Cmd
 	ended   chan struct{}
 	status  error // once ended
@@ -81,12 +82,13 @@ func (r *replica) start(with ...setting) {
 	for _, set := range with {
 		set(&o)
 	}
-	r.address = freeAddress(s)
 	config := filepath.Join(s.folder, r.name+".yaml")
-	s.must("write a configuration", os.WriteFile(config, []byte(s.config(r.name, r.address, o)), 0o644))
+	s.must("write a configuration", os.WriteFile(config, []byte(s.config(r.name, o)), 0o644))
 	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	s.must("open a log", err)
 	defer log.Close()
+	r.logFrom, err = log.Seek(0, io.SeekEnd)
+	s.must("find the end of a log", err)
 	c := exec.Command(o.program, "run", "--config", config) //nolint:gosec // the service under test, which the story ends
 	c.Stdout, c.Stderr = log, log
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -101,6 +103,9 @@ func (r *replica) start(with ...setting) {
 		if err := r.endedByItself(); err != nil {
 			s.t.Fatalf("replica %s ended by itself: %v; see %s", r.name, err, r.log)
 		}
+		if err := r.findAddress(); err != nil {
+			return err
+		}
 		status, page, err := r.get(ctx, "/readyz")
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("%d: %s", status, page)
@@ -109,12 +114,20 @@ func (r *replica) start(with ...setting) {
 	})
 }
 
-func freeAddress(s *story) string {
-	s.t.Helper()
-	listener, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
-	s.must("find a free port", err)
-	defer listener.Close()
-	return listener.Addr().String()
+// findAddress in the log: the kernel chose the port.
+func (r *replica) findAddress() error {
+	data, err := os.ReadFile(r.log)
+	if err != nil {
+		return err
+	}
+	for text := range bytes.Lines(data[r.logFrom:]) {
+		var line struct{ Msg, Address string }
+		if json.Unmarshal(text, &line) == nil && line.Msg == "serving HTTP" {
+			r.address = line.Address
+			return nil
+		}
+	}
+	return errors.New("it does not serve HTTP yet")
 }
 
 // endedByItself is why a process ended that nobody asked to, nil otherwise.

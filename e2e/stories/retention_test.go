@@ -30,7 +30,8 @@ func TestRetentionOvertakesTheGroup(t *testing.T) {
 		}
 		return nil
 	})
-	if lines := a.logged(`"level":"ERROR"`, "retention removed records before they were read", "give the topic a longer retention"); len(lines) == 0 {
+	lines := a.logged(`"level":"ERROR"`, "retention removed records before they were read", "give the topic a longer retention")
+	if len(lines) == 0 {
 		t.Errorf("its log has no error that says what is lost; see %s", a.log)
 	}
 	s.produce(300)

@@ -34,5 +34,6 @@ func (l *ledger) longestStall() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	const precision = 10 * time.Millisecond
-	return fmt.Sprintf("the longest stall of one partition: %v, of all at once: %v", l.stalls.inOne.Round(precision), l.stalls.inAll.Round(precision))
+	return fmt.Sprintf("the longest stall of one partition: %v, of all at once: %v",
+		l.stalls.inOne.Round(precision), l.stalls.inAll.Round(precision))
 }

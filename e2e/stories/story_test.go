@@ -41,8 +41,8 @@ type story struct {
 // begin a story. Its topics are yet to be made.
 func begin(t *testing.T, name string) *story {
 	t.Helper()
-	s := &story{t: t, cluster: sharedCluster(t), raw: name + ".raw", scored: name + ".scored", dead: name + ".raw.dlq", group: "nearline-" + name,
-		folder: filepath.Join(kept, name), replicas: map[string]*replica{}}
+	s := &story{t: t, cluster: sharedCluster(t), raw: name + ".raw", scored: name + ".scored", dead: name + ".raw.dlq",
+		group: "nearline-" + name, folder: filepath.Join(kept, name), replicas: map[string]*replica{}}
 	s.models = filepath.Join(s.folder, "models")
 	constant := filepath.Join(s.models, "constant", "1")
 	s.must("make the story's folder", os.RemoveAll(s.folder))

@@ -8,14 +8,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers"
+	"nearline/consumers/decompress"
 	"nearline/pipeline"
 )
 
 // reader reads partitions one after another, as a read-committed consumer does. Not safe for concurrent use.
 type reader struct {
 	*kgo.Client
-	decompressor *consumers.Decompressor
+	decompressor *decompress.Bounded
 }
 
 const (
@@ -26,7 +26,7 @@ const (
 )
 
 func newReader(brokers []string, options []kgo.Opt) (*reader, error) {
-	r := &reader{decompressor: consumers.NewDecompressor(decompressedBytes)}
+	r := &reader{decompressor: decompress.Within(decompressedBytes)}
 	var err error
 	r.Client, err = kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...), kgo.ClientID("nearline-dlq"),
@@ -47,7 +47,7 @@ func (r *reader) scan(ctx context.Context, topic string, partition int32, from, 
 			return context.Cause(ctx)
 		}
 		for _, e := range fetches.Errors() {
-			if !errors.Is(e.Err, consumers.ErrFull) { // that passes once what was read is let go
+			if !errors.Is(e.Err, decompress.ErrFull) { // that passes once what was read is let go
 				return fmt.Errorf("read %s[%d]: %w", topic, partition, e.Err)
 			}
 		}

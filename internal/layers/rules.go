@@ -26,7 +26,8 @@ var layers = []layer{
 	{"batching", nil,
 		"the scheduler is generic: it knows neither Kafka nor models"},
 
-	{"consumers", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"consumers", []string{"pipeline", "consumers/decompress"}, "a room knows the heart, never its siblings"},
+	{"consumers/decompress", []string{"pipeline"}, "batches to records within a bound, nothing else"},
 	{"schemas", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"producers", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"features", []string{"pipeline"}, "a room knows the heart, never its siblings"},
@@ -42,7 +43,7 @@ var layers = []layer{
 		"pipeline", "batching", "consumers", "schemas", "producers", "features", "offline", "serving", "models",
 		"internal/observe",
 	}, "the whole configuration is made of the rooms' own"},
-	{"internal/deadletters", []string{"pipeline", "consumers", "producers"}, "it reads what producers wrote, with the care of consumers"},
+	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
 	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},

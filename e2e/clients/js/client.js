@@ -18,7 +18,11 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   decompress: (buffer) => zstd.decompress(buffer)
 })
 const codecs = {
-  none: CompressionTypes.None, gzip: CompressionTypes.GZIP, snappy: CompressionTypes.Snappy, lz4: CompressionTypes.LZ4, zstd: CompressionTypes.ZSTD
+  none: CompressionTypes.None,
+  gzip: CompressionTypes.GZIP,
+  snappy: CompressionTypes.Snappy,
+  lz4: CompressionTypes.LZ4,
+  zstd: CompressionTypes.ZSTD
 }
 
 const BATCH = 10 // events in a transaction, or in a request
@@ -48,7 +52,10 @@ function event (id, n) {
 async function write () {
   const transactional = o.transactional !== undefined
   const producer = kafka.producer({
-    idempotent: transactional || o.idempotent === true, transactionalId: o.transactional, maxInFlightRequests: 1, allowAutoTopicCreation: false
+    idempotent: transactional || o.idempotent === true,
+    transactionalId: o.transactional,
+    maxInFlightRequests: 1,
+    allowAutoTopicCreation: false
   })
   await producer.connect()
   const send = (to, messages) => to.send({ topic: o.topic, acks: -1, compression: codecs[o.compression], messages })

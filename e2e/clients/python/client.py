@@ -89,8 +89,9 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     writer = commands.add_parser("write")
     writer.set_defaults(run=write)
-    for name, kind, default in [("topic", str, None), ("prefix", str, None), ("count", int, None), ("keys", int, None), ("bad-every", int, None),
-                                ("compression", str, "none"), ("transactional", str, ""), ("abort-every", int, 1)]:
+    for name, kind, default in [("topic", str, None), ("prefix", str, None), ("count", int, None), ("keys", int, None),
+                                ("bad-every", int, None), ("compression", str, "none"), ("transactional", str, ""),
+                                ("abort-every", int, 1)]:
         writer.add_argument(f"--{name}", type=kind, default=default, required=default is None)
     writer.add_argument("--idempotent", action="store_true")
     reader = commands.add_parser("read")

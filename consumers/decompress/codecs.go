@@ -1,4 +1,4 @@
-package consumers
+package decompress
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 var errTooMuch = errors.New("it decompresses to more than the bound")
 
 // expand all of src, unless it is more than max bytes.
-func (d *Decompressor) expand(src []byte, codec kgo.CompressionCodecType, max int) ([]byte, error) {
+func (d *Bounded) expand(src []byte, codec kgo.CompressionCodecType, max int) ([]byte, error) {
 	switch codec {
 	case kgo.CodecZstd:
 		decoder, _ := d.zstd.Get().(*zstd.Decoder)
@@ -65,7 +65,7 @@ func (d *Decompressor) expand(src []byte, codec kgo.CompressionCodecType, max in
 }
 
 // stream is unpack with readers that are used again.
-func (d *Decompressor) stream(src []byte, codec kgo.CompressionCodecType) (io.Reader, func(), error) {
+func (d *Bounded) stream(src []byte, codec kgo.CompressionCodecType) (io.Reader, func(), error) {
 	switch codec {
 	case kgo.CodecGzip:
 		if reader, ok := d.gzip.Get().(*gzip.Reader); ok {

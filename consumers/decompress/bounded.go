@@ -1,4 +1,4 @@
-package consumers
+package decompress
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Decompressor decompresses what a client fetches within a bounded memory. A batch of 1 MiB may hold gigabytes, and the client
+// Bounded decompresses what a client fetches within a bounded memory. A batch of 1 MiB may hold gigabytes, and the client
 // decompresses all batches of a fetch before it hands out the first record, so the bound is kept here or nowhere.
 //
 // It is kept in two ways. A batch that does not fit beside what is held waits: the client is told so, and fetches it again. A
@@ -24,7 +24,7 @@ import (
 // Weights are those in memory: a record of 10 bytes takes some 250, and a header of 3 bytes takes 100.
 //
 // Safe for concurrent use, and meant for one client.
-type Decompressor struct {
+type Bounded struct {
 	batch     int // weight of one batch
 	allowance allowance
 	// mark is the key of the header that shells have. It is made up anew for each client, so that no producer can know it.
@@ -48,11 +48,11 @@ const (
 	maxRewrittenSize = 256 << 10
 )
 
-var _ kgo.Decompressor = (*Decompressor)(nil)
+var _ kgo.Decompressor = (*Bounded)(nil)
 
-// NewDecompressor makes one that holds up to max bytes, and half of that for one batch.
-func NewDecompressor(max int) *Decompressor {
-	return &Decompressor{batch: max / 2, allowance: allowance{limit: max}, mark: "\x00withheld-" + rand.Text()}
+// Within makes one that holds up to max bytes, and half of that for one batch.
+func Within(max int) *Bounded {
+	return &Bounded{batch: max / 2, allowance: allowance{limit: max}, mark: "\x00withheld-" + rand.Text()}
 }
 
 // atOnce is what is decompressed without having been looked at: buffers that grow leave as much garbage behind again. Of anything
@@ -63,7 +63,7 @@ const atOnce = 8 << 20
 var ErrFull = errors.New("what was fetched before is still held: the batch waits")
 
 // Decompress is what the client calls for each compressed batch.
-func (d *Decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+func (d *Bounded) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if codec == kgo.CodecNone {
 		return src, nil
 	}
@@ -91,7 +91,7 @@ func (d *Decompressor) Decompress(src []byte, codec kgo.CompressionCodecType) ([
 }
 
 // rewriteOnce is withhold, unless it did the same a short time ago.
-func (d *Decompressor) rewriteOnce(src []byte, open func() (io.Reader, error)) ([]byte, int, error) {
+func (d *Bounded) rewriteOnce(src []byte, open func() (io.Reader, error)) ([]byte, int, error) {
 	key := sha256.Sum256(src)
 	d.mu.Lock()
 	known, ok := d.rewritten[key]
@@ -113,7 +113,7 @@ func (d *Decompressor) rewriteOnce(src []byte, open func() (io.Reader, error)) (
 }
 
 // withhold rewrites a batch so that it fits: all records up to some weight stay as they are, heavier ones become shells.
-func (d *Decompressor) withhold(open func() (io.Reader, error)) ([]byte, int, error) {
+func (d *Bounded) withhold(open func() (io.Reader, error)) ([]byte, int, error) {
 	refuse := func(err error) ([]byte, int, error) {
 		// The client knows by this error that there is no use in fetching it again.
 		return nil, 0, fmt.Errorf("%w: %w", kgo.ErrMaxDecompress, err)

@@ -1,4 +1,4 @@
-package consumers
+package decompress
 
 import (
 	"bufio"
@@ -121,7 +121,7 @@ func (c *census) keep(limit int) (most, weight, size int) {
 }
 
 // rewrite a batch: records up to a weight stay byte by byte, heavier ones become shells.
-func (d *Decompressor) rewrite(stream io.Reader, most, size int) ([]byte, error) {
+func (d *Bounded) rewrite(stream io.Reader, most, size int) ([]byte, error) {
 	in := bufio.NewReaderSize(stream, 64<<10)
 	out := make([]byte, 0, size)
 	for {
@@ -166,7 +166,7 @@ type leftOut struct {
 }
 
 // shell appends a record that stands for another: with its place and, unless it is long, its key.
-func (d *Decompressor) shell(out []byte, b *body) ([]byte, error) {
+func (d *Bounded) shell(out []byte, b *body) ([]byte, error) {
 	value, key := &digest{Hash: sha256.New()}, &digest{Hash: sha256.New()}
 	found, err := b.parts(key, value)
 	if err != nil {
@@ -199,7 +199,7 @@ func (d *Decompressor) shell(out []byte, b *body) ([]byte, error) {
 }
 
 // Withheld reads what a shell leaves out; nil for a record that is whole.
-func (d *Decompressor) Withheld(r *kgo.Record) *pipeline.Withheld {
+func (d *Bounded) Withheld(r *kgo.Record) *pipeline.Withheld {
 	if len(r.Headers) != 1 || r.Headers[0].Key != d.mark {
 		return nil
 	}
