@@ -14,7 +14,7 @@ import json, sys
 for line in sys.stdin:
     o = json.loads(line)
     if o.get("event") == "stall":
-        print("%6.1fs  stall %4.1fs  %s" % (o["at_seconds"], o["stall_seconds"], o["text"]))
+        print("%6.1fs  stall %5s  %s" % (o["at_seconds"], "" if "in_the_stall_of" in o else "%.1fs" % o["stall_seconds"], o["text"]))
 '
 	# The program fails on its own where a count is not 0; here is that there was something to count.
 	tail -n 1 "$out" | python3 -c '

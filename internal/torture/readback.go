@@ -20,8 +20,12 @@ func (r *run) count(ctx context.Context) (Report, error) {
 	if err := r.readAll(ctx, l.see, r.topics.output, r.topics.deadLetters); err != nil {
 		return Report{}, err
 	}
-	report := Report{Counts: l.close(), Seed: r.Seed, Notes: l.notes, Faults: len(r.events), Written: r.progress.written.Load(), Kinds: map[string]Kind{}}
-	r.measure(&report)
+	report := Report{Counts: l.close(), Seed: r.Seed, Notes: l.notes, Faults: len(r.events), Written: r.progress.written.Load()}
+	report.stalls = attribute(r.tell.began, r.events, r.watch.gaps)
+	report.Kinds = summarize(report.stalls)
+	for _, s := range report.stalls {
+		report.Longest = max(report.Longest, Seconds(s.stall))
+	}
 	for _, p := range append(r.replicas, r.broker) {
 		if p == nil {
 			continue
@@ -36,24 +40,6 @@ func (r *run) count(ctx context.Context) (Report, error) {
 		report.Failures = append(report.Failures, err.Error())
 	}
 	return report, nil
-}
-
-// measure finds the stall of each fault: the longest that touches the time until the next one.
-func (r *run) measure(report *Report) {
-	kinds := map[string][]time.Duration{}
-	for i, e := range r.events {
-		to := time.Now()
-		if i+1 < len(r.events) {
-			to = r.tell.began.Add(r.events[i+1].At)
-		}
-		stall := r.watch.stall(r.tell.began.Add(e.At), to)
-		report.stalls = append(report.stalls, faultStall{*e, stall})
-		report.Longest = max(report.Longest, Seconds(stall))
-		kinds[e.kind()] = append(kinds[e.kind()], stall)
-	}
-	for kind, stalls := range kinds {
-		report.Kinds[kind] = summarize(stalls)
-	}
 }
 
 // readAll gives see every record of the topics as a read-committed consumer gets it, each partition in its order. A

@@ -3,7 +3,6 @@ package torture
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -24,25 +23,6 @@ type Report struct {
 	Failures []string `json:"failures,omitempty"`
 
 	stalls []faultStall
-}
-
-// faultStall is how long the records waited at a fault.
-type faultStall struct {
-	event event
-	stall time.Duration
-}
-
-// Kind is what faults of one kind cost.
-type Kind struct {
-	Count   int     `json:"count"`
-	Median  Seconds `json:"median_seconds"`
-	Longest Seconds `json:"longest_seconds"`
-}
-
-func summarize(stalls []time.Duration) Kind {
-	sorted := slices.Sorted(slices.Values(stalls))
-	n := len(sorted)
-	return Kind{Count: n, Median: Seconds((sorted[(n-1)/2] + sorted[n/2]) / 2), Longest: Seconds(sorted[n-1])}
 }
 
 // Seconds is a time that is written in seconds.

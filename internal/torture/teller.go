@@ -28,6 +28,7 @@ type happened struct {
 	Replica *int     `json:"replica,omitempty"`
 	Lasts   float64  `json:"lasts_seconds,omitempty"`
 	Stall   *Seconds `json:"stall_seconds,omitempty"`
+	StallOf string   `json:"in_the_stall_of,omitempty"`
 	Written *int64   `json:"written,omitempty"`
 	Results *int64   `json:"results,omitempty"`
 	Behind  *int64   `json:"behind,omitempty"`
@@ -88,6 +89,9 @@ func (t *teller) report(r Report) {
 			h := describe("stall", s.event, s.event.At.Seconds())
 			stall := Seconds(s.stall)
 			h.Stall, h.Text = &stall, s.event.String()
+			if s.of != nil {
+				h.StallOf = s.of.String()
+			}
 			t.object(h)
 		}
 		t.object(r)
@@ -100,17 +104,22 @@ func (t *teller) report(r Report) {
 		fmt.Fprint(table, "\nat\tstall\tfault\n")
 	}
 	for _, s := range r.stalls {
-		fmt.Fprintf(table, "%.1fs\t%.1fs\t%s\n", s.event.At.Seconds(), s.stall.Seconds(), s.event)
+		stall := fmt.Sprintf("%.1fs", s.stall.Seconds())
+		if s.of != nil {
+			stall = fmt.Sprintf("(that of %.1fs)", s.of.At.Seconds())
+		}
+		fmt.Fprintf(table, "%.1fs\t%s\t%s\n", s.event.At.Seconds(), stall, s.event)
 	}
 	if len(r.Kinds) > 0 {
-		fmt.Fprint(table, "\nfault\tcount\tmedian stall\tlongest\n")
+		fmt.Fprint(table, "\nfault\tcount\tmeasured\tmedian stall\tlongest\n")
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
 		k := r.Kinds[kind]
-		fmt.Fprintf(table, "%s\t%d\t%.1fs\t%.1fs\n", kind, k.Count, time.Duration(k.Median).Seconds(), time.Duration(k.Longest).Seconds())
+		fmt.Fprintf(table, "%s\t%d\t%d\t%.1fs\t%.1fs\n", kind, k.Count, k.Measured, time.Duration(k.Median).Seconds(), time.Duration(k.Longest).Seconds())
 	}
 	_ = table.Flush()
-	fmt.Fprintf(t.out, "\nA stall is the longest time, between a fault and the next, in which some partition of the input had no result.\n\n")
+	fmt.Fprint(t.out, "\nA stall is a time in which some partition of the input had no result. It is the first fault's that struck in it, or\n"+
+		"the last one's before it; what a fault costs that strikes in another one's stall is not known.\n\n")
 	fmt.Fprintf(t.out, "%s records in, %s results and %s dead letters out, %d faults, seed %d\n",
 		grouped(int64(r.Records)), grouped(int64(r.Results)), grouped(int64(r.DeadLetters)), r.Faults, r.Seed)
 	if r.Refused > 0 {

@@ -67,16 +67,3 @@ func (w *watch) seen() int64 {
 	defer w.mu.Unlock()
 	return w.count
 }
-
-// stall is the longest time that touches from..to and in which nothing came of some partition.
-func (w *watch) stall(from, to time.Time) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	longest := time.Duration(0)
-	for _, g := range w.gaps {
-		if g.to.After(from) && g.from.Before(to) {
-			longest = max(longest, g.to.Sub(g.from))
-		}
-	}
-	return longest
-}
