@@ -166,6 +166,7 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 		if r.Repository != loaded.Models.Repository {
 			delete(modelsSection, "versions") // they pin models of the other one
 			modelsSection["device"] = "cpu"   // where all models of ours run
+			modelsSection["hang_timeout"] = torture.HangTimeout.String()
 		}
 		return yaml.Marshal(map[string]any{
 			"kafka":  kafka,

@@ -90,7 +90,7 @@ pipelines:
     dead_letters: %s
     cycle: {max_records: 512, shutdown: 5s}
 serving: {http: "off"}
-`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, hangTimeout, replica.Group, replica.Input,
+`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, HangTimeout, replica.Group, replica.Input,
 		replica.Model, replica.Output, replica.DeadLetters), nil
 }
 

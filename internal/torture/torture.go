@@ -63,8 +63,10 @@ const (
 	transactionTimeout = 3 * time.Second
 	sessionTimeout     = 6 * time.Second
 	rebalanceTimeout   = 10 * time.Second
-	hangTimeout        = 5 * time.Second
 )
+
+// HangTimeout of a run of our own models, none of which takes that long unless it is told to hang.
+const HangTimeout = 5 * time.Second
 
 // memoryLimit of a replica, where one is to die of it: more than one takes with the faulty model, and less than that and
 // what the model then fills.
