@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,6 +148,7 @@ func (m *Member) options() []kgo.Opt {
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),
 		kgo.RebalanceTimeout(c.Kafka.RebalanceTimeout),
+		kgo.RetryBackoffFn(retryBackoff),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(on(changeAssigned)),
 		kgo.OnPartitionsRevoked(on(changeRevoked)),
@@ -175,6 +177,13 @@ func (m *Member) options() []kgo.Opt {
 			kgo.TransactionTimeout(c.Kafka.TransactionTimeout))
 	}
 	return append(opts, c.Options...)
+}
+
+// retryBackoff is how long the client waits before it tries again. By its own choice it would wait up to 5 s before it joins its
+// group again, and after a coordinator's outage the group would wait for it.
+func retryBackoff(tries int) time.Duration {
+	longest := min(250*time.Millisecond<<min(max(tries-1, 0), 2), time.Second)
+	return longest - rand.N(longest/5)
 }
 
 // defaultMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
