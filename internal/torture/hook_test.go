@@ -84,7 +84,7 @@ func TestHooksComeOneAtATime(t *testing.T) {
 }
 
 func TestHookThatIsInterruptedMayMend(t *testing.T) {
-	r, _ := hooked(t, `trap 'echo mended; exit 0' TERM; echo cut; sleep 60 & wait`)
+	r, _ := hooked(t, `trap 'echo mended; exit 0' TERM; sleep 60 & echo cut; wait`)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.strike(ctx, event{Fault: Hook, Lasts: time.Second})
 	for { // until it has said what it does
