@@ -138,6 +138,7 @@ type xerialReader struct {
 	src   []byte // blocks to come
 	block []byte // compressed, the next one
 	out   []byte // of the last block, what is not read yet
+	whole []byte // of the last block; the next one is decompressed into it
 }
 
 func (r *xerialReader) Read(p []byte) (int, error) {
@@ -157,7 +158,8 @@ func (r *xerialReader) Read(p []byte) (int, error) {
 			err = errTooMuch
 		}
 		if err == nil {
-			r.out, err = s2.Decode(nil, r.block)
+			r.whole, err = s2.Decode(r.whole[:cap(r.whole)], r.block)
+			r.out = r.whole
 		}
 		if err != nil {
 			return 0, err

@@ -658,7 +658,13 @@ def make(name: str, case: Case, into: Path) -> dict[str, Any]:
         "tolerance": TOLERANCES[case.precision],
         "ids": ids,
         "logits": rounded(logits),
-    } | ({"rounding": ROUNDING, "quantized_logits": rounded(got)} if case.precision == "int8" else {})
+    } | ({"rounding": ROUNDING, quantized_key(): rounded(got)} if case.precision == "int8" else {})
+
+
+def quantized_key() -> str:
+    """Products of int8 saturate on CPUs without VNNI, and answers differ by up to 0.03. Run on the other kind of CPU for the other key,
+    which stays as it is in golden.json."""
+    return "quantized_logits_vnni" if "vnni" in Path("/proc/cpuinfo").read_text() else "quantized_logits"
 
 
 def rounded(rows: np.ndarray) -> list[list[float]]:
@@ -698,7 +704,9 @@ def main() -> None:
     failed = []
     for name in sys.argv[2:] or CASES:
         try:
-            golden["cases"][name] = make(name, CASES[name], into)
+            entry, before = make(name, CASES[name], into), golden["cases"].get(name, {})
+            other = {key: value for key, value in before.items() if key.startswith("quantized_logits")}
+            golden["cases"][name] = other | entry if other and before["ids"] == entry["ids"] else entry
         except Exception as err:  # the others are worth having
             failed.append(name)
             print(f"{name}: {type(err).__name__}: {str(err)[:600]}", file=sys.stderr, flush=True)
