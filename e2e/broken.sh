@@ -15,14 +15,16 @@ if [ "${1:-}" = --real ]; then
 	export NEARLINE_ONNXRUNTIME=${NEARLINE_ONNXRUNTIME:-$(models/onnx/fetch.sh 2>/dev/null | tail -n 1)}
 fi
 
+# A model that takes its time, so that who is killed has work in hand.
+busy="--model sentiment --models $PWD/models/zoo"
 # NAME: which count must not be 0, and how it is tortured.
 declare -A broken=(
-	[commit-before-produce]="lost --faults kill=2,model-slow=5 --every 800ms --rate 200"
+	[commit-before-produce]="lost $busy --faults kill --every 2s --rate 200 --for 15s"
 	[promise-errors-ignored]="lost --faults refuse --every 3s --rate 300"
-	[polling-ahead]="lost --faults kill=2,model-slow=5 --every 800ms --rate 200"
+	[polling-ahead]="lost $busy --faults kill --every 2s --rate 200 --for 15s"
 	[no-fencing]="doubled --faults freeze=1,model-slow=5 --every 800ms --rate 200"
 )
-seeds=(1 2 3)
+seeds=(1 2 3 4 5)
 
 for patch in e2e/broken/*.patch; do
 	name=$(basename "$patch" .patch)
