@@ -67,57 +67,14 @@ func OpenAttempts(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (
 	}, nil
 }
 
+// AttemptsTopic is the topic as it is to be made: one partition, compacted.
+func AttemptsTopic(name string) NewTopic { return NewTopic{Name: name, Partitions: 1, Compact: true} }
+
 // whole is the weight of all the room.
 const whole = 1 << 20
 
 // Close the connections.
 func (a *Attempts) Close() { a.client.Close() }
-
-// Ensure makes the topic where there is none: one partition, compacted, replicated as the cluster's default says.
-func (a *Attempts) Ensure(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, a.timeout, errUnmarked)
-	defer cancel()
-	details, err := a.admin.ListTopics(ctx, a.topic)
-	if err == nil {
-		err = details[a.topic].Err
-	}
-	switch {
-	case err == nil:
-		return a.known(ctx)
-	case !errors.Is(err, kerr.UnknownTopicOrPartition):
-		return fmt.Errorf("look for topic %s: %w", a.topic, blame(err))
-	}
-	compact := "compact"
-	made, err := a.admin.CreateTopic(ctx, 1, -1, map[string]*string{"cleanup.policy": &compact}, a.topic)
-	if err == nil {
-		err = made.Err
-	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("make topic %s, which keeps what is being worked on: %w: create it with one partition and "+
-			"cleanup.policy=compact, name another with kafka.attempts_topic, or go without by kafka.attempts_topic: off", a.topic, blame(err))
-	}
-	return a.known(ctx)
-}
-
-// known waits until all brokers know of the topic: it may be a moment old.
-func (a *Attempts) known(ctx context.Context) error {
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for {
-		ends, err := a.admin.ListEndOffsets(ctx, a.topic)
-		if err == nil {
-			err = ends.Error()
-		}
-		if err == nil || !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.LeaderNotAvailable) {
-			return blame(err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for topic %s: %w", a.topic, errors.Join(context.Cause(ctx), err))
-		case <-again.C:
-		}
-	}
-}
 
 // attemptKey is where the marks of a partition stand.
 func attemptKey(group, topic string, partition int32) string {
@@ -172,7 +129,7 @@ func (a *Attempts) catchUp(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		for _, e := range fetches.Errors() {
-			if !errors.Is(e.Err, kerr.UnknownTopicOrPartition) { // which passes: Ensure has seen it
+			if !errors.Is(e.Err, kerr.UnknownTopicOrPartition) { // which passes: it was there before any member
 				return blame(e.Err)
 			}
 		}

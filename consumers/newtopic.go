@@ -12,8 +12,9 @@ import (
 
 // NewTopic is a topic to be made.
 type NewTopic struct {
-	Name        string
-	Partitions  int
+	Name       string
+	Partitions int
+	// Replication is the number of replicas; 0 is three, or as many as there are brokers.
 	Replication int
 	// MaxRecordBytes becomes the topic's max.message.bytes; 0 leaves it to the brokers.
 	MaxRecordBytes int
@@ -30,6 +31,13 @@ const created = 10 * time.Second
 
 // CreateTopic makes a topic, and returns when it can be used. That somebody else has made it meanwhile is no error.
 func (c *Cluster) CreateTopic(ctx context.Context, topic NewTopic) error {
+	if topic.Replication == 0 {
+		brokers, err := c.Brokers(ctx)
+		if err != nil {
+			return fmt.Errorf("create topic %s: %w", topic.Name, err)
+		}
+		topic.Replication = min(brokers, safeReplication)
+	}
 	settings := map[string]*string{}
 	set := func(key, value string) { settings[key] = &value }
 	if topic.MaxRecordBytes > 0 {
@@ -43,20 +51,42 @@ func (c *Cluster) CreateTopic(ctx context.Context, topic NewTopic) error {
 	}
 	_, err := c.admin.CreateTopic(ctx, int32(topic.Partitions), int16(topic.Replication), settings, topic.Name) //nolint:gosec // as the command has checked
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s: %w", topic.Name, err)
+		return fmt.Errorf("create topic %s: %w", topic.Name, blame(err))
 	}
+	return c.known(ctx, topic.Name)
+}
+
+// EnsureTopic makes a topic where it is missing, and returns when it can be used.
+func (c *Cluster) EnsureTopic(ctx context.Context, topic NewTopic) error {
+	found, err := c.Topics(ctx, topic.Name)
+	switch {
+	case err != nil:
+		return err
+	case found[topic.Name].Missing():
+		return c.CreateTopic(ctx, topic)
+	case found[topic.Name].Err != nil:
+		return fmt.Errorf("look for topic %s: %w", topic.Name, blame(found[topic.Name].Err))
+	}
+	return c.known(ctx, topic.Name) // somebody else may have made it a moment ago
+}
+
+// known waits until the leaders of all its partitions know of a topic.
+func (c *Cluster) known(ctx context.Context, topic string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, created, errors.New("it was made, and is still unknown to a broker"))
 	defer cancel()
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for {
-		found, err := c.Topics(ctx, topic.Name)
-		if err == nil && !found[topic.Name].Missing() {
+		ends, err := c.admin.ListEndOffsets(ctx, topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("create topic %s: %w", topic.Name, context.Cause(ctx))
+			return fmt.Errorf("wait for topic %s: %w: %w", topic, context.Cause(ctx), err)
 		case <-again.C:
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -229,36 +228,30 @@ func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 	})
 }
 
-func TestTopicOfAttemptsIsMadeCompactedWhereItIsMissing(t *testing.T) {
+func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
 		kafka := consumers.DefaultKafka()
-		kafka.Brokers, kafka.AttemptsTopic = w.Seeds, "elsewhere"
+		kafka.Brokers = w.Seeds
 		line := w.Line()
-		options := kgo.Dialer(line.Dial)
-		attempts, err := consumers.OpenAttempts(kafka, slog.New(slog.DiscardHandler), options)
+		cluster, err := consumers.Dial(kafka, slog.New(slog.DiscardHandler), kgo.Dialer(line.Dial))
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Finally(attempts.Close)
+		w.Finally(cluster.Close)
 		for range 2 { // the second time it is there
-			if err := attempts.Ensure(context.Background()); err != nil {
+			if err := cluster.EnsureTopic(context.Background(), consumers.AttemptsTopic("elsewhere")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), options)
+		found, err := cluster.Topics(context.Background(), "elsewhere")
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Finally(client.Close)
-		configs, err := kadm.NewClient(client).DescribeTopicConfigs(context.Background(), "elsewhere")
-		if err != nil {
-			t.Fatal(err)
+		if got := found["elsewhere"]; got.Partitions != 1 || got.Replicas != 3 || !got.Compacted {
+			t.Errorf("got %+v: want one partition, three replicas, compacted", got)
 		}
-		for _, c := range configs[0].Configs {
-			if c.Key == "cleanup.policy" && c.MaybeValue() == "compact" {
-				return
-			}
+		if n := len(line.Requests(kmsg.CreateTopics)); n != 1 {
+			t.Errorf("the topic was made %d times: want once", n)
 		}
-		t.Errorf("got %v: want a topic with cleanup.policy=compact", configs)
 	})
 }

@@ -59,12 +59,8 @@ as it is.`,
 			return err
 		}
 		defer cluster.Close()
-		brokers, err := awaitBrokers(c.Context(), cluster, f.wait)
-		if err != nil {
+		if err := awaitBrokers(c.Context(), cluster, f.wait); err != nil {
 			return fmt.Errorf("%w: are kafka.brokers (%s) right, and can they be reached from here?", err, strings.Join(loaded.Kafka.Brokers, ", "))
-		}
-		if f.replication == 0 {
-			f.replication = min(brokers, 3)
 		}
 		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded.Topics())
 	}
@@ -84,20 +80,20 @@ func (f topicFlags) validate() error {
 	return nil
 }
 
-// awaitBrokers is how many there are once one answers.
-func awaitBrokers(ctx context.Context, cluster *consumers.Cluster, patience time.Duration) (int, error) {
+// awaitBrokers waits until one answers.
+func awaitBrokers(ctx context.Context, cluster *consumers.Cluster, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	for {
-		brokers, err := cluster.Brokers(ctx)
+		_, err := cluster.Brokers(ctx)
 		if err == nil {
-			return brokers, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return 0, err
+			return err
 		case <-again.C:
 		}
 	}
@@ -146,15 +142,16 @@ func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *c
 		if !topics[use.Topic].Missing() {
 			continue
 		}
-		topic := consumers.NewTopic{Name: use.Topic, Partitions: f.partitions, Replication: f.replication}
+		topic := consumers.NewTopic{Name: use.Topic, Partitions: f.partitions}
 		switch use.Use {
 		case config.UseDeadLetters:
 			if limit := topics[use.Holds].MaxRecordBytes; limit > 0 {
 				topic.MaxRecordBytes = limit + deadLetterHeaders
 			}
 		case config.UseAttempts:
-			topic.Partitions, topic.Compact = 1, true
+			topic = consumers.AttemptsTopic(use.Topic)
 		}
+		topic.Replication = f.replication
 		if err := cluster.CreateTopic(ctx, topic); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"nearline/consumers"
 	"nearline/producers"
 )
 
@@ -29,7 +30,7 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 	var found *outputs
 	ready := seeded && l.retry(ctx, func() (err error) {
 		if found, err = l.look(ctx); err == nil && l.attempts != nil {
-			err = l.attempts.Ensure(ctx)
+			err = l.ensureAttempts(ctx)
 		}
 		return err
 	})
@@ -37,6 +38,16 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 		l.wait(nil)
 	}
 	return found, ready
+}
+
+// ensureAttempts makes the topic of attempts where it is missing.
+func (l *line) ensureAttempts(ctx context.Context) error {
+	topic := consumers.AttemptsTopic(l.kafka.AttemptsTopic)
+	if err := l.cluster.EnsureTopic(ctx, topic); err != nil {
+		return fmt.Errorf("topic %s, which keeps what is being worked on: %w: create it with one partition and cleanup.policy=compact, "+
+			"name another with kafka.attempts_topic, or go without by kafka.attempts_topic: off", topic.Name, err)
+	}
+	return nil
 }
 
 // look at the topics.
