@@ -18,8 +18,8 @@ type KafkaConfig struct {
 	// Replica is the stable name of this replica of the service, unique in its group: transactional ids are made of it,
 	// and a replica that restarts under its old name fences what it left behind at once. Empty means the host's name.
 	Replica string `yaml:"replica"`
-	// TransactionTimeout ends the transaction of a member that died in the middle. Until then every read-committed
-	// reader of the partitions it wrote to waits.
+	// TransactionTimeout ends the transaction of a member that died in the middle, where no heir ends it first (Kafka before 3.0).
+	// Until then every read-committed reader of the partitions it wrote to waits.
 	TransactionTimeout time.Duration `yaml:"transaction_timeout"`
 	// GroupProtocol is how the group shares out its partitions: classic, or consumer for KIP-848, where the broker does it.
 	// There a cycle is not waited for, so a rebalance costs the cycles in hand, and the broker's own settings say how long it waits for

@@ -55,8 +55,7 @@ func TestKafkaVersions(t *testing.T) {
 	}
 }
 
-// quickConsumers makes brokers give up a silent member after 10 s, as Nearline's own default is for the classic protocol. With
-// KIP-848 it is the brokers that decide, and they wait for 45 s.
+// quickConsumers makes brokers give up a silent member after 10 s. With KIP-848 it is they that decide, and they wait for 45 s.
 var quickConsumers = map[string]string{
 	"group.consumer.session.timeout.ms":        "10000",
 	"group.consumer.min.session.timeout.ms":    "10000",
