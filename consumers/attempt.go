@@ -11,8 +11,8 @@ import "nearline/pipeline"
 // somebody did not come to an end with these records, and takes them in ever smaller cycles, until the one that ends a process
 // is alone.
 //
-// A mark that was written late, twice or by a member that the group has given up does no harm: it counts only for a partition
-// that still stands at its first offset, and marks have no part in what is committed.
+// A mark that was written late, twice or by a member that the group has given up does no harm: an ordinary one counts only for a
+// partition that still stands at its first offset, others only within their range, and marks have no part in what is committed.
 type attempt struct {
 	// By names the process.
 	By string `json:"by"`
@@ -46,10 +46,14 @@ const (
 	guilty = 2
 )
 
-// doubt says what the mark means for whoever comes to its partition, finds it at the offset From, and is the process me.
-func (a attempt) doubt(me string) (doubt, bool) {
+// doubt says what the mark means for whoever comes to its partition, finds it at an offset, and is the process me.
+func (a attempt) doubt(me string, at int64) (doubt, bool) {
 	ordinary := a.Size == 0
 	switch {
+	case !ordinary && a.From < at && at < a.End: // what was marked is behind, the rest of the range is not
+		return doubt{end: a.End, size: a.Size}, true
+	case a.From != at:
+		return doubt{}, false
 	case ordinary && (a.By == me || a.Survived):
 		return doubt{}, false
 	case ordinary:

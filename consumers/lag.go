@@ -38,6 +38,9 @@ func (c *Cluster) Lag(ctx context.Context, group, topic string) (map[int32]int64
 			from = start.Offset
 		}
 		if at, found := committed.Lookup(topic, end.Partition); found {
+			if at.Err != nil {
+				return // unknown
+			}
 			from = max(from, at.At)
 		}
 		lag[end.Partition] = max(0, end.Offset-from)

@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -55,7 +56,8 @@ func (o orphans) end(ctx context.Context) {
 func (o orphans) find(ctx context.Context) ([]string, error) {
 	// The transactions first: of a member that joins in between there is none among them.
 	open, err := o.admin.ListTransactions(ctx, nil, []string{"Ongoing"})
-	if err != nil {
+	var some *kadm.ShardErrors
+	if err != nil && (!errors.As(err, &some) || some.AllFailed) { // what the other coordinators say is good for itself
 		return nil, err
 	}
 	var ids []string
@@ -85,22 +87,16 @@ func (o orphans) members(ctx context.Context) (map[string]bool, error) {
 	members := make(map[string]bool)
 	if o.config.Kafka.GroupProtocol == ConsumerProtocol {
 		described, err := o.admin.DescribeConsumerGroups(ctx, o.config.Group)
-		if err == nil {
-			err = described.Error()
-		}
 		for _, member := range described[o.config.Group].Members {
 			members[member.ClientID] = true
 		}
-		return members, err
+		return members, cmp.Or(err, described.Error())
 	}
 	described, err := o.admin.DescribeGroups(ctx, o.config.Group)
-	if err == nil {
-		err = described.Error()
-	}
 	for _, member := range described[o.config.Group].Members {
 		members[member.ClientID] = true
 	}
-	return members, err
+	return members, cmp.Or(err, described.Error())
 }
 
 // fence a transactional id. The answer that its transaction is still being ended is as good as any.

@@ -33,6 +33,7 @@ type quarantine struct {
 	paused map[int32]bool
 	hand   map[string]attempt // marks of the cycle in hand, as long as nothing says that it was survived
 	weight int64              // of the process's room that the cycle in hand takes
+	until  time.Time          // of waiting for the range in doubt; zero while nobody waits for it
 }
 
 func newQuarantine(c Config) *quarantine {
@@ -51,6 +52,7 @@ func (q *quarantine) forget() {
 		return
 	}
 	q.looked, q.marked, q.doubts, q.hand = make(map[int32]bool), make(map[int32]int), make(map[int32]doubt), nil
+	q.until = time.Time{}
 }
 
 // current is the partition whose turn it is.
@@ -103,18 +105,30 @@ const quarantinePatience = 15 * time.Second
 
 // patience is how long a poll may wait.
 func (q *quarantine) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, _, on := q.current(); on {
-		return context.WithTimeout(ctx, quarantinePatience)
+	if _, _, on := q.current(); !on {
+		return ctx, func() {}
 	}
-	return ctx, func() {}
+	if q.until.IsZero() {
+		q.until = time.Now().Add(quarantinePatience)
+	}
+	return context.WithDeadline(ctx, q.until)
 }
 
-// waited is told of each poll that brought nothing.
+// waited is told of each poll that brought nothing: the client may come back early, as from a fetch that has only partitions
+// which were paused meanwhile.
 func (q *quarantine) waited() {
-	if partition, _, on := q.current(); on {
-		q.logger.Warn("the records in doubt do not come: the other partitions go on", "topic", q.topic, "partition", partition)
-		delete(q.doubts, partition)
+	partition, _, on := q.current()
+	if !on || time.Now().Before(q.until) {
+		return
 	}
+	q.logger.Warn("the records in doubt do not come: the other partitions go on", "topic", q.topic, "partition", partition)
+	q.settle(partition)
+}
+
+// settle the doubt about a partition.
+func (q *quarantine) settle(partition int32) {
+	delete(q.doubts, partition)
+	q.until = time.Time{}
 }
 
 // begin marks the attempt at what was polled. It says false where that is to be given back first and taken anew, because there is
@@ -141,9 +155,10 @@ func (q *quarantine) begin(ctx context.Context, records []*pipeline.Record) (boo
 	}
 	if span.from >= doubt.end {
 		q.logger.Info("the range in doubt is done with", "topic", q.topic, "partition", partition, "until", doubt.end)
-		delete(q.doubts, partition)
+		q.settle(partition)
 		return false, nil
 	}
+	q.until = time.Time{}
 	if doubt.deaths >= guilty {
 		q.logger.Error("a record ends the process: it becomes a dead letter", "topic", q.topic, "partition", partition,
 			"offset", span.from, "deaths", doubt.deaths)
@@ -184,10 +199,10 @@ func (q *quarantine) look(ctx context.Context, taken map[int32]span) (found bool
 			continue
 		}
 		q.looked[partition] = true
-		if !marked || mark.From != span.from {
+		if !marked {
 			continue
 		}
-		if doubt, ok := mark.doubt(q.attempts.by); ok {
+		if doubt, ok := mark.doubt(q.attempts.by, span.from); ok {
 			q.doubts[partition], found = doubt, true
 			q.metrics.doubted()
 			q.logger.Warn("a process did not come to an end with these records: they are taken in small cycles", "topic", q.topic,
@@ -272,6 +287,7 @@ func (q *quarantine) giveUp() {
 	if len(q.hand) == 0 {
 		return
 	}
+	clear(q.marked) // what is taken again is marked again
 	ctx, cancel := context.WithTimeout(context.Background(), clearTimeout)
 	defer cancel()
 	if err := q.clear(ctx); err != nil {
