@@ -37,6 +37,9 @@ var refusals = []error{
 	kerr.UnsupportedForMessageFormat,
 }
 
+// Refused says that the broker blamed a record for itself, or another in its batch.
+func Refused(err error) bool { return isAny(err, refusals) }
+
 func isAny(err error, targets []error) bool {
 	for _, target := range targets {
 		if errors.Is(err, target) {

@@ -84,6 +84,9 @@ func (c *Cluster) known(ctx context.Context, topic string) error {
 		if err == nil {
 			return nil
 		}
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.LeaderNotAvailable) && ctx.Err() == nil {
+			return fmt.Errorf("wait for topic %s: %w", topic, blame(err))
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for topic %s: %w: %w", topic, context.Cause(ctx), err)

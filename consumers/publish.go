@@ -159,7 +159,7 @@ func (s *sending) refused(outputs []pipeline.Output, picked []int) ([]refusal, e
 		err, failed := s.failed[&s.records[i]]
 		switch {
 		case !failed:
-		case isAny(err, refusals):
+		case Refused(err):
 			refused = append(refused, refusal{picked[i], err, outputs[picked[i]].Alone || len(picked) == 1})
 		default:
 			other = err

@@ -20,22 +20,7 @@ type taking struct {
 
 func (t *taking) empty() bool { return len(t.records) == 0 }
 
-func (t *taking) add(r *kgo.Record, withheld *pipeline.Withheld) {
-	record := &pipeline.Record{
-		Topic:     r.Topic,
-		Partition: r.Partition,
-		Offset:    r.Offset,
-		Key:       r.Key,
-		Value:     r.Value,
-		Timestamp: r.Timestamp,
-		Withheld:  withheld,
-	}
-	if len(r.Headers) > 0 && withheld == nil {
-		record.Headers = make([]pipeline.Header, len(r.Headers))
-		for i, h := range r.Headers {
-			record.Headers[i] = pipeline.Header(h)
-		}
-	}
+func (t *taking) add(record *pipeline.Record) {
 	t.records = append(t.records, record)
 	t.bytes += record.Size()
 }
@@ -57,7 +42,7 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 		}
 		before := len(into.records)
 		m.lost.observe(m.client, fetches)
-		fetches.EachRecord(func(r *kgo.Record) { into.add(r, m.decompressor.Withheld(r)) })
+		fetches.EachRecord(func(r *kgo.Record) { into.add(m.decompressor.Record(r)) })
 		if n := len(into.records) - before; n == 0 {
 			return nil
 		}

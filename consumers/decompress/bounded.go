@@ -17,7 +17,7 @@ import (
 //
 // It is kept in two ways. A batch that does not fit beside what is held waits: the client is told so, and fetches it again. A
 // batch that would not fit even alone is decompressed as a stream, and its largest records are replaced by shells, which have the
-// record's place and key, and in a header what was left out; see Withheld. Those become dead letters by reference, and their neighbours
+// record's place and key, and in a header what was left out; see Record. Those become dead letters by reference, and their neighbours
 // are whole. Only where even that is too much (some 50,000 large records, or 100,000 of whatever size, in one batch) is a batch refused,
 // and the client stops at it.
 //

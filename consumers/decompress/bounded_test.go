@@ -92,7 +92,7 @@ func TestOrdinaryBatchesAreWhatTheClientMakesOfThem(t *testing.T) {
 				t.Fatalf("%s: got %v and\n%s, want\n%s", name, err, describe(got), describe(want))
 			}
 			for _, r := range got {
-				if d.Withheld(r) != nil {
+				if d.withheld(r) != nil {
 					t.Errorf("%s: offset %d is withheld", name, r.Offset)
 				}
 			}
@@ -147,10 +147,10 @@ func TestBombsAreDefused(t *testing.T) {
 			if peak > limit {
 				t.Errorf("the heap grew by %d MiB, want less than %d", peak>>20, limit>>20)
 			}
-			if len(got) != 3 || d.Withheld(got[0]) != nil || d.Withheld(got[2]) != nil || !bytes.Equal(got[2].Value, b.Records[2].Value) {
+			if len(got) != 3 || d.withheld(got[0]) != nil || d.withheld(got[2]) != nil || !bytes.Equal(got[2].Value, b.Records[2].Value) {
 				t.Fatalf("got %d records, want three, and the bomb's neighbours whole", len(got))
 			}
-			w := d.Withheld(got[1])
+			w := d.withheld(got[1])
 			if w == nil || w.Length != size || w.SHA256 != filled(size) || string(w.FirstBytes) != strings.Repeat("z", 64) {
 				t.Errorf("got %+v, want %d bytes with sha256 %x", w, size, filled(size))
 			}
@@ -191,7 +191,7 @@ func TestOnlyTheLargestRecordsOfABatchAreWithheld(t *testing.T) {
 	largestKept, smallestWithheld, kept := 0, 1<<30, 0
 	for i, r := range got {
 		want := b.Records[i]
-		if w := d.Withheld(r); w != nil {
+		if w := d.withheld(r); w != nil {
 			smallestWithheld = min(smallestWithheld, len(want.Value))
 			if w.Length != int64(len(want.Value)) || w.SHA256 != sha256.Sum256(want.Value) {
 				t.Errorf("record %d: got %+v, want %d bytes", i, w, len(want.Value))
@@ -221,14 +221,14 @@ func TestShellTellsOfKeyAndHeadersToo(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Fatalf("got %d records, %v: want 2", len(got), err)
 	}
-	w := d.Withheld(got[0])
+	w := d.withheld(got[0])
 	if w == nil || w.KeyLength != 3000 || w.KeySHA256 != sha256.Sum256(key) || w.Headers != 100_000 || w.HeadersLength != 200_000 || w.Length != 0 {
 		t.Errorf("got %+v, want that it tells of key and headers", w)
 	}
 	if got[0].Key != nil || got[0].Value != nil {
 		t.Errorf("got %s, want no key, and a value that is null still", describe(got[:1]))
 	}
-	if w := d.Withheld(got[1]); w == nil || w.KeyLength != 0 || got[1].Key != nil || w.Length != limit {
+	if w := d.withheld(got[1]); w == nil || w.KeyLength != 0 || got[1].Key != nil || w.Length != limit {
 		t.Errorf("got %+v and key %q, want none", w, got[1].Key)
 	}
 }
@@ -312,7 +312,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func TestMarkCannotBeForged(t *testing.T) {
 	a, b := Within(1<<20), Within(1<<20)
 	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: a.mark, Value: make([]byte, binary.Size(leftOut{}))}}}
-	if a.Withheld(r) == nil || b.Withheld(r) != nil {
+	if a.withheld(r) == nil || b.withheld(r) != nil {
 		t.Error("a mark of one client is known to another")
 	}
 }
@@ -360,7 +360,7 @@ func FuzzRewrite(f *testing.F) {
 			if got[i].Offset != want[i].Offset || got[i].Timestamp != want[i].Timestamp || (got[i].Value == nil) != (want[i].Value == nil) {
 				t.Errorf("record %d: got %+v, want %+v", i, got[i], want[i])
 			}
-			w := d.Withheld(got[i])
+			w := d.withheld(got[i])
 			if w == nil && !bytes.Equal(got[i].Value, want[i].Value) || w != nil && w.SHA256 != sha256.Sum256(want[i].Value) {
 				t.Errorf("record %d: got %q and %+v, want %q", i, got[i].Value, w, want[i].Value)
 			}

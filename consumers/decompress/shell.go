@@ -198,8 +198,28 @@ func (d *Bounded) shell(out []byte, b *body) ([]byte, error) {
 	return append(out, record...), nil
 }
 
-// Withheld reads what a shell leaves out; nil for a record that is whole.
-func (d *Bounded) Withheld(r *kgo.Record) *pipeline.Withheld {
+// Record is what the client fetched, as the heart has it. A shell has none of the headers, and says what else it leaves out.
+func (d *Bounded) Record(r *kgo.Record) *pipeline.Record {
+	record := &pipeline.Record{
+		Topic:     r.Topic,
+		Partition: r.Partition,
+		Offset:    r.Offset,
+		Key:       r.Key,
+		Value:     r.Value,
+		Timestamp: r.Timestamp,
+		Withheld:  d.withheld(r),
+	}
+	if len(r.Headers) > 0 && record.Withheld == nil {
+		record.Headers = make([]pipeline.Header, len(r.Headers))
+		for i, h := range r.Headers {
+			record.Headers[i] = pipeline.Header(h)
+		}
+	}
+	return record
+}
+
+// withheld reads what a shell leaves out; nil for a record that is whole.
+func (d *Bounded) withheld(r *kgo.Record) *pipeline.Withheld {
 	if len(r.Headers) != 1 || r.Headers[0].Key != d.mark {
 		return nil
 	}

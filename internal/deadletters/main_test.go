@@ -100,7 +100,7 @@ func (w *world) review(partition int32, key, value string, headers ...kgo.Record
 
 // convert a record that was produced.
 func convert(r *kgo.Record) *pipeline.Record {
-	return (&reader{decompressor: decompress.Within(0)}).convert(r)
+	return decompress.Within(0).Record(r)
 }
 
 func (w *world) die(r *pipeline.Record, class pipeline.Class, format string, args ...any) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"nearline/consumers"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -119,11 +121,14 @@ func (m memory) read(r *pipeline.Record, topic string, id kadm.TopicID) error {
 
 // makeMemory makes the memory's topic, unless it is there.
 func (t *Topic) makeMemory(ctx context.Context) error {
-	compact := "compact"
+	cluster, err := consumers.Dial(consumers.KafkaConfig{Brokers: t.brokers}, slog.New(slog.DiscardHandler), t.options...)
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
 	topic := MemoryTopic(t.Name)
-	_, err := t.admin.CreateTopic(ctx, 1, -1, map[string]*string{"cleanup.policy": &compact}, topic)
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s, where replays are remembered: %w", topic, err)
+	if err := cluster.EnsureTopic(ctx, consumers.NewTopic{Name: topic, Partitions: 1, Compact: true}); err != nil {
+		return fmt.Errorf("topic %s, where replays are remembered: %w", topic, err)
 	}
 	return nil
 }

@@ -61,21 +61,10 @@ func (r *reader) scan(ctx context.Context, topic string, partition int32, from, 
 			if record.Attrs.IsControl() {
 				continue
 			}
-			if err := f(r.convert(record)); err != nil {
+			if err := f(r.decompressor.Record(record)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (r *reader) convert(from *kgo.Record) *pipeline.Record {
-	record := &pipeline.Record{
-		Topic: from.Topic, Partition: from.Partition, Offset: from.Offset, Key: from.Key, Value: from.Value, Timestamp: from.Timestamp,
-		Withheld: r.decompressor.Withheld(from),
-	}
-	for _, h := range from.Headers {
-		record.Headers = append(record.Headers, pipeline.Header(h))
-	}
-	return record
 }

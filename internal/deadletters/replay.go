@@ -2,7 +2,6 @@ package deadletters
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"nearline/pipeline"
@@ -141,15 +140,10 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 		}
 		return nil
 	})
-	return report, errors.Join(err, flushed(err, flush))
-}
-
-// flushed writes what is left, unless something went wrong before.
-func flushed(err error, flush func() error) error {
-	if err != nil {
-		return nil //nolint:nilerr // it is reported already
+	if err == nil {
+		err = flush() // what is left
 	}
-	return flush()
+	return report, err
 }
 
 // prepare finds the original of a letter, and builds what is written of it.

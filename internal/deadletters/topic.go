@@ -87,7 +87,7 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 	for _, partition := range slices.Sorted(maps.Keys(bounds)) {
 		b := bounds[partition]
 		err := t.letters.scan(ctx, t.Name, partition, b.from, b.end, func(r *pipeline.Record) error {
-			letter, err := producers.ReadLetter(r)
+			letter, err := readLetter(r)
 			if err == nil && !filter.Picks(letter) {
 				return nil
 			}
@@ -103,13 +103,21 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 	return nil
 }
 
+// readLetter reads a dead letter, unless it did not fit into memory.
+func readLetter(r *pipeline.Record) (*producers.Letter, error) {
+	if r.Withheld != nil {
+		return nil, fmt.Errorf("its %d bytes are in a batch that decompresses to more than %v", r.Withheld.Length, r.Withheld.Limit)
+	}
+	return producers.ReadLetter(r)
+}
+
 // At is the letter at one place.
 func (t *Topic) At(ctx context.Context, partition int32, offset int64) (*producers.Letter, error) {
 	record, err := t.letters.record(ctx, pipeline.Coordinates{Topic: t.Name, Partition: partition, Offset: offset})
 	if err != nil {
 		return nil, err
 	}
-	letter, err := producers.ReadLetter(record)
+	letter, err := readLetter(record)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", record.Coordinates(), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers"
 	"nearline/pipeline"
 )
 
@@ -161,8 +162,7 @@ func (w *writer) blame(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidRecord),
-		errors.Is(err, kerr.InvalidTimestamp):
+	case consumers.Refused(err):
 		return &refusedError{err}
 	default:
 		return w.explain("replay", err)
