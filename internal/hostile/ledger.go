@@ -255,12 +255,18 @@ func (l *Ledger) checkLetter(report *Report, r *kgo.Record) {
 	report.Dead++
 	report.Classes[letter.Class]++
 	length, hash := int64(len(letter.Value)), sha256.Sum256(letter.Value)
+	rightKey := bytes.Equal(letter.Key, e.record.Key)
 	if ref := letter.Reference; ref != nil {
 		length = ref.Length
 		sum, _ := hex.DecodeString(ref.SHA256)
 		copy(hash[:], sum)
+		if ref.KeySHA256 != "" {
+			rightKey = ref.KeySHA256 == fmt.Sprintf("%x", sha256.Sum256(e.record.Key))
+		}
 	}
 	switch {
+	case !rightKey:
+		report.wrong("%s (%s) is a dead letter with the key %q, want %q", e.record.Kind, letter.Source, letter.Key, e.record.Key)
 	case !slices.Contains(e.record.Classes, letter.Class):
 		report.wrong("%s (%s) is a dead letter of class %s, want one of %v: %s", e.record.Kind, letter.Source, letter.Class, e.record.Classes, letter.Cause)
 	case letter.Cause == "" || letter.Stage == "":

@@ -16,6 +16,9 @@ type process struct {
 	args []string
 	// supervised starts it again when it ends by itself, as Kubernetes or systemd would.
 	supervised bool
+	// gate is held while an incarnation begins: not while the output topic refuses, which a replica would take for the topic's
+	// limit for good. Nil is open.
+	gate sync.Locker
 	// memory that it may have, in bytes, 0 for any: beyond it, it is killed.
 	memory int64
 
@@ -32,6 +35,7 @@ const restartAfter = time.Second
 
 // start begins an incarnation, unless one lives.
 func (p *process) start(program string) error {
+	defer p.pass()()
 	if p.running() {
 		return nil
 	}
@@ -39,6 +43,15 @@ func (p *process) start(program string) error {
 	defer p.mu.Unlock()
 	p.asked, p.frozen = false, false
 	return p.begin(program)
+}
+
+// pass the gate, and give it back.
+func (p *process) pass() func() {
+	if p.gate == nil {
+		return func() {}
+	}
+	p.gate.Lock()
+	return p.gate.Unlock
 }
 
 // begin an incarnation. The mutex is held.
@@ -82,6 +95,7 @@ func (p *process) end(program string, err error) {
 
 // again is what a supervisor does.
 func (p *process) again(program string) {
+	defer p.pass()()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.asked || !p.over() { // a fault has it in hand, or has started it already

@@ -194,7 +194,8 @@ func (r *run) addReplica(index int) error {
 	if err := os.WriteFile(path, config, 0o600); err != nil {
 		return err
 	}
-	p := &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}, supervised: true}
+	p := &process{name: name, log: filepath.Join(r.Folder, name+".log"), args: []string{"run", "--config", path}, supervised: true,
+		gate: r.refusing.RLocker()}
 	if anyOf(r.Faults, OutOfMemory) {
 		p.memory = memoryLimit
 	}

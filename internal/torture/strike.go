@@ -161,7 +161,7 @@ func (r *run) hurt(ctx context.Context, e event, target *process) error {
 	case Kill:
 		target.kill()
 		pause()
-		return r.start(target)
+		return target.start(r.Program)
 	case Freeze:
 		target.signal(syscall.SIGSTOP)
 		pause()
@@ -172,21 +172,14 @@ func (r *run) hurt(ctx context.Context, e event, target *process) error {
 			return err
 		}
 		pause()
-		return r.start(target)
+		return target.start(r.Program)
 	default: // Join
-		if err := r.start(target); err != nil {
+		if err := target.start(r.Program); err != nil {
 			return err
 		}
 		pause()
 		return target.stop(stopPatience)
 	}
-}
-
-// start a replica, but not while the output topic refuses: it would take that for the topic's limit for good.
-func (r *run) start(p *process) error {
-	r.refusing.RLock()
-	defer r.refusing.RUnlock()
-	return p.start(r.Program)
 }
 
 // refuse has the output topic take no record of a result's size.
@@ -240,8 +233,8 @@ func (r *run) mend() error {
 
 func (r *run) killAll() {
 	for _, p := range append(r.replicas, r.broker) {
-		if p != nil && p.running() {
-			p.kill()
+		if p != nil {
+			p.kill() // also one that waits for its supervisor
 		}
 	}
 }
