@@ -127,3 +127,15 @@ func (b *broker) fill(ctx context.Context, topic string, events [][]byte, n int)
 	}
 	return first.Err()
 }
+
+// backlog makes a topic with n reviews in it, and says where they are from.
+func (b *bench) backlog(ctx context.Context, topic string, n int) (source string, err error) {
+	events, source, err := reviews(b.reviews, 20_000)
+	if err != nil {
+		return "", err
+	}
+	if err := b.broker.topic(ctx, topic); err != nil {
+		return "", err
+	}
+	return source, b.broker.fill(ctx, topic, events, n)
+}

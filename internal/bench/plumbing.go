@@ -10,14 +10,8 @@ import (
 // the headers cost, with the same broker, as many members and the same transactions.
 func plumbing(ctx context.Context, b *bench) ([]figure, error) {
 	const in, n = "plumbing.in", 200_000
-	events, source, err := reviews(b.reviews, 20_000)
+	source, err := b.backlog(ctx, in, n)
 	if err != nil {
-		return nil, err
-	}
-	if err := b.broker.topic(ctx, in); err != nil {
-		return nil, err
-	}
-	if err := b.broker.fill(ctx, in, events, n); err != nil {
 		return nil, err
 	}
 	const members = 2

@@ -16,14 +16,8 @@ import (
 // the ratio says that more replicas do not get into each other's way.
 func replicas(ctx context.Context, b *bench) ([]figure, error) {
 	const in, n = "replicas.in", 300_000
-	events, source, err := reviews(b.reviews, 20_000)
+	source, err := b.backlog(ctx, in, n)
 	if err != nil {
-		return nil, err
-	}
-	if err := b.broker.topic(ctx, in); err != nil {
-		return nil, err
-	}
-	if err := b.broker.fill(ctx, in, events, n); err != nil {
 		return nil, err
 	}
 	many := func(count int) measurement {
