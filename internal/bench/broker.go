@@ -40,6 +40,7 @@ type broker struct {
 	admin *kadm.Client
 	child *exec.Cmd // nil for a cluster
 	stdin io.Closer
+	made  []string // topics, which are not left behind on a cluster
 }
 
 func (b *broker) real() bool { return b.child == nil }
@@ -80,9 +81,9 @@ func startBroker(kafka string) (*broker, error) {
 }
 
 func (b *broker) close() error {
-	b.admin.Close()
+	defer b.admin.Close()
 	if b.real() {
-		return nil
+		return b.drop(context.Background(), b.made...)
 	}
 	return errors.Join(b.stdin.Close(), b.child.Wait())
 }
@@ -95,6 +96,7 @@ func (b *broker) topic(ctx context.Context, names ...string) error {
 		if _, err := b.admin.CreateTopic(ctx, partitions, -1, nil, name); err != nil {
 			return fmt.Errorf("create %s: %w", name, err)
 		}
+		b.made = append(b.made, name)
 	}
 	for {
 		if ends, err := b.admin.ListEndOffsets(ctx, names...); err == nil && ends.Error() == nil {
