@@ -56,7 +56,9 @@ func (c *Cluster) Brokers(ctx context.Context) (int, error) {
 
 // Topic is what a topic takes.
 type Topic struct {
-	Name       string
+	Name string
+	// ID is the topic's own: one that is made anew under the same name has another. "" where the brokers have none.
+	ID         string
 	Partitions int
 	// Replicas of each partition.
 	Replicas int
@@ -83,7 +85,7 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 	var present []string
 	for _, name := range names {
 		detail := details[name]
-		topics[name] = Topic{Name: name, Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(), Err: detail.Err}
+		topics[name] = Topic{Name: name, ID: detail.ID.String(), Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(), Err: detail.Err}
 		if detail.Err == nil {
 			present = append(present, name)
 		}

@@ -29,12 +29,16 @@ type Config struct {
 	Index int
 	// MaxRecordBytes is the largest record, uncompressed, that the topics published to take; 0 means Kafka's own default.
 	MaxRecordBytes int
-	// MaxRecords that one cycle publishes at the most; all of them are buffered until they are acknowledged.
+	// MaxRecords that one cycle takes at the most.
 	MaxRecords int
+	// MaxOutputs that one cycle publishes at the most; all of them are buffered until they are acknowledged. 0 is as many as records.
+	MaxOutputs int
 	// Attempts has what is about to be worked on marked; nil marks nothing.
 	Attempts *Attempts
 	// Standing is told where the member stands still; nil is nobody.
 	Standing *Standstill
+	// Lost is told which partitions others may hold from now on; nil is nobody. It is called by the client, and must not wait.
+	Lost func(partitions []int32)
 	// Options come last: hooks for metrics, a dialer for tests.
 	Options []kgo.Opt
 	Logger  *slog.Logger
@@ -122,6 +126,9 @@ func (m *Member) options() []kgo.Opt {
 			case len(partitions) == 0:
 			case change != changeAssigned:
 				m.stale.Store(true)
+				if c.Lost != nil {
+					c.Lost(partitions[c.Topic])
+				}
 			case c.Delivery != pipeline.AtLeastOnce:
 				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
 				m.background.Go(func() { left.end(ctx) })
@@ -156,7 +163,7 @@ func (m *Member) options() []kgo.Opt {
 		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
 		// and a lone one does not wait for company.
 		kgo.ManualFlushing(),
-		kgo.MaxBufferedRecords(max(c.MaxRecords, 1) + 1),
+		kgo.MaxBufferedRecords(max(c.MaxRecords, c.MaxOutputs, 1) + 1),
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.WithLogger(clientLogger{m.config.Logger}),

@@ -18,6 +18,8 @@ type NewTopic struct {
 	Replication int
 	// MaxRecordBytes becomes the topic's max.message.bytes; 0 leaves it to the brokers.
 	MaxRecordBytes int
+	// Retention becomes the topic's retention.ms; 0 leaves it to the brokers.
+	Retention time.Duration
 	// Compact keeps the last record of each key, for ever, in place of the records of the last days.
 	Compact bool
 }
@@ -45,6 +47,9 @@ func (c *Cluster) CreateTopic(ctx context.Context, topic NewTopic) error {
 	}
 	if topic.Replication >= safeReplication {
 		set("min.insync.replicas", "2")
+	}
+	if topic.Retention > 0 {
+		set("retention.ms", strconv.FormatInt(topic.Retention.Milliseconds(), 10))
 	}
 	if topic.Compact {
 		set("cleanup.policy", "compact")

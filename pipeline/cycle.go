@@ -151,6 +151,9 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	c.Status.took(len(records))
 	c.at(PointPolled)
 
+	kept := false
+	defer func() { c.settle(kept) }()
+
 	rows := c.decode(records)
 	c.at(PointDecoded)
 
@@ -160,12 +163,15 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	c.pace.observe(len(records), time.Since(began))
 	c.at(PointPredicted)
 
-	outputs := c.encode(rows)
+	outputs, err := c.encode(rows)
+	if err != nil {
+		return c.giveBack(work, source, err)
+	}
 	c.at(PointEncoded)
 
 	publishing := time.Now()
 	if err := source.Publish(work, outputs); err != nil {
-		return c.giveBack(work, source, c.notes.take(err, rows))
+		return c.giveBack(work, source, c.notes.take(err, outputs, rows))
 	}
 	c.Metrics.stage("publish", publishing)
 	c.at(PointPublished)
@@ -179,6 +185,7 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 		return err
 	}
 	c.Metrics.stage("commit", committing)
+	kept = true
 	c.at(PointCommitted)
 	c.notes.clear(rows)
 	c.Metrics.committed(rows, began)
@@ -237,27 +244,63 @@ func (c *Cycle) run(ctx context.Context, rows []*Row) error {
 	return nil
 }
 
-// encode makes the one output of every row, in input order.
-func (c *Cycle) encode(rows []*Row) []Output {
+// encode makes the one output of every row, in input order, and adds what the steps put beside them.
+func (c *Cycle) encode(rows []*Row) ([]Output, error) {
 	began := time.Now()
-	outputs := make([]Output, len(rows))
-	for i, row := range rows {
+	outputs := make([]Output, 0, len(rows))
+	add := func(row *Row, output Output) {
+		if output.Topic == "" {
+			return
+		}
+		output.Source, output.Alone = row.Record, c.notes.suspect(row.Record)
+		outputs = append(outputs, output)
+	}
+	for _, row := range rows {
+		var output Output
 		switch {
 		case row.Fault == nil && row.Record.Tombstone():
-			outputs[i] = c.Builder.Tombstone(row.Record)
+			output = c.Builder.Tombstone(row.Record)
 		case row.Fault == nil:
-			output, fault := c.Builder.Result(row)
-			row.Fault = fault
-			outputs[i] = output
+			output, row.Fault = c.Builder.Result(row)
 		}
 		if row.Fault != nil {
-			outputs[i] = c.Builder.DeadLetter(row.Record, row.Fault, c.notes.attempt(row.Record))
+			output = c.Builder.DeadLetter(row.Record, row.Fault, c.notes.attempt(row.Record))
 		}
-		outputs[i].Source = row.Record
-		outputs[i].Alone = c.notes.suspect(row.Record)
+		add(row, output)
+	}
+	for _, row := range rows {
+		if row.Fault != nil {
+			continue
+		}
+		for _, beside := range row.Beside {
+			beside.Beside = true
+			add(row, beside)
+		}
+	}
+	for _, step := range c.Steps {
+		if keeper, ok := step.(Keeper); ok {
+			changes, err := keeper.Changes()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", step.Name(), err)
+			}
+			outputs = append(outputs, changes...)
+		}
 	}
 	c.Metrics.stage("encode", began)
-	return outputs
+	return outputs, nil
+}
+
+// settle tells the steps that keep a state whether the cycle was committed.
+func (c *Cycle) settle(committed bool) {
+	for _, step := range c.Steps {
+		if keeper, ok := step.(Keeper); ok {
+			if committed {
+				keeper.Keep()
+			} else {
+				keeper.Drop()
+			}
+		}
+	}
 }
 
 // giveBack aborts the cycle because of err. Where the abort works, the source can go on.

@@ -23,11 +23,12 @@ const (
 
 // The stages of a cycle at which a record can fail, as dead letters name them.
 const (
-	StageFetch   = "fetch"
-	StageDecode  = "decode"
-	StagePredict = "predict"
-	StageEncode  = "encode"
-	StagePublish = "publish"
+	StageFetch     = "fetch"
+	StageDecode    = "decode"
+	StagePredict   = "predict"
+	StageAggregate = "aggregate"
+	StageEncode    = "encode"
+	StagePublish   = "publish"
 )
 
 // Fault is a record's own fault: it becomes a dead letter, and hurts nobody else.

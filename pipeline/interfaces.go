@@ -63,9 +63,21 @@ type Step interface {
 	Run(ctx context.Context, rows []*Row) error
 }
 
+// Keeper is a step with a state of its own, which changes with the cycle: all at once with its commit, or not at all.
+type Keeper interface {
+	Step
+	// Changes are what Run has changed since the last Keep or Drop, as records that take effect with the cycle.
+	Changes() ([]Output, error)
+	// Keep makes the changes last: the cycle was committed.
+	Keep()
+	// Drop undoes them: the cycle was not committed, or nobody knows. Also without any.
+	Drop()
+}
+
 // Builder makes the records to publish. Implementations are safe for concurrent use.
 type Builder interface {
-	// Result builds the output of a row without a fault: it encodes, and checks the size.
+	// Result builds the output of a row without a fault: it encodes, and checks the size. An output without a topic is not
+	// published: the row's effects are those that its steps put beside it.
 	Result(row *Row) (Output, *Fault)
 	// DeadLetter builds the dead letter of a record; it always can, with a reference in place of a record that is too
 	// large for the topic.

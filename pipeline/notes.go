@@ -1,6 +1,9 @@
 package pipeline
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // notes are what a cycle remembers of records that the broker refused, until they are committed as dead letters. They
 // outlive the source. A noted record whose partition goes to another member is never committed here: what such
@@ -16,23 +19,40 @@ type note struct {
 }
 
 // take notes of a refusal and says what the cycle is to be given back for. Another error comes back as it is.
-func (n *notes) take(err error, rows []*Row) error {
+func (n *notes) take(err error, outputs []Output, rows []*Row) error {
 	var refused *RefusedError
 	if !errors.As(err, &refused) {
 		return err
 	}
+	faulty := make(map[*Record]bool)
+	for _, row := range rows {
+		if row.Fault != nil {
+			faulty[row.Record] = true
+		}
+	}
 	var fault *Fault
 	for i, cause := range refused.Guilty {
-		if rows[i].Fault != nil {
+		record := outputs[i].Source
+		switch {
+		case record == nil:
+			return &refusedStateError{outputs[i].Topic, len(outputs[i].Value), cause}
+		case faulty[record]:
 			// Its dead letter was refused. There is no further place to put it, and it must not be lost.
-			return &lostCauseError{rows[i].Record.Coordinates(), cause}
+			return &lostCauseError{record.Coordinates(), cause}
 		}
 		fault = Faultf(ClassRefused, StagePublish, "the broker refused the result: %v", cause)
-		note := n.of(rows[i].Record)
+		if outputs[i].Beside {
+			fault = Faultf(ClassRefused, StagePublish, "the broker refused what goes to %s with the result: %v", outputs[i].Topic, cause)
+		}
+		note := n.of(record)
 		note.fault, note.alone = fault, false
 	}
 	for i, cause := range refused.Suspect {
-		n.of(rows[i].Record).alone = true
+		record := outputs[i].Source
+		if record == nil {
+			return &refusedStateError{outputs[i].Topic, len(outputs[i].Value), cause}
+		}
+		n.of(record).alone = true
 		fault = Faultf(ClassRefused, StagePublish, "the broker refused a batch of results: %v", cause)
 	}
 	if fault == nil {
@@ -90,6 +110,19 @@ func (n notes) clear(rows []*Row) {
 		delete(n, row.Record.Coordinates())
 	}
 }
+
+// refusedStateError says that the state of a key cannot be published. No record is guilty of it.
+type refusedStateError struct {
+	topic string
+	bytes int
+	cause error
+}
+
+func (e *refusedStateError) Error() string {
+	return fmt.Sprintf("the broker refuses a state of %d bytes: raise max.message.bytes of topic %s: %v", e.bytes, e.topic, e.cause)
+}
+
+func (e *refusedStateError) Unwrap() []error { return []error{ErrPermanent, e.cause} }
 
 // lostCauseError says that even the dead letter of a record cannot be published.
 type lostCauseError struct {

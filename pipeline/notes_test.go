@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -13,10 +14,19 @@ func rowsOf(n int) []*Row {
 	return rows
 }
 
+// outputsOf has one for each row, in order.
+func outputsOf(rows []*Row) []Output {
+	outputs := make([]Output, len(rows))
+	for i, row := range rows {
+		outputs[i] = Output{Topic: "out", Source: row.Record}
+	}
+	return outputs
+}
+
 func TestNotesTurnAGuiltyRecordIntoADeadLetter(t *testing.T) {
 	var n notes
 	rows := rowsOf(3)
-	err := n.take(&RefusedError{Guilty: map[int]error{1: errors.New("too large")}}, rows)
+	err := n.take(&RefusedError{Guilty: map[int]error{1: errors.New("too large")}}, outputsOf(rows), rows)
 	if Assign(err) != BlameRecord {
 		t.Errorf("a refusal is blamed on %v: want the record", Assign(err))
 	}
@@ -42,13 +52,13 @@ func TestNotesTurnAGuiltyRecordIntoADeadLetter(t *testing.T) {
 func TestNotesSendSuspectsAlone(t *testing.T) {
 	var n notes
 	rows := rowsOf(3)
-	_ = n.take(&RefusedError{Suspect: map[int]error{0: errors.New("refused"), 2: errors.New("refused")}}, rows)
+	_ = n.take(&RefusedError{Suspect: map[int]error{0: errors.New("refused"), 2: errors.New("refused")}}, outputsOf(rows), rows)
 	for i, want := range []bool{true, false, true} {
 		if got := n.suspect(rows[i].Record); got != want {
 			t.Errorf("record %d is a suspect: %t, want %t", i, got, want)
 		}
 	}
-	_ = n.take(&RefusedError{Guilty: map[int]error{2: errors.New("refused")}}, rows)
+	_ = n.take(&RefusedError{Guilty: map[int]error{2: errors.New("refused")}}, outputsOf(rows), rows)
 	if n.suspect(rows[2].Record) || n.fault(rows[2].Record) == nil {
 		t.Error("the suspect found guilty is not noted as such")
 	}
@@ -58,15 +68,45 @@ func TestNotesKnowALostCause(t *testing.T) {
 	var n notes
 	rows := rowsOf(1)
 	rows[0].Fault = Faultf(ClassDecode, StageDecode, "bad")
-	if err := n.take(&RefusedError{Guilty: map[int]error{0: errors.New("too large")}}, rows); Assign(err) != BlamePermanent {
+	if err := n.take(&RefusedError{Guilty: map[int]error{0: errors.New("too large")}}, outputsOf(rows), rows); Assign(err) != BlamePermanent {
 		t.Errorf("a refused dead letter is blamed on %v: want permanent, since it must not be lost", Assign(err))
+	}
+}
+
+func TestNotesBlameARecordForWhatIsBesideIt(t *testing.T) {
+	var n notes
+	rows := rowsOf(2)
+	outputs := append(outputsOf(rows), Output{Topic: "updates", Source: rows[1].Record, Beside: true})
+	err := n.take(&RefusedError{Guilty: map[int]error{2: errors.New("too large")}}, outputs, rows)
+	if Assign(err) != BlameRecord {
+		t.Errorf("a refusal is blamed on %v: want the record", Assign(err))
+	}
+	if fault := n.fault(rows[1].Record); fault == nil || !strings.Contains(fault.Cause, "updates") {
+		t.Errorf("the record's fault is %v: want one that names the topic", fault)
+	}
+	if n.fault(rows[0].Record) != nil {
+		t.Error("its neighbour has a fault too")
+	}
+}
+
+func TestNotesBlameNoRecordForARefusedState(t *testing.T) {
+	var n notes
+	rows := rowsOf(1)
+	outputs := append(outputsOf(rows), Output{Topic: "states", Value: make([]byte, 77)})
+	for _, err := range []error{
+		&RefusedError{Guilty: map[int]error{1: errors.New("too large")}}, &RefusedError{Suspect: map[int]error{1: errors.New("too large")}},
+	} {
+		err := n.take(err, outputs, rows)
+		if Assign(err) != BlamePermanent || !strings.Contains(err.Error(), "states") || len(n) != 0 {
+			t.Errorf("got %v, blamed on %v, and %d notes: want a permanent error that names the topic, and none", err, Assign(err), len(n))
+		}
 	}
 }
 
 func TestNotesPassOtherErrorsOn(t *testing.T) {
 	var n notes
 	other := errors.New("broker gone")
-	if err := n.take(other, rowsOf(1)); !errors.Is(err, other) || len(n) != 0 {
+	if err := n.take(other, nil, rowsOf(1)); !errors.Is(err, other) || len(n) != 0 {
 		t.Errorf("got %v and %d notes: want the error itself and none", err, len(n))
 	}
 }

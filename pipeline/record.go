@@ -87,8 +87,11 @@ type Output struct {
 	Headers []Header
 	// Timestamp is the event's; zero means the time of publishing.
 	Timestamp time.Time
-	// Source is the input record that this is the one effect of.
+	// Source is the input record that this is the one effect of, or with Beside, one more. Nil for the state of a Keeper, which many
+	// records have changed.
 	Source *Record
+	// Beside says that this comes from a step and is beside the record's own output.
+	Beside bool
 	// Alone asks for a request of its own, so that a refusal can only be meant for this record.
 	Alone bool
 }

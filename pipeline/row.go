@@ -11,10 +11,15 @@ type Row struct {
 	ID string
 	// Text is what text models read.
 	Text string
+	// Read are the values at the paths that the steps asked the decoder for, in that order; Null where the event has none. Nil
+	// when no step asked for any.
+	Read []Value
 	// Copied are the fields that go through to the result unchanged, in the config's order. Absent ones are left out.
 	Copied []Field
 	// Predictions are what the steps answered, in the order of the steps.
 	Predictions []Prediction
+	// Beside are further records that take effect together with the row's result, unless a fault ends the row.
+	Beside []Output
 	// Fault ends the row: steps pass it by, and it becomes a dead letter.
 	Fault *Fault
 }

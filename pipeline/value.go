@@ -1,5 +1,7 @@
 package pipeline
 
+import "encoding/json"
+
 // Kind is the type of a Value.
 type Kind uint8
 
@@ -62,4 +64,44 @@ func (v Value) Lookup(name string) (Value, bool) {
 		}
 	}
 	return Value{}, false
+}
+
+// Any is the value as encoding/json takes it. A Number keeps its digits.
+func (v Value) Any() any {
+	switch v.Kind {
+	case Bool:
+		return v.Bool
+	case Int:
+		return v.Int
+	case Float:
+		return v.Float
+	case Number:
+		return json.Number(v.Str)
+	case String:
+		return v.Str
+	case Floats:
+		return v.Floats
+	case Int8s, Uint8s:
+		list := make([]int, len(v.Str))
+		for i := range list {
+			if list[i] = int(v.Str[i]); v.Kind == Int8s {
+				list[i] = int(int8(v.Str[i]))
+			}
+		}
+		return list
+	case List:
+		list := make([]any, len(v.List))
+		for i, e := range v.List {
+			list[i] = e.Any()
+		}
+		return list
+	case Object:
+		object := make(map[string]any, len(v.Fields))
+		for _, f := range v.Fields {
+			object[f.Name] = f.Value.Any()
+		}
+		return object
+	default:
+		return nil
+	}
 }

@@ -82,6 +82,9 @@ const maxScratch = 256 << 10
 
 // Result encodes a row. All bytes of a result that are not the input's share one allocation, and its headers another.
 func (b *Builder) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
+	if b.config.Resultless {
+		return pipeline.Output{}, nil
+	}
 	scratch := b.scratch.Get().(*[]byte) //nolint:errcheck // the pool holds nothing else
 	defer b.scratch.Put(scratch)
 	buf, fault := b.encoder.Append((*scratch)[:0], row)
@@ -133,6 +136,9 @@ func (b *Builder) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
 // Tombstone passes a tombstone on with its key, so that the result of that key is deleted too. A tombstone without a
 // key deletes nothing; the cycle makes it a dead letter before it comes here.
 func (b *Builder) Tombstone(record *pipeline.Record) pipeline.Output {
+	if b.config.Resultless {
+		return pipeline.Output{}
+	}
 	return pipeline.Output{
 		Topic: b.config.Topic, Key: record.Key, Timestamp: record.Timestamp, Source: record,
 		Headers: append(b.passed(record),

@@ -23,6 +23,8 @@ const (
 type Config struct {
 	// Topic of the results and tombstones.
 	Topic string `yaml:"topic"`
+	// Resultless makes neither: what a pipeline's steps put beside them is the effect of its records.
+	Resultless bool `yaml:"-"`
 	// DeadLetters is the topic of the dead letters.
 	DeadLetters string `yaml:"dead_letters"`
 	// Headers is copy or none. The trace context (traceparent, tracestate) goes through either way. Empty means copy.
@@ -49,7 +51,7 @@ func (c Config) Validate(path string) error {
 	add := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s.%s", path, fmt.Sprintf(format, args...)))
 	}
-	if c.Topic == "" {
+	if c.Topic == "" && !c.Resultless {
 		add("topic is missing: name the topic of the results, such as reviews.scored")
 	}
 	if c.DeadLetters == "" {

@@ -45,7 +45,7 @@ func newAvroDecoder(in InputConfig, out OutputConfig, text string) (*avroDecoder
 		// What nobody named is optional: the built-in schema's id, title and copied fields.
 		named := in.Map != nil || slot == slotText
 		if slot >= slotCopies {
-			named = out.Copy != nil
+			named = out.Copy != nil || slot >= d.layout.reads
 		}
 		if named && t.path != "" && !schema.holds(strings.Split(t.path, ".")) {
 			errs = append(errs, fmt.Errorf("input.schema has no field %q, which the config takes for %s: map it to a field of the schema", t.path, t.name))

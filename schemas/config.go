@@ -33,6 +33,10 @@ type InputConfig struct {
 	MaxValueBytes int `yaml:"max_value_bytes"`
 	// MaxDepth bounds how deep objects and arrays may nest.
 	MaxDepth int `yaml:"max_depth"`
+	// Reads are further paths whose values the steps want, in Row.Read; the steps say which.
+	Reads []string `yaml:"-"`
+	// Textless says that no step reads the text, so that events need not have one.
+	Textless bool `yaml:"-"`
 }
 
 // Mapping names fields by dotted paths: `body.content`, and `items.0.text` for the first of an array. A name that
@@ -118,7 +122,7 @@ func (c InputConfig) Validate(path string) error {
 	p := problems{path: path}
 	p.format(c.Format)
 	m := c.mapping()
-	if c.Map != nil && m.Text == "" {
+	if c.Map != nil && m.Text == "" && !c.Textless {
 		p.add(`map.text is missing: name the field with the text, such as "text"`)
 	}
 	p.fieldPath("map.id", m.ID)

@@ -122,26 +122,35 @@ func (d *draft) row(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
 		row.ID = all[id.start:id.end]
 	}
 	copied := 0
-	for _, s := range d.slots[slotCopies:] {
+	copies, reads := d.slots[slotCopies:d.layout.reads], d.slots[d.layout.reads:]
+	for _, s := range copies {
 		if s.found {
 			copied++
 		}
 	}
-	if copied == 0 {
-		return row, nil
+	if copied > 0 {
+		row.Copied = make([]pipeline.Field, 0, copied)
 	}
-	row.Copied = make([]pipeline.Field, 0, copied)
-	for i, s := range d.slots[slotCopies:] {
-		if !s.found {
-			continue
+	for i, s := range copies {
+		if s.found {
+			row.Copied = append(row.Copied, pipeline.Field{Name: d.layout.targets[slotCopies+i].name, Value: s.in(all)})
 		}
-		v := s.value
-		if s.kind == pipeline.String || s.kind == pipeline.Number {
-			v = pipeline.Value{Kind: s.kind, Str: all[s.start:s.end]}
-		}
-		row.Copied = append(row.Copied, pipeline.Field{Name: d.layout.targets[slotCopies+i].name, Value: v})
+	}
+	if len(reads) > 0 {
+		row.Read = make([]pipeline.Value, len(reads))
+	}
+	for i, s := range reads {
+		row.Read[i] = s.in(all)
 	}
 	return row, nil
+}
+
+// in is the slot's value, all being the strings of its draft; Null where nothing was found.
+func (s *slot) in(all string) pipeline.Value {
+	if s.kind == pipeline.String || s.kind == pipeline.Number {
+		return pipeline.Value{Kind: s.kind, Str: all[s.start:s.end]}
+	}
+	return s.value
 }
 
 func (d *draft) check() *pipeline.Fault {
@@ -154,6 +163,8 @@ func (d *draft) check() *pipeline.Fault {
 		return d.invalid(slotID, "is "+kindName(id.kind), "want a string or an integer")
 	}
 	switch text := d.slots[slotText]; {
+	case d.layout.targets[slotText].path == "":
+		// Nobody reads it.
 	case !text.found:
 		return pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageDecode,
 			"text is missing: the input maps text to %q", d.layout.targets[slotText].path)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// The slots of what a decoder looks for. Copied fields follow, in the config's order.
+// The slots of what a decoder looks for. Copied fields follow, in the config's order, and then what the steps want.
 const (
 	slotID = iota
 	slotText
@@ -23,6 +23,7 @@ type target struct {
 // descends while it reads.
 type layout struct {
 	targets []target
+	reads   int // the slot of the first value that a step wants, beyond the copies
 	root    *node
 }
 
@@ -44,6 +45,13 @@ func newLayout(in InputConfig, out OutputConfig) *layout {
 	}
 	for _, c := range out.copies(in) {
 		l.targets = append(l.targets, target{c.As, c.Path})
+	}
+	l.reads = len(l.targets)
+	for _, path := range in.Reads {
+		l.targets = append(l.targets, target{path, path})
+	}
+	if in.Textless {
+		l.targets[slotText].path, l.targets[slotTitle].path = "", ""
 	}
 	for slot, t := range l.targets {
 		if t.path == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,9 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 	}()
 	for _, p := range c.Pipelines {
 		for _, step := range p.Steps {
+			if step.Predict == nil {
+				continue
+			}
 			name := step.Predict.Model
 			if seen[name] {
 				continue
@@ -118,12 +122,13 @@ func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 	}
 	say(nil, "brokers %s: %d in the cluster", strings.Join(c.Kafka.Brokers, ", "), brokers)
 	for _, p := range c.Pipelines {
-		topics, err := cluster.Topics(ctx, p.Input.Topic, p.Output.Topic, p.DeadLetters)
+		names := slices.DeleteFunc([]string{p.Input.Topic, p.Output.Topic, p.DeadLetters}, func(name string) bool { return name == "" })
+		topics, err := cluster.Topics(ctx, names...)
 		if err != nil {
 			say(err, "pipeline %s", p.Name)
 			continue
 		}
-		for _, name := range []string{p.Input.Topic, p.Output.Topic, p.DeadLetters} {
+		for _, name := range names {
 			topic := topics[name]
 			if topic.Missing() {
 				say(errors.New("it does not exist: create it"), "pipeline %s: topic %s", p.Name, name)

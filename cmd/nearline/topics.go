@@ -17,6 +17,7 @@ import (
 
 	"nearline/consumers"
 	"nearline/internal/config"
+	"nearline/internal/service"
 )
 
 // topicFlags are what `nearline topics` can be told.
@@ -62,7 +63,7 @@ as it is.`,
 		if err := awaitBrokers(c.Context(), cluster, f.wait); err != nil {
 			return fmt.Errorf("%w: are kafka.brokers (%s) right, and can they be reached from here?", err, strings.Join(loaded.Kafka.Brokers, ", "))
 		}
-		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded.Topics())
+		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded)
 	}
 	return c
 }
@@ -99,13 +100,14 @@ func awaitBrokers(ctx context.Context, cluster *consumers.Cluster, patience time
 	}
 }
 
-func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse) error {
+func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.Cluster, c *config.Config) error {
+	uses := c.Topics()
 	topics, err := lookUp(ctx, cluster, uses)
 	if err != nil {
 		return err
 	}
 	if f.create {
-		if err := f.createMissing(ctx, out, cluster, uses, topics); err != nil {
+		if err := f.createMissing(ctx, out, cluster, c, topics); err != nil {
 			return err
 		}
 	}
@@ -116,7 +118,7 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 		topic := topics[use.Topic]
 		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic)}
 		switch {
-		case topic.Missing() && use.Use == config.UseAttempts:
+		case topic.Missing() && use.Made():
 			row = []string{"the service makes it"}
 		case topic.Missing():
 			row, wrong[use.Topic] = []string{"missing"}, true
@@ -136,20 +138,22 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 
 // createMissing makes the topics that are missing, and puts them in their places. Dead letters come last: how large one may get is
 // known from its input.
-func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *consumers.Cluster, uses []config.TopicUse,
+func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *consumers.Cluster, c *config.Config,
 	topics map[string]consumers.Topic) error {
-	for _, use := range slices.SortedStableFunc(slices.Values(uses), func(a, b config.TopicUse) int { return strings.Compare(a.Holds, b.Holds) }) {
+	for _, use := range slices.SortedStableFunc(slices.Values(c.Topics()), func(a, b config.TopicUse) int { return strings.Compare(a.Holds, b.Holds) }) {
 		if !topics[use.Topic].Missing() {
 			continue
 		}
 		topic := consumers.NewTopic{Name: use.Topic, Partitions: f.partitions}
-		switch use.Use {
-		case config.UseDeadLetters:
+		switch {
+		case use.Use == config.UseAttempts:
+			topic = consumers.AttemptsTopic(use.Topic)
+		case use.Made():
+			topic = service.OwnTopic(c.Features, use)
+		case use.Use == config.UseDeadLetters:
 			if limit := topics[use.Holds].MaxRecordBytes; limit > 0 {
 				topic.MaxRecordBytes = limit + deadLetterHeaders
 			}
-		case config.UseAttempts:
-			topic = consumers.AttemptsTopic(use.Topic)
 		}
 		topic.Replication = f.replication
 		if err := cluster.CreateTopic(ctx, topic); err != nil {

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"nearline/consumers"
+	"nearline/features"
 	"nearline/internal/observe"
 	"nearline/models"
 	"nearline/pipeline"
@@ -21,6 +23,7 @@ import (
 type Config struct {
 	Kafka     consumers.KafkaConfig `yaml:"kafka"`
 	Models    models.Config         `yaml:"models"`
+	Features  features.Config       `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
 	Serving   observe.ServerConfig  `yaml:"serving"`
 }
@@ -42,6 +45,11 @@ type Pipeline struct {
 	Cycle       pipeline.CycleConfig `yaml:"cycle"`
 }
 
+// Aggregates says whether events of the pipeline mean something for views of features. Its results may then go without a topic.
+func (p *Pipeline) Aggregates() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Aggregate != nil })
+}
+
 // Input is where events come from, and how they are read.
 type Input struct {
 	Topic               string `yaml:"topic"`
@@ -59,7 +67,16 @@ type Output struct {
 
 // Step is one thing done to rows: exactly one of its fields is set.
 type Step struct {
-	Predict *Predict `yaml:"predict"`
+	Predict   *Predict   `yaml:"predict"`
+	Aggregate *Aggregate `yaml:"aggregate"`
+}
+
+// Aggregate says what each event means for a view of features.
+type Aggregate struct {
+	// View is declared in features.views.
+	View string `yaml:"view"`
+	// Map gives paths of the view the ones that they have in these events, such as {item_id: product.sku}.
+	Map map[string]string `yaml:"map"`
 }
 
 // Predict adds a model's answers.
@@ -82,6 +99,7 @@ func (p Predict) Column(name string) string {
 func (p *Pipeline) Producer() producers.Config {
 	return producers.Config{
 		Topic:          p.Output.Topic,
+		Resultless:     p.Output.Topic == "" && p.Aggregates(),
 		DeadLetters:    p.DeadLetters,
 		Headers:        p.Output.Headers,
 		MaxRecordBytes: p.Output.MaxRecordBytes,
@@ -91,9 +109,10 @@ func (p *Pipeline) Producer() producers.Config {
 // Default is a configuration that says nothing, and lacks a pipeline.
 func Default() *Config {
 	return &Config{
-		Kafka:   consumers.DefaultKafka(),
-		Models:  models.DefaultConfig(),
-		Serving: observe.DefaultServer(),
+		Kafka:    consumers.DefaultKafka(),
+		Models:   models.DefaultConfig(),
+		Features: features.DefaultConfig(),
+		Serving:  observe.DefaultServer(),
 	}
 }
 
@@ -143,9 +162,11 @@ func (c *Config) fill() {
 	}
 	c.Kafka.Brokers = brokers
 	for i := range c.Pipelines {
-		if p := &c.Pipelines[i]; p.Group == "" {
+		p := &c.Pipelines[i]
+		if p.Group == "" {
 			p.Group = groupOf(p.Name)
 		}
+		p.Input.Textless = !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Predict != nil })
 	}
 }
 

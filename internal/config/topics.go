@@ -2,7 +2,7 @@ package config
 
 // TopicUse is one pipeline's use of a topic.
 type TopicUse struct {
-	// Pipeline is "" for what all of them share.
+	// Pipeline is "" for what all of them share, and features.VIEW for a view.
 	Pipeline, Topic string
 	Use             Use
 	// Holds is, for dead letters, the input whose records have to fit whole; "" for others.
@@ -18,17 +18,35 @@ const (
 	UseOutput      Use = "output"
 	UseDeadLetters Use = "dead letters"
 	UseAttempts    Use = "attempts"
+	UseUpdates     Use = "updates"
+	UseStates      Use = "states"
 )
+
+// Made says that the service makes the topic where it is missing.
+func (u TopicUse) Made() bool {
+	return u.Use == UseAttempts || u.Use == UseUpdates || u.Use == UseStates || u.Use == UseDeadLetters && u.Holds == ""
+}
+
+// ViewPipeline is the name of the pipeline that keeps a view.
+func ViewPipeline(view string) string { return "features." + view }
 
 // Topics that the pipelines need, in the order of the file. One topic may have several uses.
 func (c *Config) Topics() []TopicUse {
 	var uses []TopicUse
 	for i := range c.Pipelines {
 		p := &c.Pipelines[i]
+		uses = append(uses, TopicUse{Pipeline: p.Name, Topic: p.Input.Topic, Use: UseInput})
+		if p.Output.Topic != "" {
+			uses = append(uses, TopicUse{Pipeline: p.Name, Topic: p.Output.Topic, Use: UseOutput})
+		}
+		uses = append(uses, TopicUse{Pipeline: p.Name, Topic: p.DeadLetters, Use: UseDeadLetters, Holds: p.Input.Topic})
+	}
+	for _, v := range c.Features.Views {
+		name := ViewPipeline(v.Name)
 		uses = append(uses,
-			TopicUse{Pipeline: p.Name, Topic: p.Input.Topic, Use: UseInput},
-			TopicUse{Pipeline: p.Name, Topic: p.Output.Topic, Use: UseOutput},
-			TopicUse{Pipeline: p.Name, Topic: p.DeadLetters, Use: UseDeadLetters, Holds: p.Input.Topic})
+			TopicUse{Pipeline: name, Topic: c.Features.UpdatesTopic(v.Name), Use: UseUpdates},
+			TopicUse{Pipeline: name, Topic: c.Features.StateTopic(v.Name), Use: UseStates},
+			TopicUse{Pipeline: name, Topic: c.Features.DeadLetters, Use: UseDeadLetters})
 	}
 	if c.Kafka.Attempts() {
 		uses = append(uses, TopicUse{Topic: c.Kafka.AttemptsTopic, Use: UseAttempts})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,12 +15,11 @@ import (
 
 // planned are keys that the design knows and this version does not, with what to do meanwhile.
 var planned = map[string]string{
-	"kafka.tls":                     "use a listener without TLS",
-	"kafka.sasl":                    "use a listener without authentication",
-	"kafka.registry":                "name the schema's file with schema",
-	"pipelines[].steps[].features":  "the only verb is predict",
-	"pipelines[].steps[].rank":      "the only verb is predict",
-	"pipelines[].steps[].aggregate": "the only verb is predict",
+	"kafka.tls":                    "use a listener without TLS",
+	"kafka.sasl":                   "use a listener without authentication",
+	"kafka.registry":               "name the schema's file with schema",
+	"pipelines[].steps[].features": "the verbs are predict and aggregate",
+	"pipelines[].steps[].rank":     "the verbs are predict and aggregate",
 }
 
 var (
@@ -33,6 +33,7 @@ func (c *Config) Validate() error {
 	v := &validation{}
 	v.join(c.Kafka.Validate("kafka"))
 	v.join(c.Models.Validate("models"))
+	v.join(c.Features.Validate("features"))
 	v.join(c.Serving.Validate("serving"))
 	if len(c.Pipelines) == 0 {
 		v.add("pipelines is empty: want at least one, with name, input, steps, output and dead_letters")
@@ -68,7 +69,9 @@ func (c *Config) validatePipeline(v *validation, i int) {
 	v.topic(path+".input.topic", p.Input.Topic)
 	v.join(p.Input.Validate(path + ".input"))
 	c.validateSteps(v, path, p)
-	v.topic(path+".output.topic", p.Output.Topic)
+	if p.Output.Topic != "" || !p.Aggregates() {
+		v.topic(path+".output.topic", p.Output.Topic)
+	}
 	v.join(p.Output.Validate(path+".output", p.Input.InputConfig))
 	// The topics are told of here, under their own keys; what else the producer wants is in output.
 	v.join(producers.Config{
@@ -105,7 +108,14 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 	predicted := map[string]string{} // columns under the name that the model gives them, by model and column
 	for i, step := range p.Steps {
 		path := fmt.Sprintf("%s.steps[%d]", path, i)
-		if step.Predict == nil {
+		switch {
+		case step.Predict != nil && step.Aggregate != nil:
+			v.add("%s has predict and aggregate: want one verb a step, make two of it", path)
+			continue
+		case step.Aggregate != nil:
+			c.validateAggregate(v, path+".aggregate", p, i)
+			continue
+		case step.Predict == nil:
 			v.add("%s is empty: want one verb, such as predict: {model: sentiment}", path)
 			continue
 		}
@@ -130,6 +140,30 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 				v.add("%s.predict.as.%s is %q: %s has that name already, choose another", path, column, as, other)
 			}
 			names[as] = column
+		}
+	}
+}
+
+func (c *Config) validateAggregate(v *validation, path string, p *Pipeline, i int) {
+	a := p.Steps[i].Aggregate
+	if c.Features.View(a.View) == nil {
+		var known []string
+		for _, view := range c.Features.Views {
+			known = append(known, view.Name)
+		}
+		v.add("%s.view is %q: want one of features.views (%s)", path, a.View, cmp.Or(strings.Join(known, ", "), "there is none yet"))
+	}
+	for j, earlier := range p.Steps[:i] {
+		if earlier.Aggregate != nil && earlier.Aggregate.View == a.View {
+			v.add("%s.view is %q: steps[%d] has it already, and would count each event twice; remove one", path, a.View, j)
+		}
+	}
+	if p.Delivery != pipeline.ExactlyOnce {
+		v.add("%s needs delivery: exactly_once: with %s an event may count twice", path, p.Delivery)
+	}
+	for _, from := range slices.Sorted(maps.Keys(a.Map)) {
+		if to := a.Map[from]; to == "" || slices.Contains(strings.Split(to, "."), "") {
+			v.add("%s.map.%s is %q: want the path of a field, such as product.id", path, from, to)
 		}
 	}
 }

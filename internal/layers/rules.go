@@ -31,6 +31,8 @@ var layers = []layer{
 	{"schemas", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"producers", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"features", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"features/memory", []string{"features", "pipeline"}, "a store knows what it keeps"},
+	{"features/redis", []string{"features", "pipeline"}, "a store knows what it keeps"},
 	{"offline", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"serving", []string{"pipeline"}, "a room knows the heart; models reach it through interfaces of its own"},
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks"},

@@ -12,6 +12,7 @@ import (
 
 	"nearline/batching"
 	"nearline/consumers"
+	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/models"
@@ -32,6 +33,9 @@ type line struct {
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
 	builder *producers.Builder // with the limits of the config
+	// topics that are made where they are missing.
+	own     []consumers.NewTopic
+	view    *view // nil in a pipeline that keeps none
 	metrics *pipeline.Metrics
 	members *consumers.Metrics
 	clients *clientMetrics
@@ -46,46 +50,67 @@ type line struct {
 var errStarting = errors.New("starting: the cluster has not told about the topics yet")
 
 func (s *Service) line(c *config.Pipeline) (*line, error) {
-	decoder, err := schemas.NewDecoder(c.Input.InputConfig, c.Output.OutputConfig)
+	l := s.newLine(c)
+	columns, reads, err := l.addSteps(s)
 	if err != nil {
+		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
+	}
+	input := c.Input.InputConfig
+	input.Reads = reads
+	if l.decoder, err = schemas.NewDecoder(input, c.Output.OutputConfig); err != nil {
 		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
 	}
 	encoder, err := schemas.NewEncoder(c.Output.OutputConfig, c.Input.InputConfig)
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
-	builder, err := producers.New(c.Producer(), encoder)
-	if err != nil {
+	if l.builder, err = producers.New(c.Producer(), encoder); err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
+	if err := encoder.Check(columns); err != nil {
+		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
+	}
+	return l, nil
+}
+
+// newLine is a line without what it does to records.
+func (s *Service) newLine(c *config.Pipeline) *line {
 	l := &line{
 		config:   c,
 		kafka:    s.config.Kafka,
 		cluster:  s.cluster,
 		attempts: s.attempts,
 		logger:   s.options.Logger.With("pipeline", c.Name),
-		decoder:  decoder,
-		builder:  builder,
 		metrics:  pipeline.NewMetrics(s.registry, c.Name),
 		members:  consumers.NewMetrics(s.registry, c.Name),
 		clients:  newClientMetrics(c.Name),
 		options:  s.options.Kafka,
 		waiting:  errStarting,
 	}
-	var columns []pipeline.Field
-	for _, step := range c.Steps {
-		predict := models.NewStep(s.models[step.Predict.Model], batching.Stream, step.Predict.As)
-		columns = append(columns, predict.Columns()...)
-		l.steps = append(l.steps, predict)
-	}
-	if err := encoder.Check(columns); err != nil {
-		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
-	}
 	s.registry.MustRegister(l.clients)
 	for range c.Cycle.Members {
 		l.status = append(l.status, &pipeline.Status{})
 	}
-	return l, nil
+	return l
+}
+
+// addSteps makes the steps of the configuration. It returns the columns of their predictions, and what they want to read of events.
+func (l *line) addSteps(s *Service) (columns []pipeline.Field, reads []string, err error) {
+	for i, step := range l.config.Steps {
+		if step.Predict != nil {
+			predict := models.NewStep(s.models[step.Predict.Model], batching.Stream, step.Predict.As)
+			columns = append(columns, predict.Columns()...)
+			l.steps = append(l.steps, predict)
+			continue
+		}
+		v := s.view(step.Aggregate.View)
+		var emit *features.Emit
+		if emit, reads, err = v.emit(step.Aggregate.Map, columns, reads); err != nil {
+			return nil, nil, fmt.Errorf("steps[%d].aggregate: %w", i, err)
+		}
+		l.steps, l.own = append(l.steps, emit), append(l.own, v.topics()...)
+	}
+	return columns, reads, nil
 }
 
 // run asks the cluster what it must know once, then runs the members until ctx ends or one of them has to stop.
@@ -115,12 +140,13 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		Index:          index,
 		MaxRecordBytes: max(topics.limit, topics.deadLetterLimit),
 		MaxRecords:     l.config.Cycle.MaxRecords,
+		MaxOutputs:     l.config.Cycle.MaxRecords * (1 + len(l.steps)), // a step may put one beside each
 		Attempts:       l.attempts,
 		Logger:         logger,
 		Metrics:        l.members,
 		Standing:       &l.stands,
 	}
-	return &pipeline.Cycle{
+	cycle := &pipeline.Cycle{
 		Open: func() (pipeline.Source, error) {
 			member.Options = append([]kgo.Opt{
 				kgo.WithHooks(l.clients.hook(index)),
@@ -140,6 +166,17 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		Metrics: l.metrics,
 		Status:  l.status[index],
 	}
+	if l.view != nil {
+		table := l.view.table(index, logger)
+		cycle.Steps = []pipeline.Step{table}
+		member.Lost = table.Lost
+		open := cycle.Open
+		cycle.Open = func() (pipeline.Source, error) {
+			table.Forget()
+			return open()
+		}
+	}
+	return cycle
 }
 
 // check says what the members wait for before they begin.

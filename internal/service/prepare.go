@@ -29,6 +29,11 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 	})
 	var found *outputs
 	ready := seeded && l.retry(ctx, func() (err error) {
+		for _, topic := range l.own {
+			if err := l.cluster.EnsureTopic(ctx, topic); err != nil {
+				return fmt.Errorf("topic %s, which a view of features needs: %w", topic.Name, err)
+			}
+		}
 		if found, err = l.look(ctx); err == nil && l.attempts != nil {
 			err = l.ensureAttempts(ctx)
 		}
@@ -52,7 +57,10 @@ func (l *line) ensureAttempts(ctx context.Context) error {
 
 // look at the topics.
 func (l *line) look(ctx context.Context) (*outputs, error) {
-	names := []string{l.config.Input.Topic, l.config.Output.Topic, l.config.DeadLetters}
+	names := []string{l.config.Input.Topic, l.config.DeadLetters}
+	if l.config.Output.Topic != "" {
+		names = append(names, l.config.Output.Topic)
+	}
 	topics, err := l.cluster.Topics(ctx, names...)
 	if err != nil {
 		return nil, err
@@ -64,6 +72,11 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 		case topic.Err != nil:
 			return nil, fmt.Errorf("topic %s cannot be used: %w", name, topic.Err)
 		}
+	}
+	// A key's state stands in the partition of its updates: both topics share keys out alike.
+	if updates, states := topics[l.config.Input.Topic], topics[l.config.Output.Topic]; l.view != nil && updates.Partitions != states.Partitions {
+		return nil, fmt.Errorf("topic %s has %d partitions and topic %s has %d: want the same number; the state of a view begins anew when both are deleted",
+			updates.Name, updates.Partitions, states.Name, states.Partitions)
 	}
 	// 0 where the broker does not say.
 	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, maxRecordBytes)

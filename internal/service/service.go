@@ -17,9 +17,11 @@ import (
 
 	"nearline/batching"
 	"nearline/consumers"
+	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/models"
+	"nearline/serving"
 )
 
 // Options are what a process adds to its configuration.
@@ -41,6 +43,8 @@ type Service struct {
 	core     *core
 	device   *batching.Device
 	models   map[string]*models.Model
+	views    []*view
+	store    features.Store
 	cluster  *consumers.Cluster
 	attempts *consumers.Attempts // nil when they are off
 	brokers  *brokerWatch
@@ -67,6 +71,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	s.openViews()
 	if err := s.serve(ctx); err != nil {
 		return nil, err
 	}
@@ -75,6 +80,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	metrics := models.NewMetrics(s.registry)
 	for i := range c.Pipelines {
 		for _, step := range c.Pipelines[i].Steps {
+			if step.Predict == nil {
+				continue
+			}
 			if err := s.load(ctx, step.Predict.Model, metrics); err != nil {
 				return nil, err
 			}
@@ -98,6 +106,13 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		}
 		s.lines = append(s.lines, line)
 	}
+	for _, v := range s.views {
+		line, err := s.viewLine(v)
+		if err != nil {
+			return nil, err
+		}
+		s.lines = append(s.lines, line)
+	}
 	s.checkModels()
 	s.checkStream()
 	return s, nil
@@ -115,6 +130,8 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", serving.FeaturesHandler(lookups{s}))
+	s.http.Handle("GET /v1/features/", "", serving.FeaturesHandler(lookups{s}))
 	s.options.Logger.Info("serving HTTP", "address", s.HTTP())
 	s.core.run("http", func(ctx context.Context) error {
 		err := s.http.Run(ctx, httpGrace)
@@ -170,9 +187,12 @@ func (s *Service) HTTP() string {
 	return s.http.Addr().String()
 }
 
-// Committed is how many records have had their effect so far, in all pipelines.
+// Committed is how many records have had their effect so far, in all pipelines; updates of views are not counted.
 func (s *Service) Committed() (records int64) {
 	for _, line := range s.lines {
+		if line.view != nil {
+			continue
+		}
 		for _, status := range line.status {
 			records += status.Snapshot().Committed
 		}
@@ -212,6 +232,9 @@ func (s *Service) run(ctx context.Context) error {
 	for _, line := range s.lines {
 		group.Go(func() error { return line.run(intake) })
 	}
+	for _, v := range s.views {
+		group.Go(func() error { return v.follow(intake) })
+	}
 	group.Go(func() error {
 		<-intake.Done()
 		s.health.Ready.Stop("stopping")
@@ -232,6 +255,10 @@ func (s *Service) Close() error {
 	for _, model := range s.models {
 		errs = append(errs, model.Close(ctx))
 	}
+	for _, v := range s.views {
+		v.state.Close()
+	}
+	errs = append(errs, s.store.Close())
 	if s.cluster != nil {
 		s.cluster.Close()
 	}

@@ -1,0 +1,201 @@
+package consumers
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/pipeline"
+)
+
+// StateTopic reads back what a step keeps in a compacted topic, partition by partition. Safe for concurrent use.
+//
+// How far to read is not to be seen from the topic: its last records may be the ends of transactions, or compacted away, or of a
+// transaction that is still open because its member has just died. So the reader writes a record of its own, the fence, and reads
+// committed until it comes to that. What comes after the fence cannot be of an earlier holder of the partition: the group refuses its commit.
+type StateTopic struct {
+	config  KafkaConfig
+	topic   string
+	logger  *slog.Logger
+	options []kgo.Opt
+
+	mu     sync.Mutex // guards writer
+	writer *kgo.Client
+}
+
+// OpenState makes a reader of a topic; nothing is connected to before the first question.
+func OpenState(config KafkaConfig, topic string, logger *slog.Logger, options ...kgo.Opt) *StateTopic {
+	return &StateTopic{config: config, topic: topic, logger: logger, options: options}
+}
+
+// Close the connections.
+func (s *StateTopic) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer != nil {
+		s.writer.Close()
+	}
+}
+
+// fenceKey is the key of fences: no key of a step begins with a zero byte, so that compaction keeps them apart.
+const fenceKey = "\x00fence"
+
+// Restore reads a partition from an offset on, up to all that was committed before it began, and returns the offset that follows. It may take as
+// long as a transaction may be open.
+func (s *StateTopic) Restore(ctx context.Context, partition int32, from int64, apply func(key, value []byte) error) (next int64, err error) {
+	fence, err := s.fence(ctx, partition)
+	if err != nil {
+		return 0, err
+	}
+	reader, err := s.client(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.topic: {partition: kgo.NewOffset().At(from)}}),
+		// Below the log's start there is nothing that a state needs.
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close()
+	for next <= fence {
+		fetches := reader.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		for _, e := range fetches.Errors() {
+			return 0, fmt.Errorf("read %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if next = r.Offset + 1; err == nil && string(r.Key) != fenceKey {
+				err = apply(r.Key, r.Value)
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return next, nil
+}
+
+// fence writes one, and returns its offset.
+func (s *StateTopic) fence(ctx context.Context, partition int32) (offset int64, err error) {
+	writer, err := s.openWriter()
+	if err != nil {
+		return 0, err
+	}
+	r := &kgo.Record{Topic: s.topic, Partition: partition, Key: []byte(fenceKey), Value: []byte(rand.Text())}
+	if err := writer.ProduceSync(ctx, r).FirstErr(); err != nil {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return 0, fmt.Errorf("write to %s[%d]: %w", s.topic, partition, blame(err))
+	}
+	return r.Offset, nil
+}
+
+func (s *StateTopic) openWriter() (*kgo.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer == nil {
+		writer, err := s.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+		if err != nil {
+			return nil, err
+		}
+		s.writer = writer
+	}
+	return s.writer, nil
+}
+
+func (s *StateTopic) client(options ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(append([]kgo.Opt{
+		kgo.SeedBrokers(s.config.Brokers...),
+		kgo.ClientID("nearline-state"),
+		kgo.RetryBackoffFn(retryBackoff),
+		kgo.MetadataMinAge(retryBackoff(0)), // the topic may be a moment old
+		kgo.WithLogger(clientLogger{s.logger}),
+	}, options...), s.options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("open a reader of %s: %w", s.topic, err)
+	}
+	return client, nil
+}
+
+// Follow reads a topic of states as it grows, read-committed, and hands each helping to apply until that succeeds: whoever keeps
+// a copy of the state. With a group, replicas share the partitions and go on where the group stands; without, all is read from the beginning.
+// It returns when ctx ends. What apply is given may come again.
+func (s *StateTopic) Follow(ctx context.Context, group string, apply func(context.Context, []*pipeline.Record) error) error {
+	options := []kgo.Opt{
+		kgo.ConsumeTopics(s.topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(int32(s.config.FetchMaxBytes)), //nolint:gosec // bounded by the config
+	}
+	if group != "" {
+		options = append(options,
+			kgo.ConsumerGroup(group),
+			kgo.Balancers(kgo.CooperativeStickyBalancer()),
+			kgo.SessionTimeout(s.config.SessionTimeout),
+			kgo.HeartbeatInterval(s.config.SessionTimeout/12),
+			kgo.RebalanceTimeout(s.config.RebalanceTimeout),
+			kgo.BlockRebalanceOnPoll(),
+			kgo.DisableAutoCommit())
+	}
+	reader, err := s.client(options...)
+	if err != nil {
+		return err
+	}
+	defer reader.CloseAllowingRebalance()
+	for ctx.Err() == nil {
+		fetches := reader.PollRecords(ctx, 10_000)
+		if ctx.Err() != nil {
+			return nil
+		}
+		for _, e := range fetches.Errors() {
+			s.logger.Debug("a reader of states goes on after an error", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+		}
+		records := make([]*pipeline.Record, 0, fetches.NumRecords())
+		fetches.EachRecord(func(r *kgo.Record) {
+			if string(r.Key) != fenceKey {
+				records = append(records, &pipeline.Record{
+					Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+				})
+			}
+		})
+		if len(records) > 0 && !s.until(ctx, records, apply) {
+			return nil
+		}
+		if group != "" {
+			if err := reader.CommitUncommittedOffsets(ctx); err != nil && ctx.Err() == nil {
+				s.logger.Debug("the offsets of a reader of states were not committed; what it has read comes again", "group", group, "error", err)
+			}
+			reader.AllowRebalance()
+		}
+	}
+	return nil
+}
+
+// until apply succeeds, which is true, or ctx ends.
+func (s *StateTopic) until(ctx context.Context, records []*pipeline.Record, apply func(context.Context, []*pipeline.Record) error) bool {
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for tries := 0; ; tries++ {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-again.C:
+		}
+		err := apply(ctx, records)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil && tries == 0 {
+			s.logger.Warn("states are not kept yet, and tried again", "topic", s.topic, "records", len(records), "error", err)
+		}
+		again.Reset(retryBackoff(tries))
+	}
+}

@@ -1,0 +1,286 @@
+package features
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config declares the views, and where their values are kept.
+type Config struct {
+	// Topics is what the names of the views' topics begin with: TOPICS.VIEW.updates and TOPICS.VIEW.state.
+	Topics string `yaml:"topics"`
+	// Partitions of those topics where they are made: a view is kept by as many members at the most. Both topics of a view have the same
+	// number, which cannot be changed later.
+	Partitions int `yaml:"partitions"`
+	// Members of a view's group that run in this process.
+	Members int `yaml:"members"`
+	// Retention of the updates.
+	Retention time.Duration `yaml:"retention"`
+	// DeadLetters is the topic for updates that cannot be read: somebody else's records.
+	DeadLetters string       `yaml:"dead_letters"`
+	Views       []ViewConfig `yaml:"views"`
+}
+
+// ViewConfig declares one view: features of one kind of key.
+type ViewConfig struct {
+	// Name in topics, metrics and steps, unique.
+	Name string `yaml:"name"`
+	// Key is the path of the key in events, such as item_id.
+	Key string `yaml:"key"`
+	// Time is the path of the event's own time; empty, or absent from an event, means the record's timestamp.
+	Time   string        `yaml:"time"`
+	Fields []FieldConfig `yaml:"fields"`
+}
+
+// FieldConfig declares one feature of a view: exactly one of the aggregates is set.
+type FieldConfig struct {
+	Name string `yaml:"name"`
+	// Default is the number that a key without a mean has. Only a mean has one, and needs it: other numbers begin at 0, and lists empty.
+	Default *float64 `yaml:"default"`
+	// Where takes only events with one of the texts at each path, such as {kind: [cart, purchase]}.
+	Where map[string][]string `yaml:"where"`
+
+	Count    *CountConfig    `yaml:"count"`
+	Sum      *SumConfig      `yaml:"sum"`
+	Mean     *MeanConfig     `yaml:"mean"`
+	Last     *LastConfig     `yaml:"last"`
+	Top      *TopConfig      `yaml:"top"`
+	Distinct *DistinctConfig `yaml:"distinct"`
+}
+
+// CountConfig counts events.
+type CountConfig struct {
+	// HalfLife is how old an event is when it counts half; 0 counts all alike, whatever their age.
+	HalfLife time.Duration `yaml:"half_life"`
+}
+
+// Operand is the number that an event puts into an aggregate.
+type Operand struct {
+	// Of is the path of a value of the event, or of a column of an earlier prediction, such as rating or sentiment.
+	Of string `yaml:"of"`
+	// Label turns a prediction of one of two labels into a number: the probability of this label.
+	Label string `yaml:"label"`
+	// Values turns texts into numbers. An event with another text does not count.
+	Values map[string]float64 `yaml:"values"`
+}
+
+// SumConfig adds numbers up.
+type SumConfig struct {
+	Operand  `yaml:",inline"`
+	HalfLife time.Duration `yaml:"half_life"`
+}
+
+// MeanConfig is the mean of numbers.
+type MeanConfig struct {
+	Operand `yaml:",inline"`
+	// HalfLife is how much older than another a number is when it weighs half as much; 0 weighs all alike.
+	HalfLife time.Duration `yaml:"half_life"`
+}
+
+// LastConfig keeps the last texts, the youngest first.
+type LastConfig struct {
+	Of string `yaml:"of"`
+	N  int    `yaml:"n"`
+}
+
+// TopConfig keeps the texts with the largest numbers, the largest first. A text that comes again has its last number.
+type TopConfig struct {
+	Of string  `yaml:"of"`
+	By Operand `yaml:"by"`
+	N  int     `yaml:"n"`
+}
+
+// DistinctConfig estimates how many different texts there were, by HyperLogLog.
+type DistinctConfig struct {
+	Of string `yaml:"of"`
+}
+
+// DefaultConfig is what a configuration gets that says nothing. Twelve partitions are shared out evenly among 1, 2, 3, 4, 6 and 12
+// replicas.
+func DefaultConfig() Config {
+	return Config{Topics: "nearline.features", Partitions: 12, Members: 1, Retention: 7 * 24 * time.Hour, DeadLetters: "nearline.features.dlq"}
+}
+
+// UpdatesTopic has what events mean for a view, by the view's key.
+func (c Config) UpdatesTopic(view string) string { return c.Topics + "." + view + ".updates" }
+
+// StateTopic has the state of a view's keys; it is compacted.
+func (c Config) StateTopic(view string) string { return c.Topics + "." + view + ".state" }
+
+// View of that name, nil if none is declared.
+func (c Config) View(name string) *ViewConfig {
+	for i := range c.Views {
+		if c.Views[i].Name == name {
+			return &c.Views[i]
+		}
+	}
+	return nil
+}
+
+// Bounds that keep the state of one key well below a megabyte, which is what brokers take where nobody changed it.
+const (
+	maxListed = 500  // entries of all lists of one view
+	maxText   = 1024 // bytes of a key, and of a text in an aggregate
+)
+
+var (
+	legalName  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$`)
+	legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+)
+
+// Validate names every problem, each with its key below path, its value and the remedy.
+func (c Config) Validate(path string) error {
+	if len(c.Views) == 0 {
+		return nil
+	}
+	p := &problems{}
+	for _, topic := range []struct{ key, name string }{{"topics", c.Topics}, {"dead_letters", c.DeadLetters}} {
+		if !legalTopic.MatchString(topic.name) {
+			p.add("%s.%s is %q: want letters, digits, dots, dashes and underscores, such as nearline.features", path, topic.key, topic.name)
+		}
+	}
+	if c.Partitions < 1 || c.Partitions > 1000 {
+		p.add("%s.partitions is %d: want between 1 and 1000", path, c.Partitions)
+	}
+	if c.Members < 1 || c.Members > 100 {
+		p.add("%s.members is %d: want between 1 and 100", path, c.Members)
+	}
+	if c.Retention < time.Minute {
+		p.add("%s.retention is %v: want at least 1m", path, c.Retention)
+	}
+	for i, v := range c.Views {
+		at := fmt.Sprintf("%s.views[%d]", path, i)
+		same := slices.IndexFunc(c.Views[:i], func(o ViewConfig) bool { return o.Name == v.Name })
+		switch {
+		case !legalName.MatchString(v.Name):
+			p.add("%s.name is %q: want letters, digits, dashes and underscores, such as item_reviews", at, v.Name)
+		case same >= 0:
+			p.add("%s.name is %q: %s.views[%d] has that name, choose another", at, v.Name, path, same)
+		case !legalTopic.MatchString(c.UpdatesTopic(v.Name)):
+			p.add("%s.name is %q: the topic %s would be longer than 249 characters, choose a shorter one", at, v.Name, c.UpdatesTopic(v.Name))
+		}
+		v.validate(p, at)
+	}
+	return errors.Join(p.errs...)
+}
+
+func (v ViewConfig) validate(p *problems, path string) {
+	p.path(path+".key", v.Key, "item_id")
+	if v.Time != "" {
+		p.path(path+".time", v.Time, "created_at")
+	}
+	if len(v.Fields) == 0 {
+		p.add("%s.fields is empty: want at least one, such as {name: reviews, count: {}}", path)
+	}
+	listed := 0
+	for i, f := range v.Fields {
+		at := fmt.Sprintf("%s.fields[%d]", path, i)
+		same := slices.IndexFunc(v.Fields[:i], func(o FieldConfig) bool { return o.Name == f.Name })
+		switch {
+		case !legalName.MatchString(f.Name):
+			p.add("%s.name is %q: want letters, digits, dashes and underscores, such as sentiment", at, f.Name)
+		case same >= 0:
+			p.add("%s.name is %q: fields[%d] has that name, choose another", at, f.Name, same)
+		}
+		listed += f.validate(p, at)
+	}
+	if listed > maxListed {
+		p.add("%s.fields list %d entries together: want at most %d, so that a key's state stays below a megabyte", path, listed, maxListed)
+	}
+}
+
+// validate says how many entries the field lists.
+func (f FieldConfig) validate(p *problems, path string) (listed int) {
+	var set []string
+	note := func(name string, is bool) {
+		if is {
+			set = append(set, name)
+		}
+	}
+	note("count", f.Count != nil)
+	note("sum", f.Sum != nil)
+	note("mean", f.Mean != nil)
+	note("last", f.Last != nil)
+	note("top", f.Top != nil)
+	note("distinct", f.Distinct != nil)
+	if len(set) != 1 {
+		p.add("%s has %s: want exactly one of count, sum, mean, last, top and distinct", path, cmp.Or(strings.Join(set, " and "), "no aggregate"))
+	}
+	for at, texts := range f.Where {
+		p.path(path+".where", at, "kind")
+		if len(texts) == 0 {
+			p.add("%s.where.%s is empty: want the texts that count, such as [purchase]", path, at)
+		}
+	}
+	switch {
+	case f.Default != nil && f.Mean == nil && len(set) == 1:
+		p.add("%s.default is %v: only a mean has one, and %s begins without; remove it", path, *f.Default, set[0])
+	case f.Default == nil && f.Mean != nil:
+		p.add("%s.default is missing: want the mean that a key without events has, such as 0.5", path)
+	}
+	switch {
+	case f.Count != nil:
+		p.halfLife(path+".count", f.Count.HalfLife)
+	case f.Sum != nil:
+		f.Sum.validate(p, path+".sum")
+		p.halfLife(path+".sum", f.Sum.HalfLife)
+	case f.Mean != nil:
+		f.Mean.validate(p, path+".mean")
+		p.halfLife(path+".mean", f.Mean.HalfLife)
+	case f.Last != nil:
+		p.path(path+".last.of", f.Last.Of, "item_id")
+		p.n(path+".last.n", f.Last.N)
+		listed = f.Last.N
+	case f.Top != nil:
+		p.path(path+".top.of", f.Top.Of, "review_id")
+		f.Top.By.validate(p, path+".top.by")
+		p.n(path+".top.n", f.Top.N)
+		listed = f.Top.N
+	case f.Distinct != nil:
+		p.path(path+".distinct.of", f.Distinct.Of, "user_id")
+	}
+	return max(listed, 0)
+}
+
+func (o Operand) validate(p *problems, path string) {
+	p.path(path+".of", o.Of, "rating")
+	if o.Label != "" && o.Values != nil {
+		p.add("%s has label and values: want one, label for a prediction and values for a text", path)
+	}
+	if o.Values != nil && len(o.Values) == 0 {
+		p.add("%s.values is empty: want numbers by text, such as {view: 1, purchase: 10}", path)
+	}
+}
+
+// problems collects what is wrong.
+type problems struct{ errs []error }
+
+func (p *problems) add(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
+}
+
+func (p *problems) path(key, path, example string) {
+	switch {
+	case path == "":
+		p.add("%s is missing: want the path of a field, such as %s", key, example)
+	case slices.Contains(strings.Split(path, "."), ""):
+		p.add("%s is %q: want names joined by single dots, such as meta.%s", key, path, example)
+	}
+}
+
+func (p *problems) halfLife(path string, d time.Duration) {
+	if d < 0 || d > 0 && d < time.Second {
+		p.add("%s.half_life is %v: want at least 1s, or 0 to count all alike", path, d)
+	}
+}
+
+func (p *problems) n(key string, n int) {
+	if n < 1 || n > maxListed {
+		p.add("%s is %d: want between 1 and %d", key, n, maxListed)
+	}
+}

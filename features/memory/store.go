@@ -1,0 +1,64 @@
+// Package memory is a store of features in the process itself: what a replica has read of the topics of states. It is whole on every replica, and
+// as large as all keys together.
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"nearline/features"
+)
+
+// Store of features in memory.
+type Store struct {
+	mu    sync.RWMutex // guards views
+	views map[string]map[string]*features.Entry
+}
+
+var _ features.Store = (*Store)(nil)
+
+// New makes an empty store.
+func New() *Store { return &Store{views: make(map[string]map[string]*features.Entry)} }
+
+// Put takes entries, unless it has younger ones.
+func (s *Store) Put(_ context.Context, entries []features.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range entries {
+		e := &entries[i]
+		view := s.views[e.View]
+		if view == nil {
+			view = make(map[string]*features.Entry)
+			s.views[e.View] = view
+		}
+		if have := view[e.Key]; have != nil && have.Source == e.Source && have.Offset >= e.Offset {
+			continue
+		}
+		view[e.Key] = e // a deleted one too, lest an older one come back
+	}
+	return nil
+}
+
+// Get reads keys of a view.
+func (s *Store) Get(_ context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
+	found := make([]*features.Entry, len(keys))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	have := s.views[view.Name()]
+	for i, key := range keys {
+		if e := have[key]; e != nil && !e.Deleted {
+			found[i] = e
+		}
+	}
+	return found, nil
+}
+
+// Keys of a view that it holds.
+func (s *Store) Keys(view string) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.views[view])
+}
+
+// Close has nothing to let go of.
+func (s *Store) Close() error { return nil }

@@ -1,0 +1,96 @@
+package features
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"nearline/pipeline"
+)
+
+// Metrics of one view. A nil *Metrics counts nothing.
+type Metrics struct {
+	keyless  prometheus.Counter
+	keys     *prometheus.GaugeVec
+	restores prometheus.Histogram
+	read     prometheus.Counter
+	strange  prometheus.Counter
+	age      prometheus.Histogram
+	puts     prometheus.Counter
+}
+
+// NewMetrics registers the metrics of a view.
+func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
+	labels := prometheus.Labels{"view": view}
+	seconds := prometheus.ExponentialBuckets(0.001, 2, 20)
+	m := &Metrics{
+		keyless: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_events_without_key_total", ConstLabels: labels,
+			Help: "Events that lack the view's key, and so mean nothing for it.",
+		}),
+		keys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "nearline_features_keys", ConstLabels: labels,
+			Help: "Keys whose state this replica keeps. Memory grows with it; more replicas share them.",
+		}, []string{"member"}),
+		restores: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nearline_features_restore_seconds", ConstLabels: labels, Buckets: seconds,
+			Help: "Time to read a partition's state back after it changed hands. Its updates wait meanwhile.",
+		}),
+		read: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_restored_records_total", ConstLabels: labels,
+			Help: "Records read back of the topic of states.",
+		}),
+		strange: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_unreadable_states_total", ConstLabels: labels,
+			Help: "Records of the topic of states that are none: somebody else writes to it.",
+		}),
+		age: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "nearline_features_store_age_seconds", ConstLabels: labels, Buckets: seconds,
+			Help: "Time from the record that an event came in to the store's having what it means, by the record's timestamp.",
+		}),
+		puts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_stored_total", ConstLabels: labels,
+			Help: "States put into the store.",
+		}),
+	}
+	registry.MustRegister(m.keyless, m.keys, m.restores, m.read, m.strange, m.age, m.puts)
+	return m
+}
+
+func (m *Metrics) skipped() {
+	if m != nil {
+		m.keyless.Inc()
+	}
+}
+
+func (m *Metrics) holds(member string, keys int) {
+	if m != nil {
+		m.keys.WithLabelValues(member).Set(float64(keys))
+	}
+}
+
+func (m *Metrics) restored(records int, took time.Duration) {
+	if m != nil {
+		m.read.Add(float64(records))
+		m.restores.Observe(took.Seconds())
+	}
+}
+
+func (m *Metrics) unreadable() {
+	if m != nil {
+		m.strange.Inc()
+	}
+}
+
+func (m *Metrics) stored(records []*pipeline.Record) {
+	if m == nil {
+		return
+	}
+	now := time.Now()
+	for _, r := range records {
+		if !r.Timestamp.IsZero() {
+			m.age.Observe(max(now.Sub(r.Timestamp), 0).Seconds())
+		}
+	}
+	m.puts.Add(float64(len(records)))
+}

@@ -1,0 +1,76 @@
+package features
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nearline/pipeline"
+)
+
+// Entry is what a store keeps of one key of a view: absolute values, so that it does not matter how often they are put.
+type Entry struct {
+	View string
+	Key  string
+	// At is the latest time of an event, in milliseconds since 1970, and what the values are as of.
+	At int64
+	// Values in the order of the view's fields.
+	Values []pipeline.Field
+	// Source and Offset say where the values come from. Of the same source, the larger offset is the younger.
+	Source string
+	Offset int64
+	// Deleted says that the key has no values any more.
+	Deleted bool
+}
+
+// Age of the entry's latest event.
+func (e *Entry) Age(now time.Time) time.Duration { return now.Sub(time.UnixMilli(e.At)) }
+
+// Store keeps the latest values of views' keys. Implementations are safe for concurrent use.
+type Store interface {
+	// Put takes entries, unless it has younger ones of the same source. After an error some may have been taken.
+	Put(ctx context.Context, entries []Entry) error
+	// Get reads keys of a view, all in one round trip: an entry for each, nil where there is none. They are not to be written to.
+	Get(ctx context.Context, view *View, keys []string) ([]*Entry, error)
+	// Close lets go of connections.
+	Close() error
+}
+
+// Sink puts into a store what is committed to a view's topic of states.
+type Sink struct {
+	View  *View
+	Store Store
+	// Source names the topic for good, such as by its id: after it was made anew its offsets begin anew.
+	Source  string
+	Metrics *Metrics
+}
+
+// Apply puts the states of some records, the last of each key.
+func (s *Sink) Apply(ctx context.Context, records []*pipeline.Record) error {
+	entries := make([]Entry, 0, len(records))
+	place := make(map[string]int, len(records))
+	for _, r := range records {
+		e := Entry{View: s.View.name, Key: string(r.Key), Source: fmt.Sprintf("%s/%d", s.Source, r.Partition), Offset: r.Offset}
+		if r.Value == nil {
+			e.Deleted = true
+		} else {
+			state, _, err := s.View.DecodeState(r.Value)
+			if err != nil {
+				s.Metrics.unreadable() // somebody else's record; the view's own members refuse to go on with it
+				continue
+			}
+			e.At, e.Values = state.At, s.View.Values(state, state.At)
+		}
+		if i, again := place[e.Key]; again {
+			entries[i] = e
+			continue
+		}
+		place[e.Key] = len(entries)
+		entries = append(entries, e)
+	}
+	if err := s.Store.Put(ctx, entries); err != nil {
+		return fmt.Errorf("put %d entries of view %s: %w", len(entries), s.View.name, err)
+	}
+	s.Metrics.stored(records)
+	return nil
+}

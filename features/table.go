@@ -1,0 +1,242 @@
+package features
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"nearline/pipeline"
+)
+
+// Table is the step that keeps a view: it adds updates to the states of their keys, in the partitions that one member of the view's group
+// holds.
+//
+// What must hold: the state of a key is that of the updates which were committed, each once, in the order of their partition. So a cycle
+// changes copies. They become the table's when the cycle is committed, in the same transaction as they are published, and are dropped
+// otherwise; and a partition that somebody else may have held meanwhile is brought up to what is committed before its first update.
+//
+// Each member has a table of its own. Run, Changes, Keep and Drop are called by its cycle, Lost by its client.
+type Table struct {
+	view    *View
+	topic   string
+	member  string
+	restore Restore
+	logger  *slog.Logger
+	metrics *Metrics
+
+	pending map[int32]map[string]*State // copies that the cycle in hand has changed
+
+	mu         sync.Mutex // guards partitions, and what is in them
+	partitions map[int32]*kept
+}
+
+var _ pipeline.Keeper = (*Table)(nil)
+
+// kept is one partition of the view's state.
+type kept struct {
+	keys map[string]*State
+	// next is the offset in the topic of states up to which keys are known.
+	next int64
+	// current says that nobody else has held the partition since.
+	current bool
+	since   time.Time // that it was restored from the beginning
+}
+
+// Restore reads a partition of a topic of states from an offset on, up to all that is committed, and returns the next offset. Value is nil
+// where a state was deleted. It waits for transactions that are open.
+type Restore func(ctx context.Context, partition int32, from int64, apply func(key, value []byte) error) (next int64, err error)
+
+// NewTable makes an empty table for one member, whose name is for metrics. Topic is the one of states.
+func NewTable(view *View, topic, member string, restore Restore, logger *slog.Logger, metrics *Metrics) *Table {
+	return &Table{view: view, topic: topic, member: member, restore: restore, logger: logger, metrics: metrics, partitions: make(map[int32]*kept)}
+}
+
+// Name of the step.
+func (t *Table) Name() string { return "keep " + t.view.name }
+
+// Lost says that others may hold these partitions from now on. Safe for concurrent use with all else.
+func (t *Table) Lost(partitions []int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range partitions {
+		if kept := t.partitions[p]; kept != nil {
+			kept.current = false
+		}
+	}
+}
+
+// Forget makes nothing of what is known certain: the member begins anew.
+func (t *Table) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, kept := range t.partitions {
+		kept.current = false
+	}
+}
+
+// Run adds the updates of a cycle.
+func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
+	t.Drop()
+	t.pending = make(map[int32]map[string]*State)
+	for _, row := range rows {
+		if row.Fault != nil {
+			continue
+		}
+		p := row.Record.Partition
+		kept, err := t.current(ctx, p)
+		if err != nil {
+			return err
+		}
+		update := Update{At: row.Read[0].Int, Operands: row.Read[1:]}
+		s := t.changing(kept, p, row.Record.Key)
+		t.view.add(s, &update)
+		if s.stamp.Before(row.Record.Timestamp) {
+			s.stamp = row.Record.Timestamp
+		}
+	}
+	return nil
+}
+
+// changing is the copy of a key's state that the cycle changes.
+func (t *Table) changing(from *kept, partition int32, key []byte) *State {
+	changed := t.pending[partition]
+	if changed == nil {
+		changed = make(map[string]*State)
+		t.pending[partition] = changed
+	}
+	if s := changed[string(key)]; s != nil {
+		return s
+	}
+	t.mu.Lock()
+	s := from.keys[string(key)]
+	t.mu.Unlock()
+	if s == nil {
+		s = t.view.newState()
+	} else {
+		s = s.copy()
+	}
+	changed[string(key)] = s
+	return s
+}
+
+// staleAfter is how long after it was restored a partition is caught up with by reading on. Later it is read from the beginning: by then the brokers
+// may have forgotten what was deleted (delete.retention.ms, a day).
+const staleAfter = 12 * time.Hour
+
+// current is the partition's state as it is committed.
+func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
+	t.mu.Lock()
+	k := t.partitions[partition]
+	if k == nil || !k.current && time.Since(k.since) > staleAfter {
+		k = &kept{keys: make(map[string]*State), since: time.Now()}
+		t.partitions[partition] = k
+	}
+	if k.current {
+		t.mu.Unlock()
+		return k, nil
+	}
+	k.current = true // unless it is lost while it is read
+	next := k.next
+	t.mu.Unlock()
+
+	began, read, anew := time.Now(), 0, 0
+	next, err := t.restore(ctx, partition, next, func(key, value []byte) error {
+		read++
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if value == nil {
+			delete(k.keys, string(key))
+			return nil
+		}
+		s, fields, err := t.view.DecodeState(value)
+		if err != nil {
+			return fmt.Errorf("key %q: %w", key, err)
+		}
+		if fields > 0 {
+			anew++
+		}
+		k.keys[string(key)] = s
+		return nil
+	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		k.current = false
+		return nil, fmt.Errorf("restore %s[%d]: %w", t.topic, partition, err)
+	}
+	k.next = next
+	t.metrics.restored(read, time.Since(began))
+	t.metrics.holds(t.member, t.held())
+	if anew > 0 {
+		t.logger.Warn("features that are declared otherwise than before begin anew", "view", t.view.name, "partition", partition, "keys", anew)
+	}
+	t.logger.Info("restored a view's partition", "view", t.view.name, "partition", partition, "keys", len(k.keys),
+		"read", read, "took", time.Since(began).Round(time.Millisecond))
+	return k, nil
+}
+
+// held is how many keys there are; mu is held.
+func (t *Table) held() (keys int) {
+	for _, k := range t.partitions {
+		keys += len(k.keys)
+	}
+	return keys
+}
+
+// Changes are the states that the cycle has changed.
+func (t *Table) Changes() ([]pipeline.Output, error) {
+	var outputs []pipeline.Output
+	for _, partition := range slices.Sorted(maps.Keys(t.pending)) {
+		for _, key := range slices.Sorted(maps.Keys(t.pending[partition])) {
+			s := t.pending[partition][key]
+			value, err := t.view.encodeState(s)
+			if err != nil {
+				return nil, err
+			}
+			outputs = append(outputs, pipeline.Output{Topic: t.topic, Key: []byte(key), Value: value, Timestamp: s.stamp})
+		}
+	}
+	return outputs, nil
+}
+
+// Keep the changes: they are committed.
+func (t *Table) Keep() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, changed := range t.pending {
+		// What was lost meanwhile is read again from where it was last read, and these with it.
+		maps.Copy(t.partitions[p].keys, changed)
+	}
+	t.metrics.holds(t.member, t.held())
+	t.pending = nil
+}
+
+// Drop the changes.
+func (t *Table) Drop() { t.pending = nil }
+
+// Decoder reads updates: the time, and the operands as the view lists them, in Row.Read.
+type Decoder struct{ view *View }
+
+var _ pipeline.Decoder = Decoder{}
+
+// NewDecoder of a view's updates.
+func NewDecoder(view *View) Decoder { return Decoder{view} }
+
+// Decode an update.
+func (d Decoder) Decode(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
+	if len(record.Key) == 0 {
+		return nil, pipeline.Faultf(pipeline.ClassNoKey, pipeline.StageDecode, "an update of view %s without a key", d.view.name)
+	}
+	if record.Key[0] == 0 || len(record.Key) > maxText {
+		return nil, pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageDecode, "no key of view %s is like that of this update", d.view.name)
+	}
+	update, err := d.view.decodeUpdate(record.Value)
+	if err != nil {
+		return nil, pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode, "no update of view %s: %v", d.view.name, err)
+	}
+	return &pipeline.Row{Record: record, Read: append([]pipeline.Value{pipeline.IntValue(update.At)}, update.Operands...)}, nil
+}

@@ -1,0 +1,136 @@
+package features
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"nearline/pipeline"
+)
+
+// textOf is a value as text: of a string itself, of a number its digits. Other kinds have none.
+func textOf(v pipeline.Value) (string, bool) {
+	switch v.Kind {
+	case pipeline.String, pipeline.Number:
+		return v.Str, true
+	case pipeline.Int:
+		return strconv.FormatInt(v.Int, 10), true
+	case pipeline.Float:
+		return strconv.FormatFloat(v.Float, 'g', -1, 64), true
+	case pipeline.Bool:
+		return strconv.FormatBool(v.Bool), true
+	default:
+		return "", false
+	}
+}
+
+// numberOf is a value as a number.
+func numberOf(v pipeline.Value) (float64, bool) {
+	switch v.Kind {
+	case pipeline.Number:
+		f, err := strconv.ParseFloat(v.Str, 64)
+		return f, err == nil
+	case pipeline.Int:
+		return float64(v.Int), true
+	case pipeline.Float:
+		return v.Float, true
+	case pipeline.Bool:
+		if v.Bool {
+			return 1, true
+		}
+		return 0, true
+	default:
+		return 0, false
+	}
+}
+
+// appendUpdate writes an update as JSON: {"at":…,"of":{"rating":5,"sentiment=positive":0.93}}, without what is Null.
+func (v *View) appendUpdate(dst []byte, u *Update) []byte {
+	dst = append(dst, `{"at":`...)
+	dst = strconv.AppendInt(dst, u.At, 10)
+	dst = append(dst, `,"of":{`...)
+	first := true
+	for i := range v.operands {
+		value := u.Operands[i]
+		if value.Kind == pipeline.Null {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst, _ = jsontext.AppendQuote(dst, v.operands[i].name())
+		dst = append(dst, ':')
+		switch value.Kind {
+		case pipeline.String:
+			dst, _ = jsontext.AppendQuote(dst, value.Str)
+		case pipeline.Float:
+			dst = jsontext.AppendFloat(dst, value.Float, 64)
+		default:
+			text, _ := textOf(value)
+			dst = append(dst, text...)
+		}
+	}
+	return append(dst, "}}"...)
+}
+
+// wireUpdate is an update as it stands in its topic.
+type wireUpdate struct {
+	At int64                     `json:"at"`
+	Of map[string]jsontext.Value `json:"of"`
+}
+
+func (v *View) decodeUpdate(value []byte) (*Update, error) {
+	var w wireUpdate
+	if err := json.Unmarshal(value, &w); err != nil {
+		return nil, err
+	}
+	if w.Of == nil {
+		return nil, fmt.Errorf("of is missing: this is no update of a view")
+	}
+	u := &Update{At: w.At, Operands: make([]pipeline.Value, len(v.operands))}
+	for i, o := range v.operands {
+		raw, ok := w.Of[o.name()]
+		if !ok {
+			continue
+		}
+		switch raw.Kind() {
+		case jsontext.KindString:
+			text, err := jsontext.AppendUnquote(nil, raw)
+			if err != nil {
+				return nil, err
+			}
+			u.Operands[i] = pipeline.StringValue(string(text))
+		case jsontext.KindNumber:
+			u.Operands[i] = pipeline.Value{Kind: pipeline.Number, Str: string(raw)}
+		case jsontext.KindTrue, jsontext.KindFalse:
+			u.Operands[i] = pipeline.Value{Kind: pipeline.Bool, Bool: raw.Kind() == jsontext.KindTrue}
+		default:
+			return nil, fmt.Errorf("of.%s is neither a text nor a number", o.name())
+		}
+	}
+	return u, nil
+}
+
+// timeOf reads the time of an event: as in RFC 3339, or a number of seconds, or of milliseconds, since 1970.
+func timeOf(v pipeline.Value) (time.Time, bool) {
+	switch v.Kind {
+	case pipeline.String:
+		t, err := time.Parse(time.RFC3339, v.Str)
+		return t, err == nil
+	case pipeline.Number, pipeline.Int, pipeline.Float:
+		f, ok := numberOf(v)
+		if !ok || f < 0 || f > 1e14 {
+			return time.Time{}, false
+		}
+		if f < 1e11 { // as milliseconds that would be before 1973
+			f *= 1000
+		}
+		return time.UnixMilli(int64(f)), true
+	default:
+		return time.Time{}, false
+	}
+}

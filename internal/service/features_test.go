@@ -1,0 +1,225 @@
+//go:build synctests
+
+package service
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/features"
+	"nearline/internal/config"
+	"nearline/internal/kafkatest"
+	"nearline/serving"
+)
+
+func number(f float64) *float64 { return &f }
+
+// shop is a bench with a view that reviews and events are aggregated into, and what is expected of it.
+type shop struct {
+	*bench
+	clock int
+	want  map[string]*expected
+}
+
+func inShop(t *testing.T, f func(s *shop)) {
+	with(t, func(b *bench) {
+		b.pipelines("posts", "events")
+		f(&shop{bench: b, want: map[string]*expected{}})
+	})
+}
+
+func (b *shop) config() *config.Config {
+	c := b.bench.config("posts", "events")
+	c.Features.Partitions = 3
+	c.Features.Views = []features.ViewConfig{{Name: "item", Key: "item_id", Time: "created_at", Fields: []features.FieldConfig{
+		{Name: "reviews", Count: &features.CountConfig{}, Where: map[string][]string{"kind": {"review"}}},
+		{Name: "sentiment", Default: number(0.9), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
+		{Name: "value", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
+		{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 3}},
+	}}}
+	c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, config.Step{Aggregate: &config.Aggregate{View: "item"}})
+	events := &c.Pipelines[1]
+	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item", Map: map[string]string{"user_id": "who"}}}}
+	events.Output.Topic, events.Input.Textless = "", true
+	if err := c.Validate(); err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+// ask the online API.
+func (r *running) ask(path string) (status int, body map[string]any) {
+	r.b.Helper()
+	recorder := httptest.NewRecorder()
+	serving.FeaturesHandler(lookups{r.Service}).ServeHTTP(recorder, httptest.NewRequestWithContext(r.b.Context(), http.MethodGet, path, nil))
+	if err := json.Unmarshal(recorder.Body.Bytes(), &body); err != nil {
+		r.b.Fatalf("%s is not JSON: %v", recorder.Body, err)
+	}
+	return recorder.Code, body
+}
+
+// expected is what a naive computation makes of what was sent.
+type expected struct {
+	reviews, events int
+	value           float64
+	last            []string // in order of time
+}
+
+func (e *expected) values() string {
+	latest := slices.Clone(e.last)
+	slices.Reverse(latest)
+	sentiment := 0.9
+	if e.reviews > 0 {
+		sentiment = 0.5 // the constant model is sure of neither
+	}
+	text, _ := json.Marshal(map[string]any{
+		"reviews": e.reviews, "sentiment": sentiment, "value": e.value, "latest": append([]string{}, latest[:min(3, len(latest))]...),
+	})
+	return string(text)
+}
+
+// load sends n records to both topics together.
+func (b *shop) load(n int) {
+	b.Helper()
+	rng := rand.New(rand.NewPCG(uint64(b.clock), 1))
+	for i := range n {
+		item, at := fmt.Sprint("item-", rng.IntN(7)), time.Now().Add(-time.Hour).Add(time.Duration(b.clock)*time.Second).UTC().Format(time.RFC3339)
+		b.clock++
+		if b.want[item] == nil {
+			b.want[item] = &expected{}
+		}
+		e, user := b.want[item], fmt.Sprint("user-", rng.IntN(1000))
+		e.last = append(e.last, user)
+		if rng.IntN(2) == 0 {
+			b.event("posts.raw", fmt.Sprint("r", i), fmt.Sprintf(
+				`{"review_id":"r%d","text":"good","item_id":%q,"user_id":%q,"created_at":%q,"kind":"review"}`, i, item, user, at))
+			e.reviews++
+		} else {
+			value := rng.IntN(10)
+			b.event("events.raw", fmt.Sprint("e", i), fmt.Sprintf(
+				`{"event_id":"e%d","item_id":%q,"who":%q,"created_at":%q,"kind":"purchase","value":%d}`, i, item, user, at, value))
+			e.events++
+			e.value += float64(value)
+		}
+	}
+}
+
+func (b *shop) event(topic, key, value string) {
+	b.Helper()
+	b.produce(&kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)})
+}
+
+// learned waits until a replica answers with what is wanted, and fails with what it answers otherwise.
+func (r *running) learned(limit time.Duration, want map[string]*expected) {
+	r.b.Helper()
+	wrong := ""
+	deadline := time.Now().Add(limit)
+	for ; ; time.Sleep(100 * time.Millisecond) {
+		wrong = ""
+		for _, item := range slices.Sorted(maps.Keys(want)) {
+			_, body := r.ask("/v1/features/item/" + item)
+			got, _ := json.Marshal(body["values"])
+			if string(got) != want[item].values() {
+				wrong += fmt.Sprintf("%s: got %s, want %s\n", item, got, want[item].values())
+			}
+		}
+		if wrong == "" || time.Now().After(deadline) {
+			break
+		}
+	}
+	if wrong != "" {
+		r.b.Fatalf("not within %v:\n%s", limit, wrong)
+	}
+}
+
+func TestEventsOfTwoTopicsBecomeFeatures(t *testing.T) {
+	inShop(t, func(b *shop) {
+		r := b.run(b.open(b.config()))
+		b.load(200)
+		b.event("posts.raw", "r", `{"review_id":"r","text":"of no item"}`)
+		b.event("posts.raw", "r", `{"review_id":"r","text":"bad","item_id":"item-1","created_at":"yesterday"}`)
+		r.learned(time.Minute, b.want)
+		if status, body := r.ask("/v1/features/item/unheard-of"); status != http.StatusNotFound || !strings.Contains(fmt.Sprint(body["error"]), "unheard-of") {
+			t.Errorf("an unknown key is answered with %d %v, want 404 and its name", status, body)
+		}
+		if status, body := r.ask("/v1/features/user/x"); status != http.StatusNotFound || !strings.Contains(fmt.Sprint(body["error"]), "there is item") {
+			t.Errorf("an unknown view is answered with %d %v, want 404 and the views that there are", status, body)
+		}
+		b.count("posts.dlq", 1)
+		// The review of no item is a result all the same, and events have none.
+		reviews := 1
+		for _, e := range b.want {
+			reviews += e.reviews
+		}
+		b.count("posts.scored", reviews)
+		b.count("events.scored", 0)
+		r.end()
+	})
+}
+
+func TestFeaturesGoOnAfterARestart(t *testing.T) {
+	inShop(t, func(b *shop) {
+		for range 3 {
+			r := b.run(b.open(b.config()))
+			b.load(60)
+			r.learned(time.Minute, b.want)
+			r.end()
+		}
+	})
+}
+
+// Replicas are cut off in the middle of their work, again and again, while others take over; what is learned must be what all events
+// together mean, each once.
+func TestFeaturesCountEachEventOnceWhileReplicasDie(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			inShop(t, func(b *shop) {
+				rng := rand.New(rand.NewPCG(seed, 7))
+				replica := func(i int) *running {
+					b.line = b.world.Line()
+					c := b.config()
+					c.Kafka.Replica, c.Kafka.SessionTimeout = fmt.Sprint("replica-", i), 6*time.Second
+					if rng.IntN(2) == 0 {
+						c.Kafka.Replica = fmt.Sprint("replica-", i%2) // which fences what the last one left open
+					}
+					return b.run(b.open(c))
+				}
+				lines := map[*running]*kafkatest.Line{}
+				var alive []*running
+				start := func(i int) {
+					r := replica(i)
+					lines[r] = b.line
+					alive = append(alive, r)
+				}
+				start(0)
+				start(1)
+				for i := range 6 {
+					for range 4 {
+						b.load(15)
+						time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+					}
+					victim := rng.IntN(len(alive))
+					dead := alive[victim]
+					alive = slices.Delete(alive, victim, victim+1)
+					lines[dead].Cut()
+					dead.stop()
+					start(2 + i)
+					time.Sleep(time.Duration(rng.IntN(9000)) * time.Millisecond)
+				}
+				for _, r := range alive {
+					r.learned(3*time.Minute, b.want)
+				}
+			})
+		})
+	}
+}

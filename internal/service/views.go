@@ -1,0 +1,138 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"nearline/consumers"
+	"nearline/features"
+	"nearline/features/memory"
+	"nearline/internal/config"
+	"nearline/pipeline"
+	"nearline/producers"
+	"nearline/schemas"
+)
+
+// view is one view of features: its topics, the line that keeps its state, and the store that the state is put into.
+type view struct {
+	*features.View
+	config  features.Config
+	metrics *features.Metrics
+	state   *consumers.StateTopic
+	store   features.Store
+	cluster *consumers.Cluster
+	logger  *slog.Logger
+}
+
+// openViews makes the views and the store that they share; nothing is connected to yet.
+func (s *Service) openViews() {
+	s.store = memory.New()
+	for _, declared := range s.config.Features.Views {
+		v := &view{
+			View:    features.NewView(declared),
+			config:  s.config.Features,
+			metrics: features.NewMetrics(s.registry, declared.Name),
+			store:   s.store,
+			logger:  s.options.Logger.With("view", declared.Name),
+		}
+		v.state = consumers.OpenState(s.config.Kafka, v.states(), v.logger, s.options.Kafka...)
+		s.views = append(s.views, v)
+	}
+}
+
+// view of that name; the configuration has been validated.
+func (s *Service) view(name string) *view {
+	for _, v := range s.views {
+		if v.Name() == name {
+			return v
+		}
+	}
+	return nil
+}
+
+func (v *view) updates() string { return v.config.UpdatesTopic(v.Name()) }
+func (v *view) states() string  { return v.config.StateTopic(v.Name()) }
+
+// topics of the view, as they are made where they are missing.
+func (v *view) topics() (topics []consumers.NewTopic) {
+	for _, use := range []config.TopicUse{
+		{Topic: v.updates(), Use: config.UseUpdates}, {Topic: v.states(), Use: config.UseStates}, {Topic: v.config.DeadLetters, Use: config.UseDeadLetters},
+	} {
+		topics = append(topics, OwnTopic(v.config, use))
+	}
+	return topics
+}
+
+// OwnTopic is a topic of a view as it is to be made.
+func OwnTopic(c features.Config, use config.TopicUse) consumers.NewTopic {
+	topic := consumers.NewTopic{Name: use.Topic, Partitions: c.Partitions, Compact: use.Use == config.UseStates}
+	if use.Use == config.UseUpdates {
+		topic.Retention = c.Retention
+	}
+	return topic
+}
+
+// emit is the step that a pipeline has for the view.
+func (v *view) emit(paths map[string]string, columns []pipeline.Field, reads []string) (*features.Emit, []string, error) {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	return features.NewEmit(v.View, v.updates(), paths, names, reads, v.metrics)
+}
+
+// table is the step that one member of the view's line has.
+func (v *view) table(index int, logger *slog.Logger) *features.Table {
+	return features.NewTable(v.View, v.states(), fmt.Sprint(index), v.state.Restore, logger, v.metrics)
+}
+
+// viewLine is the line that keeps a view: a pipeline from its updates to its states.
+func (s *Service) viewLine(v *view) (*line, error) {
+	c := config.DefaultPipeline()
+	c.Name, c.Group = config.ViewPipeline(v.Name()), "nearline-features-"+v.Name()
+	c.Input.Topic, c.Output.Topic, c.DeadLetters = v.updates(), v.states(), v.config.DeadLetters
+	c.Cycle.Members = v.config.Members
+	l := s.newLine(&c)
+	l.view, l.own = v, v.topics()
+	l.decoder = features.NewDecoder(v.View)
+	encoder, err := schemas.NewEncoder(c.Output.OutputConfig, c.Input.InputConfig)
+	if err == nil {
+		made := c.Producer()
+		made.Resultless = true // the effect of an update is the state of its key
+		l.builder, err = producers.New(made, encoder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("view %s: %w", v.Name(), err)
+	}
+	v.cluster = s.cluster
+	return l, nil
+}
+
+// follow keeps the store up to what is committed, until ctx ends.
+func (v *view) follow(ctx context.Context) error {
+	id, ok := v.id(ctx)
+	if !ok {
+		return nil
+	}
+	sink := features.Sink{View: v.View, Store: v.store, Source: id, Metrics: v.metrics}
+	return v.state.Follow(ctx, "", sink.Apply)
+}
+
+// id of the topic of states, once there is one; ok is false when ctx has ended.
+func (v *view) id(ctx context.Context) (id string, ok bool) {
+	again := time.NewTicker(retryPause / 4)
+	defer again.Stop()
+	for {
+		topics, err := v.cluster.Topics(ctx, v.states())
+		if topic := topics[v.states()]; err == nil && topic.Err == nil {
+			return topic.ID, true
+		}
+		select {
+		case <-ctx.Done():
+			return "", false
+		case <-again.C:
+		}
+	}
+}
