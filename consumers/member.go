@@ -330,6 +330,7 @@ func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
 	if err != nil {
 		return false, true
 	}
+	begins := make(map[int32]int64) // partitions that nobody has committed yet, and where the client goes on in them
 	for topic, partitions := range m.client.CommittedOffsets() {
 		for partition, ours := range partitions {
 			theirs, found := group.Lookup(topic, partition)
@@ -340,12 +341,30 @@ func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
 			// Not the errors of others' partitions: among many members one always has a transaction open.
 			case errors.Is(theirs.Err, kerr.UnstableOffsetCommit):
 				return false, false
+			case theirs.Err == nil && theirs.At < 0 && ours.Offset >= 0:
+				begins[partition] = ours.Offset
 			case theirs.Err != nil || max(ours.Offset, -1) != theirs.At:
 				return false, true
 			}
 		}
 	}
-	return true, true
+	return len(begins) == 0 || m.fromTheStart(ctx, begins), true
+}
+
+// fromTheStart says whether the client goes on at the beginning of these partitions, as anybody would in whose group nothing is committed.
+// Where it had read them, it has found that out, and calls it committed.
+func (m *Member) fromTheStart(ctx context.Context, begins map[int32]int64) bool {
+	starts, err := kadm.NewClient(m.client).ListStartOffsets(ctx, m.config.Topic)
+	if err != nil {
+		return false
+	}
+	for partition, offset := range begins {
+		start, found := starts.Lookup(m.config.Topic, partition)
+		if !found || start.Err != nil || offset > start.Offset {
+			return false
+		}
+	}
+	return true
 }
 
 // inTime bounds the end of a cycle.
