@@ -102,10 +102,7 @@ func (a *Attempts) last(ctx context.Context, keys []string) (map[string]attempt,
 // catchUp reads to where the topic ended when it began. The mutex is held over this call into Kafka, since all who wait for it
 // wait for the same.
 func (a *Attempts) catchUp(ctx context.Context) error {
-	ends, err := a.admin.ListEndOffsets(ctx, a.topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	ends, err := a.ends(ctx)
 	if err != nil {
 		return blame(err)
 	}
@@ -136,6 +133,30 @@ func (a *Attempts) catchUp(ctx context.Context) error {
 		fetches.EachRecord(a.read)
 	}
 	return nil
+}
+
+// ends of the topic. One that was made a moment ago is known to the client a moment later.
+func (a *Attempts) ends(ctx context.Context) (ends kadm.ListedOffsets, err error) {
+	patience := time.NewTimer(created)
+	defer patience.Stop()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		ends, err = a.admin.ListEndOffsets(ctx, a.topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return ends, err
+		}
+		select {
+		case <-ctx.Done():
+			return ends, err
+		case <-patience.C:
+			return ends, err
+		case <-again.C:
+		}
+	}
 }
 
 func (a *Attempts) read(r *kgo.Record) {
