@@ -42,8 +42,11 @@ type asked struct {
 	version int16
 	act     Act
 	// member who waits for other members of the group with this request; empty for most.
-	member string
+	member member
 }
+
+// member of a group.
+type member struct{ group, id string }
 
 func (c *conn) Write(frame []byte) (int, error) {
 	if len(frame) < 12 || int(binary.BigEndian.Uint32(frame)) != len(frame)-4 {
@@ -74,9 +77,9 @@ func (c *conn) Write(frame []byte) (int, error) {
 }
 
 // waits names the member who waits for the others until the group answers.
-func waits(key, version int16, frame []byte) string {
+func waits(key, version int16, frame []byte) member {
 	if kmsg.Key(key) != kmsg.JoinGroup && kmsg.Key(key) != kmsg.SyncGroup {
-		return ""
+		return member{}
 	}
 	request := kmsg.RequestForKey(key)
 	request.SetVersion(version)
@@ -89,18 +92,19 @@ func waits(key, version int16, frame []byte) string {
 		panic(fmt.Sprintf("kafkatest: %s: %v", kmsg.NameForKey(key), err))
 	}
 	if join, ok := request.(*kmsg.JoinGroupRequest); ok {
-		return join.MemberID
+		return member{join.Group, join.MemberID}
 	}
-	return request.(*kmsg.SyncGroupRequest).MemberID
+	sync := request.(*kmsg.SyncGroupRequest)
+	return member{sync.Group, sync.MemberID}
 }
 
 // waiting are the members to whom the group owes an answer.
-func (c *conn) waiting() []string {
+func (c *conn) waiting() []member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var members []string
+	var members []member
 	for _, a := range c.pending {
-		if a.member != "" {
+		if a.member.id != "" {
 			members = append(members, a.member)
 		}
 	}
@@ -133,7 +137,7 @@ func (c *conn) shut() {
 	close(c.closed)
 	_ = c.Conn.Close()
 	_ = c.broker.SetWriteDeadline(time.Unix(0, 0)) // whoever writes now
-	if !slices.ContainsFunc(c.pending, func(a asked) bool { return a.member != "" }) {
+	if !slices.ContainsFunc(c.pending, func(a asked) bool { return a.member.id != "" }) {
 		_ = c.broker.Close()
 	}
 }

@@ -200,10 +200,10 @@ func (l *Line) forget(c *conn) {
 }
 
 // waiting are the members on the line to whom the group owes an answer.
-func (l *Line) waiting() []string {
+func (l *Line) waiting() []member {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var members []string
+	var members []member
 	for c := range l.open {
 		members = append(members, c.waiting()...)
 	}

@@ -130,25 +130,25 @@ func (w *World) attend(ctx context.Context) {
 }
 
 // waiting are the members to whom the group owes an answer.
-func (w *World) waiting() []string {
+func (w *World) waiting() []member {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var members []string
+	var members []member
 	for _, l := range w.lines {
 		members = append(members, l.waiting()...)
 	}
 	return members
 }
 
-func (w *World) beat(ctx context.Context, member string) {
+func (w *World) beat(ctx context.Context, member member) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	group := w.Cluster.GroupInfo(Group)
+	group := w.Cluster.GroupInfo(member.group)
 	if group == nil {
 		return
 	}
 	request := kmsg.NewPtrHeartbeatRequest()
-	request.Group, request.Generation, request.MemberID = Group, group.Epoch, member
+	request.Group, request.Generation, request.MemberID = member.group, group.Epoch, member.id
 	_, _ = request.RequestWith(ctx, w.client) // whatever the answer: the next is due in two seconds
 }
 
