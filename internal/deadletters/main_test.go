@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"nearline/consumers/decompress"
+	"nearline/internal/committed"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -125,22 +125,18 @@ func (w *world) deaths(n int) {
 // all committed records of a topic, as partition/key=value {headers}, sorted by where they stand.
 func (w *world) all(topic string) []string {
 	w.Helper()
-	reader, err := newReader(w.brokers, nil)
+	reader, err := committed.NewReader(w.brokers, clientID)
 	if err != nil {
 		w.Fatal(err)
 	}
 	defer reader.Close()
-	admin := kadm.NewClient(reader.Client)
-	ends, err := admin.ListCommittedOffsets(w.ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	parts, err := reader.Parts(w.ctx, topic, time.Time{})
 	if err != nil {
 		w.Fatal(err)
 	}
 	var all []string
-	for partition := range int32(len(ends[topic])) {
-		err := reader.scan(w.ctx, topic, partition, 0, ends[topic][partition].Offset, func(r *pipeline.Record) error {
+	for _, part := range parts {
+		err := reader.Scan(w.ctx, part, func(r *pipeline.Record) error {
 			line := fmt.Sprintf("%s=%s", r.Key, r.Value)
 			for _, h := range r.Headers {
 				line += fmt.Sprintf(" %s:%s", h.Key, h.Value)

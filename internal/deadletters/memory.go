@@ -69,27 +69,16 @@ func (t *Topic) remember(l *producers.Letter, replay pipeline.Output) (pipeline.
 // replayed reads which letters were replayed. Where nothing was, there may be no such topic.
 func (t *Topic) replayed(ctx context.Context) (memory, error) {
 	topic := MemoryTopic(t.Name)
-	starts, err := t.admin.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) || err == nil && len(starts) == 0 {
+	parts, err := t.letters.Parts(ctx, topic, time.Time{})
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return memory{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find where %s begins: %w", topic, err)
-	}
-	ends, err := t.admin.ListCommittedOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find where %s ends: %w", topic, err)
+		return nil, err
 	}
 	m := make(memory)
-	for partition, start := range starts[topic] {
-		end, _ := ends.Lookup(topic, partition)
-		err := t.letters.scan(ctx, topic, partition, start.Offset, end.Offset, func(r *pipeline.Record) error {
+	for _, part := range parts {
+		err := t.letters.Scan(ctx, part, func(r *pipeline.Record) error {
 			return m.read(r, t.Name, t.id)
 		})
 		if err != nil {

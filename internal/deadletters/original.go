@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/internal/committed"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -22,7 +23,7 @@ func (t *Topic) Original(ctx context.Context, l *producers.Letter) (*pipeline.Re
 			Key: l.Key, Value: l.Value, Headers: l.Headers, Timestamp: l.SourceTimestamp,
 		}, nil
 	}
-	original, err := t.sources.record(ctx, l.Source)
+	original, err := record(ctx, t.sources, l.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +48,8 @@ func (m *Missing) Error() string { return m.Why + ": " + m.Detail }
 const lookTimeout = 30 * time.Second
 
 // record reads one record.
-func (r *reader) record(ctx context.Context, at pipeline.Coordinates) (*pipeline.Record, error) {
-	admin := kadm.NewClient(r.Client)
+func record(ctx context.Context, from *committed.Reader, at pipeline.Coordinates) (*pipeline.Record, error) {
+	admin := kadm.NewClient(from.Client)
 	start, err := offset(ctx, admin.ListStartOffsets, at)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,8 @@ func (r *reader) record(ctx context.Context, at pipeline.Coordinates) (*pipeline
 	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, fmt.Errorf("read %s: no answer within %v", at, lookTimeout))
 	defer cancel()
 	var found *pipeline.Record
-	err = r.scan(ctx, at.Topic, at.Partition, at.Offset, at.Offset+1, func(r *pipeline.Record) error {
+	one := committed.Part{Topic: at.Topic, Partition: at.Partition, From: at.Offset, End: at.Offset + 1}
+	err = from.Scan(ctx, one, func(r *pipeline.Record) error {
 		found = r
 		return errEnough
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/internal/committed"
 	"nearline/internal/hostile"
 	"nearline/pipeline"
 )
@@ -314,7 +315,7 @@ func TestAtSaysWhyThereIsNothing(t *testing.T) {
 
 func TestOriginalThatDoesNotFitIntoMemoryIsLeftOut(t *testing.T) {
 	w := newWorld(t)
-	const size = 2 * decompressedBytes
+	const size = 2 * committed.DecompressedBytes
 	bomb := hostile.NewGenerator(1).Bomb(0, kgo.CodecZstd, size)
 	encoded, err := bomb.Encode()
 	if err != nil {

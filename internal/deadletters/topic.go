@@ -4,24 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/internal/committed"
 	"nearline/pipeline"
 	"nearline/producers"
 )
+
+// clientID that brokers see in their logs.
+const clientID = "nearline-dlq"
 
 // Topic is a topic of dead letters. Not safe for concurrent use.
 type Topic struct {
 	Name    string
 	brokers []string
 	options []kgo.Opt
-	letters *reader
-	sources *reader // of originals, wherever they are
+	letters *committed.Reader
+	sources *committed.Reader // of originals, wherever they are
 	admin   *kadm.Client
 	id      kadm.TopicID // another one after the topic was deleted and made anew
 }
@@ -30,10 +31,10 @@ type Topic struct {
 func Open(ctx context.Context, brokers []string, topic string, options ...kgo.Opt) (*Topic, error) {
 	t := &Topic{Name: topic, brokers: brokers, options: options}
 	var err error
-	if t.letters, err = newReader(brokers, options); err != nil {
+	if t.letters, err = committed.NewReader(brokers, clientID, options...); err != nil {
 		return nil, err
 	}
-	if t.sources, err = newReader(brokers, options); err != nil {
+	if t.sources, err = committed.NewReader(brokers, clientID, options...); err != nil {
 		t.letters.Close()
 		return nil, err
 	}
@@ -46,8 +47,8 @@ func Open(ctx context.Context, brokers []string, topic string, options ...kgo.Op
 }
 
 func (t *Topic) look(ctx context.Context) error {
-	if err := t.letters.Ping(ctx); err != nil {
-		return fmt.Errorf("reach %v: %w", t.brokers, err)
+	if err := t.letters.Reach(ctx); err != nil {
+		return err
 	}
 	topics, err := t.admin.ListTopics(ctx, t.Name)
 	if err == nil {
@@ -80,13 +81,13 @@ var errEnough = errors.New("enough")
 // Each hands over every letter that the filter picks, one partition after another, each in its order, up to where the topic
 // ended at the beginning. What is no dead letter is handed over as such. An error from f ends it.
 func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) error {
-	bounds, err := t.bounds(ctx, filter.Since)
+	// A letter's record is at most younger than the letter itself.
+	parts, err := t.letters.Parts(ctx, t.Name, filter.Since)
 	if err != nil {
 		return err
 	}
-	for _, partition := range slices.Sorted(maps.Keys(bounds)) {
-		b := bounds[partition]
-		err := t.letters.scan(ctx, t.Name, partition, b.from, b.end, func(r *pipeline.Record) error {
+	for _, part := range parts {
+		err := t.letters.Scan(ctx, part, func(r *pipeline.Record) error {
 			letter, err := readLetter(r)
 			if err == nil && !filter.Picks(letter) {
 				return nil
@@ -113,44 +114,13 @@ func readLetter(r *pipeline.Record) (*producers.Letter, error) {
 
 // At is the letter at one place.
 func (t *Topic) At(ctx context.Context, partition int32, offset int64) (*producers.Letter, error) {
-	record, err := t.letters.record(ctx, pipeline.Coordinates{Topic: t.Name, Partition: partition, Offset: offset})
+	found, err := record(ctx, t.letters, pipeline.Coordinates{Topic: t.Name, Partition: partition, Offset: offset})
 	if err != nil {
 		return nil, err
 	}
-	letter, err := readLetter(record)
+	letter, err := readLetter(found)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", record.Coordinates(), err)
+		return nil, fmt.Errorf("%s: %w", found.Coordinates(), err)
 	}
 	return letter, nil
-}
-
-// bounds of a partition: the offsets from the first to read, to the end of what is committed.
-type bounds struct{ from, end int64 }
-
-func (t *Topic) bounds(ctx context.Context, since time.Time) (map[int32]bounds, error) {
-	starts, err := t.admin.ListStartOffsets(ctx, t.Name)
-	if err == nil && !since.IsZero() {
-		// A letter's record is at most younger than the letter itself.
-		starts, err = t.admin.ListOffsetsAfterMilli(ctx, since.UnixMilli(), t.Name)
-	}
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find where %s begins: %w", t.Name, err)
-	}
-	ends, err := t.admin.ListCommittedOffsets(ctx, t.Name)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find where %s ends: %w", t.Name, err)
-	}
-	all := make(map[int32]bounds)
-	ends.Each(func(end kadm.ListedOffset) {
-		if start, ok := starts.Lookup(t.Name, end.Partition); ok && start.Offset < end.Offset {
-			all[end.Partition] = bounds{start.Offset, end.Offset}
-		}
-	})
-	return all, nil
 }
