@@ -56,6 +56,7 @@ e2e: build ## the built binary against foreign clients, under torture, and on a 
 	@e2e/foreign_client.sh
 	@e2e/torture.sh
 	@e2e/broken.sh
+	@e2e/redis.sh
 	@if $(DOCKER) info >/dev/null 2>&1; then $(MAKE) image; fi # without an engine, the tests say what they did not do
 	@mkdir -p $(CACHE)
 	@cd e2e && $(GO) vet ./...

@@ -181,14 +181,7 @@ func (s *StateTopic) Follow(ctx context.Context, group string, apply func(contex
 
 // until apply succeeds, which is true, or ctx ends.
 func (s *StateTopic) until(ctx context.Context, records []*pipeline.Record, apply func(context.Context, []*pipeline.Record) error) bool {
-	again := time.NewTimer(0)
-	defer again.Stop()
 	for tries := 0; ; tries++ {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-again.C:
-		}
 		err := apply(ctx, records)
 		if err == nil {
 			return true
@@ -196,6 +189,12 @@ func (s *StateTopic) until(ctx context.Context, records []*pipeline.Record, appl
 		if ctx.Err() == nil && tries == 0 {
 			s.logger.Warn("states are not kept yet, and tried again", "topic", s.topic, "records", len(records), "error", err)
 		}
-		again.Reset(retryBackoff(tries))
+		again := time.NewTimer(retryBackoff(tries))
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return false
+		case <-again.C:
+		}
 	}
 }

@@ -22,6 +22,7 @@ declare -A broken=(
 	[commit-before-produce]="lost $busy --faults kill --every 2s --rate 200 --for 15s"
 	[promise-errors-ignored]="lost --faults refuse --every 3s --rate 300"
 	[polling-ahead]="lost $busy --faults kill --every 2s --rate 200 --for 15s"
+	[states-kept]="aggregates_wrong --faults freeze,leave,join,kill --every 1500ms --rate 500"
 	[no-fencing]="doubled --faults freeze=1,model-slow=5 --every 800ms --rate 200"
 )
 seeds=(1 2 3 4 5)
@@ -47,7 +48,7 @@ find_it() { # NAME COUNT ARGUMENT...
 	shift 2
 	rm -rf "$copy"
 	mkdir -p "$copy"
-	git ls-files -z --cached --others --exclude-standard -- '*.go' go.mod go.sum internal | xargs -0 cp --parents -t "$copy"
+	git ls-files -z --cached --others --exclude-standard -- '*.go' go.mod go.sum internal examples features | xargs -0 cp --parents -t "$copy"
 	if ! git apply --unidiff-zero --directory="$copy" "e2e/broken/$name.patch" ||
 		! (cd "$copy" && go build -trimpath -o nearline ./cmd/nearline); then
 		echo "broken: $name does not build: mend e2e/broken/$name.patch" >&2

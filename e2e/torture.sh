@@ -20,10 +20,11 @@ for line in sys.stdin:
 	tail -n 1 "$out" | python3 -c '
 import json, sys
 r = json.load(sys.stdin)
-print({k: r[k] for k in ("records", "faults", "deaths", "lost", "doubled", "out_of_order", "seed", "longest_stall_seconds")})
+print({k: r[k] for k in ("records", "faults", "deaths", "lost", "doubled", "out_of_order", "seed", "longest_stall_seconds", "aggregates", "aggregates_wrong")})
 assert r["records"] > 1000 and r["faults"] > 0, "too little was tried to show anything"
 assert r["results"] + r["dead_letters"] == r["records"], "not every record has one effect"
 assert r["lost"] == r["doubled"] == r["out_of_order"] == r["dead_letters_without_cause"] == r["misplaced"] == r["unknown"] == 0
+assert r["aggregates"] > 100 and r["aggregates_wrong"] == 0, "the features are not what the input says"
 '
 }
 

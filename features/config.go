@@ -22,8 +22,10 @@ type Config struct {
 	// Retention of the updates.
 	Retention time.Duration `yaml:"retention"`
 	// DeadLetters is the topic for updates that cannot be read: somebody else's records.
-	DeadLetters string       `yaml:"dead_letters"`
-	Views       []ViewConfig `yaml:"views"`
+	DeadLetters string `yaml:"dead_letters"`
+	// Lookup bounds what lookups take.
+	Lookup LookupConfig `yaml:"lookup"`
+	Views  []ViewConfig `yaml:"views"`
 }
 
 // ViewConfig declares one view: features of one kind of key.
@@ -33,7 +35,9 @@ type ViewConfig struct {
 	// Key is the path of the key in events, such as item_id.
 	Key string `yaml:"key"`
 	// Time is the path of the event's own time; empty, or absent from an event, means the record's timestamp.
-	Time   string        `yaml:"time"`
+	Time string `yaml:"time"`
+	// MaxAge is how old a key's latest event may be for its values to be used; 0 is any age.
+	MaxAge time.Duration `yaml:"max_age"`
 	Fields []FieldConfig `yaml:"fields"`
 }
 
@@ -55,6 +59,8 @@ type FieldConfig struct {
 
 // CountConfig counts events.
 type CountConfig struct {
+	// Of is the path of a value that an event must have to be counted; empty counts all.
+	Of string `yaml:"of"`
 	// HalfLife is how old an event is when it counts half; 0 counts all alike, whatever their age.
 	HalfLife time.Duration `yaml:"half_life"`
 }
@@ -103,7 +109,7 @@ type DistinctConfig struct {
 // DefaultConfig is what a configuration gets that says nothing. Twelve partitions are shared out evenly among 1, 2, 3, 4, 6 and 12
 // replicas.
 func DefaultConfig() Config {
-	return Config{Topics: "nearline.features", Partitions: 12, Members: 1, Retention: 7 * 24 * time.Hour, DeadLetters: "nearline.features.dlq"}
+	return Config{Topics: "nearline.features", Partitions: 12, Members: 1, Retention: 7 * 24 * time.Hour, DeadLetters: "nearline.features.dlq", Lookup: DefaultLookup()}
 }
 
 // UpdatesTopic has what events mean for a view, by the view's key.
@@ -150,6 +156,7 @@ func (c Config) Validate(path string) error {
 	if c.Members < 1 || c.Members > 100 {
 		p.add("%s.members is %d: want between 1 and 100", path, c.Members)
 	}
+	p.errs = append(p.errs, c.Lookup.Validate(path+".lookup"))
 	if c.Retention < time.Minute {
 		p.add("%s.retention is %v: want at least 1m", path, c.Retention)
 	}
@@ -173,6 +180,9 @@ func (v ViewConfig) validate(p *problems, path string) {
 	p.path(path+".key", v.Key, "item_id")
 	if v.Time != "" {
 		p.path(path+".time", v.Time, "created_at")
+	}
+	if v.MaxAge < 0 {
+		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be", path, v.MaxAge)
 	}
 	if len(v.Fields) == 0 {
 		p.add("%s.fields is empty: want at least one, such as {name: reviews, count: {}}", path)
@@ -225,6 +235,9 @@ func (f FieldConfig) validate(p *problems, path string) (listed int) {
 	}
 	switch {
 	case f.Count != nil:
+		if f.Count.Of != "" {
+			p.path(path+".count.of", f.Count.Of, "review_id")
+		}
 		p.halfLife(path+".count", f.Count.HalfLife)
 	case f.Sum != nil:
 		f.Sum.validate(p, path+".sum")

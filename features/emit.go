@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nearline/pipeline"
 )
@@ -41,7 +42,7 @@ func NewEmit(view *View, topic string, paths map[string]string, columns []string
 	e := &Emit{view: view, topic: topic, metrics: metrics}
 	used := map[string]bool{}
 	var clashes []error
-	find := func(path string) source {
+	locate := func(path string) source {
 		if path == "" {
 			return source{read: -1}
 		}
@@ -49,20 +50,13 @@ func NewEmit(view *View, topic string, paths map[string]string, columns []string
 		if other, ok := paths[path]; ok {
 			path = other
 		}
-		column, rest, _ := strings.Cut(path, ".")
-		if slices.Contains(columns, column) {
-			return source{path: path, column: column, rest: rest, read: -1}
-		}
-		at := slices.Index(reads, path)
-		if at < 0 {
-			at = len(reads)
-			reads = append(reads, path)
-		}
-		return source{path: path, read: at}
+		var found source
+		found, reads = find(path, columns, reads)
+		return found
 	}
-	e.key, e.time = find(view.key), find(view.time)
+	e.key, e.time = locate(view.key), locate(view.time)
 	for _, o := range view.operands {
-		e.operands = append(e.operands, find(o.of))
+		e.operands = append(e.operands, locate(o.of))
 	}
 	for path := range paths {
 		if !used[path] {
@@ -86,26 +80,24 @@ func (e *Emit) Run(_ context.Context, rows []*pipeline.Row) error {
 }
 
 func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
-	key, ok := textOf(e.key.value(row))
-	switch kind := e.key.value(row).Kind; {
-	case kind == pipeline.Null || ok && key == "":
+	key, err := e.view.KeyOf(e.key.value(row), e.key.path)
+	if err != nil {
+		return e.fault("%v", err)
+	}
+	if key == "" {
 		e.metrics.skipped()
 		return nil
-	case !ok:
-		return e.fault("%s is neither a text nor a number: it is the key of view %s", e.key.path, e.view.name)
-	case len(key) > maxText:
-		return e.fault("%s has %d bytes: a key of view %s has at most %d", e.key.path, len(key), e.view.name, maxText)
-	case key[0] == 0:
-		return e.fault("%s begins with a zero byte, which no key of view %s may", e.key.path, e.view.name)
 	}
 	update := Update{At: row.Record.Timestamp.UnixMilli(), Operands: make([]pipeline.Value, len(e.operands))}
 	if at := e.time.value(row); at.Kind != pipeline.Null {
-		t, ok := timeOf(at)
-		if !ok {
-			return e.fault("%s is no time: want one as in RFC 3339, such as 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970", e.time.path)
+		said, err := TimeOf(at, e.time.path)
+		if err != nil {
+			return e.fault("%v", err)
 		}
 		// An event from the future would make all others old. It counts as of when it was written.
-		update.At = min(t.UnixMilli(), update.At)
+		if update.Said = said.UnixMilli(); update.Said < update.At {
+			update.At = update.Said
+		}
 	}
 	for i := range e.operands {
 		value, fault := e.operand(row, i)
@@ -122,6 +114,29 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 	}
 	row.Beside = append(row.Beside, out)
 	return nil
+}
+
+// KeyOf reads a key of the view; "" is that of a row without one. Path is where the value was, for the error.
+func (v *View) KeyOf(value pipeline.Value, path string) (string, error) {
+	key, ok := textOf(value)
+	switch {
+	case !ok && value.Kind != pipeline.Null:
+		return "", fmt.Errorf("%s is neither a text nor a number: it is the key of view %s", path, v.name)
+	case len(key) > maxText:
+		return "", fmt.Errorf("%s has %d bytes: a key of view %s has at most %d", path, len(key), v.name, maxText)
+	case key != "" && key[0] == 0:
+		return "", fmt.Errorf("%s begins with a zero byte, which no key of view %s may", path, v.name)
+	}
+	return key, nil
+}
+
+// TimeOf reads the time of an event. Path is where the value was, for the error.
+func TimeOf(value pipeline.Value, path string) (time.Time, error) {
+	t, ok := timeOf(value)
+	if !ok {
+		return t, fmt.Errorf("%s is no time: want one as in RFC 3339, such as 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970", path)
+	}
+	return t, nil
 }
 
 // operand is what the view wants of the row, Null where there is none.
@@ -168,6 +183,20 @@ func probability(v pipeline.Value, label string) (float64, bool) {
 	}
 }
 
+// find says where the value at a path is: a column of an earlier prediction, or of the event, whose decoder then has to read it.
+func find(path string, columns, reads []string) (source, []string) {
+	column, rest, _ := strings.Cut(path, ".")
+	if slices.Contains(columns, column) {
+		return source{path: path, column: column, rest: rest, read: -1}, reads
+	}
+	at := slices.Index(reads, path)
+	if at < 0 {
+		at = len(reads)
+		reads = append(reads, path)
+	}
+	return source{path: path, read: at}, reads
+}
+
 // value of the source in a row, Null where there is none.
 func (s *source) value(row *pipeline.Row) pipeline.Value {
 	if s.column == "" {
@@ -176,8 +205,8 @@ func (s *source) value(row *pipeline.Row) pipeline.Value {
 		}
 		return row.Read[s.read]
 	}
-	for i := len(row.Predictions) - 1; i >= 0; i-- {
-		for _, column := range row.Predictions[i].Columns {
+	for _, prediction := range slices.Backward(row.Predictions) {
+		for _, column := range prediction.Columns {
 			if column.Name == s.column {
 				return inside(column.Value, s.rest)
 			}

@@ -17,6 +17,8 @@ type Metrics struct {
 	strange  prometheus.Counter
 	age      prometheus.Histogram
 	puts     prometheus.Counter
+	lookups  *prometheus.CounterVec
+	trips    prometheus.Histogram
 }
 
 // NewMetrics registers the metrics of a view.
@@ -53,7 +55,15 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 			Help: "States put into the store.",
 		}),
 	}
-	registry.MustRegister(m.keyless, m.keys, m.restores, m.read, m.strange, m.age, m.puts)
+	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "nearline_features_lookups_total", ConstLabels: labels,
+		Help: "Keys that were looked up, each once a cycle, by who answered: the cache, the store, or nobody in time. Those of nobody are stale or defaults.",
+	}, []string{"answered"})
+	m.trips = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "nearline_features_lookup_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		Help: "Time that the keys of one cycle took, where the store was asked for any.",
+	})
+	registry.MustRegister(m.keyless, m.keys, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
 	return m
 }
 
@@ -73,6 +83,18 @@ func (m *Metrics) restored(records int, took time.Duration) {
 	if m != nil {
 		m.read.Add(float64(records))
 		m.restores.Observe(took.Seconds())
+	}
+}
+
+func (m *Metrics) looked(answered string, keys int) {
+	if m != nil {
+		m.lookups.WithLabelValues(answered).Add(float64(keys))
+	}
+}
+
+func (m *Metrics) took(began time.Time) {
+	if m != nil {
+		m.trips.Observe(time.Since(began).Seconds())
 	}
 }
 

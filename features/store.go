@@ -28,12 +28,21 @@ func (e *Entry) Age(now time.Time) time.Duration { return now.Sub(time.UnixMilli
 
 // Store keeps the latest values of views' keys. Implementations are safe for concurrent use.
 type Store interface {
-	// Put takes entries, unless it has younger ones of the same source. After an error some may have been taken.
+	// Put takes entries, unless it has younger ones of the same source. After an error some may have been taken. It keeps nothing of the
+	// slice.
 	Put(ctx context.Context, entries []Entry) error
-	// Get reads keys of a view, all in one round trip: an entry for each, nil where there is none. They are not to be written to.
+	// Get reads keys of a view, all in one round trip: an entry for each, nil where there is none. They are not to be written to, and
+	// need not say their source and offset.
 	Get(ctx context.Context, view *View, keys []string) ([]*Entry, error)
 	// Close lets go of connections.
 	Close() error
+}
+
+// Lasting is a store that outlives the process, and may lose what it has.
+type Lasting interface {
+	Store
+	// Filling names what the store has of a view. Once it has lost that, it names it otherwise, and all of it has to be put again.
+	Filling(ctx context.Context, view string) (string, error)
 }
 
 // Sink puts into a store what is committed to a view's topic of states.

@@ -228,15 +228,9 @@ func NewDecoder(view *View) Decoder { return Decoder{view} }
 
 // Decode an update.
 func (d Decoder) Decode(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
-	if len(record.Key) == 0 {
-		return nil, pipeline.Faultf(pipeline.ClassNoKey, pipeline.StageDecode, "an update of view %s without a key", d.view.name)
-	}
-	if record.Key[0] == 0 || len(record.Key) > maxText {
-		return nil, pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageDecode, "no key of view %s is like that of this update", d.view.name)
-	}
-	update, err := d.view.decodeUpdate(record.Value)
-	if err != nil {
-		return nil, pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode, "no update of view %s: %v", d.view.name, err)
+	update, fault := d.view.DecodeUpdate(record)
+	if fault != nil {
+		return nil, fault
 	}
 	return &pipeline.Row{Record: record, Read: append([]pipeline.Value{pipeline.IntValue(update.At)}, update.Operands...)}, nil
 }

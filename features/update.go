@@ -19,7 +19,7 @@ func textOf(v pipeline.Value) (string, bool) {
 	case pipeline.Int:
 		return strconv.FormatInt(v.Int, 10), true
 	case pipeline.Float:
-		return strconv.FormatFloat(v.Float, 'g', -1, 64), true
+		return string(jsontext.AppendFloat(nil, v.Float, 64)), true // as JSON has it: 1000000, and not 1e+06
 	case pipeline.Bool:
 		return strconv.FormatBool(v.Bool), true
 	default:
@@ -47,10 +47,15 @@ func numberOf(v pipeline.Value) (float64, bool) {
 	}
 }
 
-// appendUpdate writes an update as JSON: {"at":…,"of":{"rating":5,"sentiment=positive":0.93}}, without what is Null.
+// appendUpdate writes an update as JSON: {"at":…,"of":{"rating":5,"sentiment=positive":0.93}}, without what is Null. Where the event says that it is of
+// a later time, that is there as "said".
 func (v *View) appendUpdate(dst []byte, u *Update) []byte {
 	dst = append(dst, `{"at":`...)
 	dst = strconv.AppendInt(dst, u.At, 10)
+	if u.Said > u.At {
+		dst = append(dst, `,"said":`...)
+		dst = strconv.AppendInt(dst, u.Said, 10)
+	}
 	dst = append(dst, `,"of":{`...)
 	first := true
 	for i := range v.operands {
@@ -79,8 +84,9 @@ func (v *View) appendUpdate(dst []byte, u *Update) []byte {
 
 // wireUpdate is an update as it stands in its topic.
 type wireUpdate struct {
-	At int64                     `json:"at"`
-	Of map[string]jsontext.Value `json:"of"`
+	At   int64                     `json:"at"`
+	Said int64                     `json:"said"`
+	Of   map[string]jsontext.Value `json:"of"`
 }
 
 func (v *View) decodeUpdate(value []byte) (*Update, error) {
@@ -91,7 +97,7 @@ func (v *View) decodeUpdate(value []byte) (*Update, error) {
 	if w.Of == nil {
 		return nil, fmt.Errorf("of is missing: this is no update of a view")
 	}
-	u := &Update{At: w.At, Operands: make([]pipeline.Value, len(v.operands))}
+	u := &Update{At: w.At, Said: w.Said, Operands: make([]pipeline.Value, len(v.operands))}
 	for i, o := range v.operands {
 		raw, ok := w.Of[o.name()]
 		if !ok {

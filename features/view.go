@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"nearline/pipeline"
@@ -15,8 +16,10 @@ type View struct {
 	name     string
 	key      string
 	time     string
+	maxAge   time.Duration
 	fields   []field
 	operands []operand
+	defaults []pipeline.Field
 }
 
 // operand is one value of an event that some field needs.
@@ -69,10 +72,11 @@ type condition struct {
 
 // NewView compiles a declaration, which has been validated.
 func NewView(c ViewConfig) *View {
-	v := &View{name: c.Name, key: c.Key, time: c.Time}
+	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge}
 	for _, f := range c.Fields {
 		v.fields = append(v.fields, v.field(f))
 	}
+	v.defaults = v.Values(v.newState(), 0)
 	return v
 }
 
@@ -96,11 +100,14 @@ func (v *View) field(c FieldConfig) field {
 	if c.Default != nil {
 		f.fallback = *c.Default
 	}
-	definition := ""
+	var definition string
 	switch {
 	case c.Count != nil:
 		f.kind, f.halfLife = kindCount, c.Count.HalfLife
-		definition = fmt.Sprint("count ", f.halfLife)
+		if c.Count.Of != "" {
+			f.text = v.textOperand(c.Count.Of)
+		}
+		definition = fmt.Sprint("count ", f.halfLife, " of ", c.Count.Of)
 	case c.Sum != nil:
 		f.kind, f.halfLife = kindSum, c.Sum.HalfLife
 		f.number, f.values = v.number(c.Sum.Operand, c.Name), c.Sum.Values
@@ -131,11 +138,11 @@ func (v *View) field(c FieldConfig) field {
 }
 
 func describe(o Operand) string {
-	s := " of " + o.Of + "=" + o.Label
+	parts := []string{" of", o.Of + "=" + o.Label}
 	for _, text := range slices.Sorted(maps.Keys(o.Values)) {
-		s += fmt.Sprint(" ", text, "=", o.Values[text])
+		parts = append(parts, fmt.Sprint(text, "=", o.Values[text]))
 	}
-	return s
+	return strings.Join(parts, " ")
 }
 
 // number is the index of the operand, which is added if it is new.
@@ -168,8 +175,10 @@ func (v *View) operand(o operand) int {
 
 // Update is what one event means for one key of a view.
 type Update struct {
-	// At is the event's own time, in milliseconds since 1970.
+	// At is the event's own time, in milliseconds since 1970, or when it was written if that is earlier.
 	At int64
+	// Said is the time that the event itself has; 0 for At.
+	Said int64
 	// Operands as the view lists them; Null where the event has none.
 	Operands []pipeline.Value
 }
@@ -274,8 +283,8 @@ func (f *field) value(c *cell, at int64) pipeline.Value {
 	}
 }
 
-// Defaults are the values of a key without a state.
-func (v *View) Defaults() []pipeline.Field { return v.Values(v.newState(), 0) }
+// Defaults are the values of a key of which nothing is known. They are not to be written to.
+func (v *View) Defaults() []pipeline.Field { return v.defaults }
 
 // Now is the entry's values as of a later time: what decays has decayed since.
 func (e *Entry) Now(view *View, now time.Time) []pipeline.Field {

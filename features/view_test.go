@@ -13,8 +13,6 @@ import (
 	"nearline/pipeline"
 )
 
-func number(f float64) *float64 { return &f }
-
 // shop is a view with one field of every kind.
 func shop() ViewConfig {
 	return ViewConfig{Name: "item", Key: "item_id", Time: "created_at", Fields: []FieldConfig{
@@ -22,11 +20,12 @@ func shop() ViewConfig {
 		{Name: "lately", Count: &CountConfig{HalfLife: time.Hour}},
 		{Name: "spent", Sum: &SumConfig{Operand: Operand{Of: "value"}}},
 		{Name: "popularity", Sum: &SumConfig{Operand: Operand{Of: "kind", Values: map[string]float64{"view": 1, "purchase": 10}}, HalfLife: time.Hour}},
-		{Name: "sentiment", Default: number(0.5), Mean: &MeanConfig{Operand: Operand{Of: "sentiment", Label: "positive"}, HalfLife: 2 * time.Hour}},
-		{Name: "rating", Default: number(3), Mean: &MeanConfig{Operand: Operand{Of: "value"}}, Where: map[string][]string{"kind": {"rating", "purchase"}}},
+		{Name: "sentiment", Default: new(0.5), Mean: &MeanConfig{Operand: Operand{Of: "sentiment", Label: "positive"}, HalfLife: 2 * time.Hour}},
+		{Name: "rating", Default: new(float64(3)), Mean: &MeanConfig{Operand: Operand{Of: "value"}}, Where: map[string][]string{"kind": {"rating", "purchase"}}},
 		{Name: "latest", Last: &LastConfig{Of: "user_id", N: 5}},
 		{Name: "best", Top: &TopConfig{Of: "review_id", By: Operand{Of: "helpfulness"}, N: 4}},
 		{Name: "people", Distinct: &DistinctConfig{Of: "user_id"}},
+		{Name: "valued", Count: &CountConfig{Of: "value"}},
 	}}
 }
 
@@ -99,6 +98,7 @@ func naive(events []event, at int64) map[string]float64 {
 	}
 	even := func(event) float64 { return 1 }
 	out["reviews"] = float64(len(events))
+	_, out["valued"] = sum(even, func(e event) (float64, bool) { return e.value, e.valued })
 	out["lately"], _ = sum(aged(time.Hour), func(event) (float64, bool) { return 1, true })
 	out["spent"], _ = sum(even, func(e event) (float64, bool) { return e.value, e.valued })
 	out["popularity"], _ = sum(aged(time.Hour), func(e event) (float64, bool) {

@@ -51,9 +51,11 @@ func (f *Fault) Error() string { return fmt.Sprintf("%s: %s", f.Class, f.Cause) 
 
 // Sentinels that decide what happens to a cycle. Rooms wrap their errors with them.
 var (
-	// ErrRuntime marks a failure of the model's runtime itself (out of memory, lost device): nobody's row is guilty.
-	// The cycle aborts and backs off, and nothing is fetched meanwhile.
+	// ErrRuntime marks a failure of the model's runtime itself (out of memory, lost device): nobody's row is
+	// guilty. The cycle aborts and backs off, and nothing is fetched meanwhile.
 	ErrRuntime = errors.New("model runtime failed")
+	// ErrAway is of the same kind, for what is not the model's: a store that a step is to wait for.
+	ErrAway = errors.New("a step waits")
 	// ErrPermanent marks what will not pass by itself (an ACL taken away, a topic deleted): retrying would only burn
 	// the model, so the pipeline waits long, and says so in its health.
 	ErrPermanent = errors.New("permanent")
@@ -89,7 +91,7 @@ func Assign(err error) Blame {
 		return BlameNobody
 	case errors.Is(err, ErrStop):
 		return BlameStop
-	case errors.Is(err, ErrRuntime):
+	case errors.Is(err, ErrRuntime), errors.Is(err, ErrAway):
 		return BlameRuntime
 	case errors.Is(err, ErrPermanent):
 		return BlamePermanent

@@ -16,6 +16,8 @@ type Row struct {
 	Read []Value
 	// Copied are the fields that go through to the result unchanged, in the config's order. Absent ones are left out.
 	Copied []Field
+	// Features are what lookups found, as columns of the result.
+	Features []Field
 	// Predictions are what the steps answered, in the order of the steps.
 	Predictions []Prediction
 	// Beside are further records that take effect together with the row's result, unless a fault ends the row.

@@ -118,6 +118,11 @@ func (e *avroEncoder) lookup(row *pipeline.Row, name string) (pipeline.Value, bo
 			return f.Value, true
 		}
 	}
+	for _, f := range row.Features {
+		if f.Name == name {
+			return f.Value, true
+		}
+	}
 	for _, p := range row.Predictions {
 		for _, c := range p.Columns {
 			if c.Name == name {

@@ -35,6 +35,9 @@ func (e *jsonEncoder) Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.F
 	if dst, fault = appendFields(dst, row.Copied); fault != nil {
 		return dst, fault
 	}
+	if dst, fault = appendFields(dst, row.Features); fault != nil {
+		return dst, fault
+	}
 	for _, p := range row.Predictions {
 		if dst, fault = appendFields(dst, p.Columns); fault != nil {
 			return dst, fault

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"nearline/examples"
 	"nearline/internal/config"
 	"nearline/internal/dev"
 	"nearline/internal/observe"
@@ -72,28 +73,62 @@ production: one node, no replicas.`,
 	return c
 }
 
-// allTopics are the built-in pipeline's and the further ones.
-func (f devFlags) allTopics() []dev.Topic {
+// allTopics are those of the configuration, as large as an embedded broker should have them, and the further ones.
+func (f devFlags) allTopics(c *config.Config) []dev.Topic {
 	topics := dev.DefaultTopics()
+	known := map[string]bool{}
+	for _, topic := range topics {
+		known[topic.Name] = true
+	}
+	add := func(topic dev.Topic) {
+		if !known[topic.Name] {
+			known[topic.Name] = true
+			topics = append(topics, topic)
+		}
+	}
+	for _, use := range c.Topics() {
+		if use.Use != config.UseAttempts {
+			add(dev.Topic{Name: use.Topic, Partitions: topics[0].Partitions, Retention: 8 << 20, Compact: use.Use == config.UseStates})
+		}
+	}
 	for _, name := range f.topics {
-		topics = append(topics, dev.Topic{Name: name, Partitions: topics[0].Partitions, Retention: topics[0].Retention})
+		add(dev.Topic{Name: name, Partitions: topics[0].Partitions, Retention: topics[0].Retention})
 	}
 	return topics
 }
 
-// devConfig is the built-in pipeline on the embedded broker.
-func devConfig(f devFlags, brokers string) (*config.Config, error) {
-	c := config.Default()
-	c.Kafka.Brokers = []string{brokers}
+// devConfig is examples/shop.yaml, which is on the embedded broker once that has an address.
+func devConfig(f devFlags) (*config.Config, error) {
+	c, err := config.Parse("shop.yaml", examples.Shop)
+	if err != nil {
+		return nil, err
+	}
 	c.Kafka.Replica = "dev"
 	c.Models.Repository = f.models
 	c.Serving.HTTP = f.http
-	p := config.DefaultPipeline()
-	p.Name, p.Group = "reviews", "nearline-reviews"
-	p.Input.Topic, p.Output.Topic, p.DeadLetters = dev.TopicRaw, dev.TopicScored, dev.TopicDeadLetters
-	p.Steps = []config.Step{{Predict: &config.Predict{Model: "sentiment"}}}
-	c.Pipelines = []config.Pipeline{p}
 	return c, c.Validate()
+}
+
+// lookUpItem asks the service's own views.
+func lookUpItem(s *service.Service) dev.LookUp {
+	return func(ctx context.Context, id string) (dev.Item, bool) {
+		found, err := s.Features().Lookup(ctx, "item", id)
+		if err != nil {
+			return dev.Item{}, false // nothing yet, and the next second tells more
+		}
+		item := dev.Item{At: time.Now(), ItemID: id}
+		for _, f := range found.Fields {
+			switch f.Name {
+			case "sentiment":
+				item.Sentiment = f.Value.Float
+			case "popularity":
+				item.Popularity = f.Value.Float
+			case "reviews":
+				item.Reviews = f.Value.Int
+			}
+		}
+		return item, item.Reviews > 0
+	}
 }
 
 // devRun is one `nearline dev`.
@@ -110,16 +145,17 @@ type devRun struct {
 // scored, and what was scored is shown.
 func (d *devRun) run(ctx context.Context) (err error) {
 	f := d.flags
-	broker, err := dev.StartBroker(ctx, dev.BrokerConfig{Listen: f.kafka, Data: f.data, Topics: f.allTopics(), Logger: d.log})
+	c, err := devConfig(f)
+	if err != nil {
+		return err
+	}
+	broker, err := dev.StartBroker(ctx, dev.BrokerConfig{Listen: f.kafka, Data: f.data, Topics: f.allTopics(c), Logger: d.log})
 	if err != nil {
 		return err
 	}
 	defer broker.Close()
+	c.Kafka.Brokers = []string{broker.Addr()}
 	d.tell("broker up on %s, loading the model from %s", broker.Addr(), f.models)
-	c, err := devConfig(f, broker.Addr())
-	if err != nil {
-		return err
-	}
 	s, err := service.Open(ctx, c, service.Options{Logger: d.log, Build: observe.ReadBuild()})
 	if interrupted(ctx, err) {
 		return nil
@@ -136,6 +172,8 @@ func (d *devRun) run(ctx context.Context) (err error) {
 		Live:  file != nil && dev.IsTerminal(file),
 		Out:   d.out,
 		Logs:  d.logs,
+
+		LookUp: lookUpItem(s),
 	})
 	if err != nil {
 		return errors.Join(err, s.Close())
@@ -171,6 +209,7 @@ func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, c
 			_, err := dev.SampleStream{
 				Brokers: c.Kafka.Brokers,
 				Topic:   c.Pipelines[0].Input.Topic,
+				Events:  dev.TopicEvents,
 				Sample:  liveSample(),
 				Backlog: f.backlog,
 				Rate:    f.rate,

@@ -48,7 +48,7 @@ Begin with "nearline dev": an embedded broker, the service and a sample stream i
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return fmt.Errorf("%w: see %s --help", err, c.CommandPath()) })
 	root.AddCommand(devCommand(), runCommand(), checkCommand(), topicsCommand(), healthCommand(), scoreCommand(), modelsCommand(),
-		dlqCommand(), sendCommand(), tailCommand(), tortureCommand(), versionCommand(), brokerCommand())
+		dlqCommand(), featuresCommand(), sendCommand(), tailCommand(), tortureCommand(), versionCommand(), brokerCommand())
 	return root
 }
 

@@ -149,7 +149,7 @@ func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *c
 		case use.Use == config.UseAttempts:
 			topic = consumers.AttemptsTopic(use.Topic)
 		case use.Made():
-			topic = service.OwnTopic(c.Features, use)
+			topic = service.OwnTopic(c.Features.Config, use)
 		case use.Use == config.UseDeadLetters:
 			if limit := topics[use.Holds].MaxRecordBytes; limit > 0 {
 				topic.MaxRecordBytes = limit + deadLetterHeaders

@@ -18,7 +18,8 @@ func tortureCommand() *cobra.Command {
 		Use:   "torture {--embedded | --config FILE}",
 		Short: "Try the promise: kill, freeze and restart replicas under load, then count every record",
 		Long: `Writes numbered records over many keys, hurts the replicas on a schedule made from a seed, and at the end reads everything back
-as a read-committed consumer: lost, doubled, out of order, each of which must be 0.
+as a read-committed consumer: lost, doubled, out of order, each of which must be 0. What the replicas aggregated by item
+meanwhile must be what the whole input says.
 
 With --embedded it needs nothing else: a broker in a process of its own, and replicas as child processes, with timeouts short
 enough that take-over and expiry happen within the run. With --config it runs on your own cluster, on topics that it makes
@@ -59,6 +60,7 @@ become a dead letter of class crash, after the replicas that died of it.`,
 	c.Flags().StringVar(&o.Hook, "hook", "", "shell `COMMAND` that hurts your cluster; it is a fault among the others")
 	c.Flags().StringVar(&o.Program, "program", "", "`FILE` that the replicas are, another build of nearline (default: this one)")
 	c.Flags().BoolVar(&o.Keep, "keep", false, "leave the topics on your own cluster")
+	c.Flags().BoolVar(&o.Features, "features", true, "aggregate the reviews by item, too, and compare with what the input says")
 	c.Flags().StringVar(&o.Model, "model", "", "a `NAME` of the repository (default: a constant, which leaves the time to the records)")
 	c.Flags().StringVar(&o.Folder, "folder", "", "`FOLDER` for logs and state, which then stays (default: a temporary one)")
 	models := modelsFlag(c)
@@ -168,14 +170,20 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 			modelsSection["device"] = "cpu"   // where all models of ours run
 			modelsSection["hang_timeout"] = torture.HangTimeout.String()
 		}
+		steps, section := []any{map[string]any{"predict": map[string]any{"model": r.Model}}}, map[string]any{}
+		if r.View.Name != "" {
+			steps = append(steps, map[string]any{"aggregate": map[string]any{"view": r.View.Name}})
+			section = r.View.Section(r.Partitions)
+		}
 		return yaml.Marshal(map[string]any{
-			"kafka":  kafka,
-			"models": modelsSection,
+			"kafka":    kafka,
+			"models":   modelsSection,
+			"features": section,
 			"pipelines": []any{map[string]any{
 				"name":         "torture",
 				"group":        r.Group,
 				"input":        map[string]any{"topic": r.Input, "map": map[string]any{"id": "review_id", "text": "text"}},
-				"steps":        []any{map[string]any{"predict": map[string]any{"model": r.Model}}},
+				"steps":        steps,
 				"output":       map[string]any{"topic": r.Output, "copy": []any{"item_id"}},
 				"dead_letters": r.DeadLetters,
 			}},

@@ -25,6 +25,8 @@ type settings struct {
 	repository, model string
 	// predict and output are keys of the step and of the output.
 	predict, output string
+	// features is the section of that name, and steps are those after the prediction, each with a comma before it.
+	features, steps string
 }
 
 // setting changes them.
@@ -41,15 +43,16 @@ func realModel(s *settings) {
 func (s *story) config(name string, o settings) string {
 	return fmt.Sprintf(`kafka: {brokers: ['%s'], replica: %s, static_membership: %v}
 models: {repository: %s}
+features: {%s}
 pipelines:
   - name: story
     group: %s
     input: {topic: %s, map: {id: review_id, text: text}}
-    steps: [{predict: {model: %s, %s}}]
+    steps: [{predict: {model: %s, %s}}%s]
     output: {topic: %s, %s}
     dead_letters: %s
 serving: {http: '127.0.0.1:0'}
-`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, s.group, s.raw, o.model, o.predict, s.scored, o.output, s.dead)
+`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, o.features, s.group, s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead)
 }
 
 // replica of the service: a child process, and those that follow it under its name.

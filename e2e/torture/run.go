@@ -48,6 +48,8 @@ type report struct {
 	Causeless  int            `json:"dead_letters_without_cause"`
 	Misplaced  int            `json:"misplaced"`
 	Unknown    int            `json:"unknown"`
+	Aggregates int            `json:"aggregates"`
+	Miscounted int            `json:"aggregates_wrong"`
 	Seed       uint64         `json:"seed"`
 	Longest    float64        `json:"longest_stall_seconds"`
 	Stalls     map[string]any `json:"stalls"`

@@ -92,9 +92,12 @@ func (o ordeal) check(t *testing.T, c *cluster.Cluster) report {
 		t.Errorf("%v", err)
 	}
 	t.Logf("%s", line)
-	if r.Lost+r.Doubled+r.OutOfOrder+r.Causeless+r.Misplaced+r.Unknown != 0 {
-		t.Errorf("lost %d, doubled %d, out of order %d, dead letters without cause %d, misplaced %d, unknown %d: want none of each (seed %d)",
-			r.Lost, r.Doubled, r.OutOfOrder, r.Causeless, r.Misplaced, r.Unknown, o.seed)
+	if r.Lost+r.Doubled+r.OutOfOrder+r.Causeless+r.Misplaced+r.Unknown+r.Miscounted != 0 {
+		t.Errorf("lost %d, doubled %d, out of order %d, dead letters without cause %d, misplaced %d, unknown %d, features wrong %d: want none of each (seed %d)",
+			r.Lost, r.Doubled, r.OutOfOrder, r.Causeless, r.Misplaced, r.Unknown, r.Miscounted, o.seed)
+	}
+	if r.Aggregates == 0 {
+		t.Error("no features were compared")
 	}
 	return r
 }

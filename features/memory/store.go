@@ -21,7 +21,10 @@ var _ features.Store = (*Store)(nil)
 func New() *Store { return &Store{views: make(map[string]map[string]*features.Entry)} }
 
 // Put takes entries, unless it has younger ones.
-func (s *Store) Put(_ context.Context, entries []features.Entry) error {
+func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range entries {
@@ -34,13 +37,17 @@ func (s *Store) Put(_ context.Context, entries []features.Entry) error {
 		if have := view[e.Key]; have != nil && have.Source == e.Source && have.Offset >= e.Offset {
 			continue
 		}
-		view[e.Key] = e // a deleted one too, lest an older one come back
+		kept := *e          // rather than all of entries for as long as one of them is kept
+		view[e.Key] = &kept // a deleted one too, lest an older one come back
 	}
 	return nil
 }
 
 // Get reads keys of a view.
-func (s *Store) Get(_ context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
+func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	found := make([]*features.Entry, len(keys))
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -51,8 +51,10 @@ func (f figure) verdict() string {
 
 func (f figure) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-44s %8.3f%s  (%.3f to %.3f, %d rounds)  floor %g  aim %g  %s",
-		f.name, median(f.rounds), f.unit, slices.Min(f.rounds), slices.Max(f.rounds), len(f.rounds), f.floor, f.aim, f.verdict())
+	fmt.Fprintf(&b, "%-44s %8.3f%s  (%.3f to %.3f, %d rounds)", f.name, median(f.rounds), f.unit, slices.Min(f.rounds), slices.Max(f.rounds), len(f.rounds))
+	if f.floor != 0 || f.aim != 0 { // nothing was asked of the others
+		fmt.Fprintf(&b, "  floor %g  aim %g  %s", f.floor, f.aim, f.verdict())
+	}
 	if f.note != "" {
 		fmt.Fprintf(&b, "\n%-44s %s", "", f.note)
 	}

@@ -29,6 +29,7 @@ type bench struct {
 	rounds  int
 	n       int // reviews a round of the model, 0 for the default
 	binary  string
+	redis   string // host:port, or "" for one of its own
 }
 
 // The figures, in the order in which they are measured.
@@ -42,6 +43,7 @@ var figures = []struct {
 	{"scoring", scoring},
 	{"memory", memory},
 	{"replicas", replicas},
+	{"features", featuring},
 }
 
 func main() {
@@ -56,6 +58,7 @@ func main() {
 	var only, kafka string
 	flag.StringVar(&only, "only", "", "figures to measure, of: "+names()+"; or "+gpuName+" alone, for the check of a GPU")
 	flag.StringVar(&kafka, "kafka", "", "brokers of a cluster to measure on, host:port with commas (default: an embedded one)")
+	flag.StringVar(&b.redis, "redis", "", "host:port of a Redis to measure lookups with (default: a redis-server of its own)")
 	flag.StringVar(&b.reviews, "reviews", "", "file of JSON lines to take the reviews from")
 	flag.IntVar(&b.rounds, "rounds", 7, "rounds of each comparison")
 	flag.IntVar(&b.n, "n", 0, "reviews a round where the real model runs (default: what takes some ten seconds)")

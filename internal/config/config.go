@@ -12,6 +12,7 @@ import (
 
 	"nearline/consumers"
 	"nearline/features"
+	"nearline/features/redis"
 	"nearline/internal/observe"
 	"nearline/models"
 	"nearline/pipeline"
@@ -23,9 +24,21 @@ import (
 type Config struct {
 	Kafka     consumers.KafkaConfig `yaml:"kafka"`
 	Models    models.Config         `yaml:"models"`
-	Features  features.Config       `yaml:"features"`
+	Features  Features              `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
 	Serving   observe.ServerConfig  `yaml:"serving"`
+}
+
+// Features declares views, and where their values are kept.
+type Features struct {
+	features.Config `yaml:",inline"`
+	// Store that the views' values are put into, and looked up in. None set is the memory of each replica.
+	Store Store `yaml:"store"`
+}
+
+// Store is one of these, or the memory of each replica.
+type Store struct {
+	Redis *redis.Config `yaml:"redis"`
 }
 
 // Pipeline reads one topic, and writes one result or dead letter for each of its records.
@@ -68,7 +81,36 @@ type Output struct {
 // Step is one thing done to rows: exactly one of its fields is set.
 type Step struct {
 	Predict   *Predict   `yaml:"predict"`
+	Lookup    *Lookup    `yaml:"lookup"`
 	Aggregate *Aggregate `yaml:"aggregate"`
+}
+
+// Lookup adds features of a row's keys.
+type Lookup struct {
+	// Views to look up, all at the same time.
+	Views []LookupView `yaml:"views"`
+	// Wait for a store that does not answer, instead of going on with defaults.
+	Wait bool `yaml:"wait"`
+}
+
+// LookupView is a view, and what of it the result has. In YAML it is the view's name, or a mapping.
+type LookupView struct {
+	View string `yaml:"view"`
+	// As is the column's name in the result; the view's is the default.
+	As string `yaml:"as"`
+	// Key is the path of the key in these events; the view's is the default.
+	Key string `yaml:"key"`
+	// Fields of the view that the result has; all are the default.
+	Fields []string `yaml:"fields"`
+}
+
+// UnmarshalYAML reads either form.
+func (l *LookupView) UnmarshalYAML(unmarshal func(any) error) error {
+	if unmarshal(&l.View) == nil {
+		return nil
+	}
+	type plain LookupView
+	return unmarshal((*plain)(l))
 }
 
 // Aggregate says what each event means for a view of features.
@@ -111,7 +153,7 @@ func Default() *Config {
 	return &Config{
 		Kafka:    consumers.DefaultKafka(),
 		Models:   models.DefaultConfig(),
-		Features: features.DefaultConfig(),
+		Features: Features{Config: features.DefaultConfig()},
 		Serving:  observe.DefaultServer(),
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"nearline/features/redis"
 )
 
 // maxDepth of merge keys and aliases that lead to each other. Nobody needs more than two.
@@ -25,7 +27,7 @@ const maxDepth = 16
 type decoder struct {
 	file      string
 	lookupEnv func(string) (string, bool)
-	// defaults are what a list's element is filled with before it is read.
+	// defaults are what a list's element, or what a pointer points to, is filled with before it is read.
 	defaults map[reflect.Type]reflect.Value
 	anchors  map[string]ast.Node
 
@@ -39,10 +41,13 @@ func newDecoder(file string) *decoder {
 	return &decoder{
 		file:      file,
 		lookupEnv: os.LookupEnv,
-		defaults:  map[reflect.Type]reflect.Value{reflect.TypeFor[Pipeline](): reflect.ValueOf(DefaultPipeline())},
-		anchors:   map[string]ast.Node{},
-		lines:     map[string]int{},
-		spoiled:   map[string]bool{},
+		defaults: map[reflect.Type]reflect.Value{
+			reflect.TypeFor[Pipeline]():     reflect.ValueOf(DefaultPipeline()),
+			reflect.TypeFor[redis.Config](): reflect.ValueOf(redis.DefaultConfig()),
+		},
+		anchors: map[string]ast.Node{},
+		lines:   map[string]int{},
+		spoiled: map[string]bool{},
 	}
 }
 

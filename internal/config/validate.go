@@ -18,8 +18,8 @@ var planned = map[string]string{
 	"kafka.tls":                    "use a listener without TLS",
 	"kafka.sasl":                   "use a listener without authentication",
 	"kafka.registry":               "name the schema's file with schema",
-	"pipelines[].steps[].features": "the verbs are predict and aggregate",
-	"pipelines[].steps[].rank":     "the verbs are predict and aggregate",
+	"pipelines[].steps[].features": "the verbs are predict, lookup and aggregate",
+	"pipelines[].steps[].rank":     "the verbs are predict, lookup and aggregate",
 }
 
 var (
@@ -34,6 +34,9 @@ func (c *Config) Validate() error {
 	v.join(c.Kafka.Validate("kafka"))
 	v.join(c.Models.Validate("models"))
 	v.join(c.Features.Validate("features"))
+	if c.Features.Store.Redis != nil {
+		v.join(c.Features.Store.Redis.Validate("features.store.redis"))
+	}
 	v.join(c.Serving.Validate("serving"))
 	if len(c.Pipelines) == 0 {
 		v.add("pipelines is empty: want at least one, with name, input, steps, output and dead_letters")
@@ -108,9 +111,21 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 	predicted := map[string]string{} // columns under the name that the model gives them, by model and column
 	for i, step := range p.Steps {
 		path := fmt.Sprintf("%s.steps[%d]", path, i)
+		var verbs []string
+		for _, verb := range []struct {
+			name string
+			is   bool
+		}{{"predict", step.Predict != nil}, {"lookup", step.Lookup != nil}, {"aggregate", step.Aggregate != nil}} {
+			if verb.is {
+				verbs = append(verbs, verb.name)
+			}
+		}
 		switch {
-		case step.Predict != nil && step.Aggregate != nil:
-			v.add("%s has predict and aggregate: want one verb a step, make two of it", path)
+		case len(verbs) > 1:
+			v.add("%s has %s: want one verb a step, make %d of it", path, strings.Join(verbs, " and "), len(verbs))
+			continue
+		case step.Lookup != nil:
+			c.validateLookup(v, path+".lookup", step.Lookup)
 			continue
 		case step.Aggregate != nil:
 			c.validateAggregate(v, path+".aggregate", p, i)
@@ -144,14 +159,40 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 	}
 }
 
+func (c *Config) validateLookup(v *validation, path string, l *Lookup) {
+	if len(l.Views) == 0 {
+		v.add("%s.views is empty: want at least one of features.views (%s)", path, c.viewNames())
+	}
+	names := map[string]string{}
+	for i, looked := range l.Views {
+		path := fmt.Sprintf("%s.views[%d]", path, i)
+		if c.Features.View(looked.View) == nil {
+			v.add("%s is %q: want one of features.views (%s)", path, looked.View, c.viewNames())
+		}
+		column := cmp.Or(looked.As, looked.View)
+		if other, twice := names[column]; twice {
+			v.add("%s adds %q to results: %s does so already, name one of them otherwise with as", path, column, other)
+		}
+		names[column] = path
+		if looked.Key != "" && slices.Contains(strings.Split(looked.Key, "."), "") {
+			v.add("%s.key is %q: want the path of a field, such as meta.item", path, looked.Key)
+		}
+	}
+}
+
+// viewNames for an error.
+func (c *Config) viewNames() string {
+	var known []string
+	for _, view := range c.Features.Views {
+		known = append(known, view.Name)
+	}
+	return cmp.Or(strings.Join(known, ", "), "there is none yet")
+}
+
 func (c *Config) validateAggregate(v *validation, path string, p *Pipeline, i int) {
 	a := p.Steps[i].Aggregate
 	if c.Features.View(a.View) == nil {
-		var known []string
-		for _, view := range c.Features.Views {
-			known = append(known, view.Name)
-		}
-		v.add("%s.view is %q: want one of features.views (%s)", path, a.View, cmp.Or(strings.Join(known, ", "), "there is none yet"))
+		v.add("%s.view is %q: want one of features.views (%s)", path, a.View, c.viewNames())
 	}
 	for j, earlier := range p.Steps[:i] {
 		if earlier.Aggregate != nil && earlier.Aggregate.View == a.View {

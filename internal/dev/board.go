@@ -21,6 +21,7 @@ type Scored struct {
 	// Input is the timestamp of the record that this is the answer to; zero when that record was not seen.
 	Input       time.Time
 	ReviewID    string
+	ItemID      string // "" where the result has none
 	Text        string // of the input, or ""
 	Label       string
 	Score       float64
@@ -83,7 +84,10 @@ type Board struct {
 	all      ring[time.Duration]
 	rows     ring[Scored]
 	faults   ring[DeadLetter]
-	notice   string // the latest line of log, for the foot
+	items    Items             // the latest look at the busiest
+	past     map[string][]Item // by item, the oldest first
+	seen     map[string]int    // results by item
+	notice   string            // the latest line of log, for the foot
 }
 
 type second struct {
@@ -118,15 +122,16 @@ func (r *ring[T]) latest(i int) T {
 
 // NewBoard is empty. The renderer knows which colours the terminal has.
 func NewBoard(facts Facts, begin time.Time, renderer *lipgloss.Renderer) *Board {
-	return &Board{facts: facts, begin: begin, style: newStyle(renderer), labels: map[string]int64{}, dead: map[string]int64{}}
+	return &Board{facts: facts, begin: begin, style: newStyle(renderer), labels: map[string]int64{}, dead: map[string]int64{}, past: map[string][]Item{}, seen: map[string]int{}}
 }
 
-// Add counts an event: Scored, DeadLetter, Tombstone or Lag.
+// Add counts an event: Scored, DeadLetter, Tombstone, Items or Lag.
 func (b *Board) Add(event any) {
 	switch e := event.(type) {
 	case Scored:
 		b.scored++
 		b.labels[e.Label]++
+		b.sees(e.ItemID)
 		b.count(e.At)
 		b.rows.add(e, shownRows)
 		if !e.Input.IsZero() {
@@ -141,6 +146,8 @@ func (b *Board) Add(event any) {
 	case Tombstone:
 		b.tombstones++
 		b.count(e.At)
+	case Items:
+		b.look(e)
 	case Lag:
 		b.lag, b.lagKnown = e.Records, true
 	default:
@@ -416,7 +423,7 @@ func (d *drawing) numbers(b *Board, now time.Time) []string {
 	if len(b.dead) > 0 {
 		dead = d.style.alarm.Render(dead)
 	}
-	return []string{pace, scored, dead}
+	return []string{pace, scored, dead, d.items(b)}
 }
 
 // barWidth of the score, in cells.

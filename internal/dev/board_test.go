@@ -52,6 +52,18 @@ func busyBoard(renderer *lipgloss.Renderer) *Board {
 			b.Add(DeadLetter{At: at, Class: class, Cause: "text is empty", Source: "reviews.raw[3]@17"})
 		}
 	}
+	for _, seconds := range []int{50, 60} {
+		var items Items
+		for i, moved := range []float64{0, 0.1, -0.2, 0.001} {
+			item := Item{At: noon.Add(time.Duration(seconds) * time.Second), ItemID: fmt.Sprintf("item-%04d", i), Sentiment: 0.5, Reviews: int64(i * 700)}
+			if seconds == 60 {
+				item.Sentiment += moved
+			}
+			item.Before = b.before(item)
+			items = append(items, item)
+		}
+		b.Add(items)
+	}
 	b.Add(Tombstone{At: noon.Add(time.Minute)})
 	b.Add(Lag{Records: 1204})
 	return b

@@ -29,6 +29,7 @@ const (
 	TopicRaw         = "reviews.raw"
 	TopicScored      = "reviews.scored"
 	TopicDeadLetters = "reviews.raw.dlq"
+	TopicEvents      = "events.raw"
 )
 
 // Topic is one topic that the embedded broker has from the start.
@@ -37,6 +38,8 @@ type Topic struct {
 	Partitions int32
 	// Retention bounds one partition, in bytes as they are stored; a broker in memory holds that much.
 	Retention pipeline.ByteSize
+	// Compact keeps the last record of each key in place of the youngest bytes.
+	Compact bool
 }
 
 // DefaultTopics are those of the built-in pipeline.
@@ -254,6 +257,10 @@ func (t Topic) settings() map[string]*string {
 	setting := func(n int64) *string {
 		s := strconv.FormatInt(n, 10)
 		return &s
+	}
+	if t.Compact {
+		policy := "compact"
+		return map[string]*string{"cleanup.policy": &policy, "segment.bytes": setting(64 << 10)}
 	}
 	return map[string]*string{
 		"retention.bytes": setting(int64(t.Retention)),

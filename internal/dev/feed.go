@@ -259,6 +259,7 @@ func (f *feed) event(r *kgo.Record, now time.Time) any {
 func (s *Scored) read(value []byte) {
 	var result struct {
 		ReviewID  string `json:"review_id"`
+		ItemID    string `json:"item_id"`
 		Text      string `json:"text"`
 		Sentiment struct {
 			Label string  `json:"label"`
@@ -270,7 +271,7 @@ func (s *Scored) read(value []byte) {
 		s.Label, s.Text = "unread", string(value[:min(len(value), keptText)])
 		return
 	}
-	s.ReviewID, s.Text = result.ReviewID, result.Text
+	s.ReviewID, s.ItemID, s.Text = result.ReviewID, result.ItemID, result.Text
 	s.Label, s.Score = result.Sentiment.Label, result.Sentiment.Score
 	if result.Helpfulness != nil {
 		s.Helpfulness, s.Ranked = *result.Helpfulness, true

@@ -145,7 +145,7 @@ func (s *Sample) review() Review {
 	} else {
 		s.clock = s.clock.Add(time.Duration(s.rng.ExpFloat64() * float64(50*time.Millisecond)))
 	}
-	item := int(float64(len(products)*40) * math.Pow(s.rng.Float64(), 2)) // a few items get most of the reviews
+	item := item(s.rng.Float64())
 	r := Review{
 		ReviewID:  fmt.Sprintf("r%x-%d", s.cfg.Seed, s.n),
 		ItemID:    fmt.Sprintf("item-%04d", item),
@@ -388,6 +388,8 @@ type SampleStream struct {
 	Sample  SampleConfig
 	// Backlog is sent at once at the start, so that the service is seen at full speed.
 	Backlog int
+	// Events is the topic of what people do beside writing, two events a review; "" sends none.
+	Events string
 	// Rate is reviews a second after that; zero means none.
 	Rate float64
 }
@@ -399,11 +401,10 @@ const (
 	DefaultRate    = 20
 )
 
-// Run sends the sample until ctx ends, which is no error, and returns how many records were acknowledged.
+// Run sends the sample until ctx ends, which is no error, and returns how many reviews were acknowledged.
 func (s SampleStream) Run(ctx context.Context) (int, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(s.Brokers...),
-		kgo.DefaultProduceTopic(s.Topic),
 		kgo.RecordDeliveryTimeout(10*time.Second),
 	)
 	if err != nil {
@@ -415,17 +416,25 @@ func (s SampleStream) Run(ctx context.Context) (int, error) {
 	defer fail(nil)
 	var acked atomic.Int64
 	sample := NewSample(s.Sample)
+	// Without running's end: what was handed over is still acknowledged when the stream stops.
+	produce := func(topic string, event Event) {
+		client.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: topic, Key: event.Key, Value: event.Value}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				fail(fmt.Errorf("sample stream to %s: %w", topic, err))
+			} else if topic == s.Topic {
+				acked.Add(1)
+			}
+		})
+	}
+	acts := NewActs(s.Sample)
 	send := func(n int) {
 		for ; n > 0 && running.Err() == nil; n-- {
-			event := sample.Next()
-			// Without running's end: what was handed over is still acknowledged when the stream stops.
-			client.Produce(context.WithoutCancel(ctx), &kgo.Record{Key: event.Key, Value: event.Value}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					fail(fmt.Errorf("sample stream to %s: %w", s.Topic, err))
-					return
+			produce(s.Topic, sample.Next())
+			for range actsPerReview {
+				if s.Events != "" {
+					produce(s.Events, acts.Next())
 				}
-				acked.Add(1)
-			})
+			}
 		}
 	}
 

@@ -28,6 +28,8 @@ type ViewConfig struct {
 	In io.Reader
 	// Out takes the screen or the lines, and the summary.
 	Out io.Writer
+	// LookUp says what is known of an item; nil shows no items.
+	LookUp LookUp
 	// Logs are held back while the screen is up; nil holds nothing back.
 	Logs *Logs
 }
@@ -66,7 +68,7 @@ func (v *View) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var failed error
-	err := v.feed.run(ctx, func(events []any) {
+	err := v.follow(ctx, func(events []any) {
 		if err := v.show(events); err != nil && failed == nil {
 			failed = err
 			stop(err)
@@ -76,6 +78,26 @@ func (v *View) Run(ctx context.Context) error {
 		return failed
 	}
 	return err
+}
+
+// follow hands over events until ctx ends: of the feed, and of the items that it tells of. It calls emit by several goroutines, never at once.
+func (v *View) follow(ctx context.Context, emit func([]any)) error {
+	if v.cfg.LookUp == nil {
+		return v.feed.run(ctx, emit)
+	}
+	var mu sync.Mutex
+	one := func(events []any) {
+		mu.Lock()
+		defer mu.Unlock()
+		emit(events)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return v.feed.run(ctx, one) })
+	group.Go(func() error {
+		v.followItems(ctx, one)
+		return nil
+	})
+	return group.Wait()
 }
 
 // Finish counts what was committed until now, unless ctx ends first, and writes the summary.
@@ -147,7 +169,7 @@ func (v *View) runLive(ctx context.Context) error {
 		program.Quit()
 		return nil
 	})
-	group.Go(func() error { return v.feed.run(ctx, v.add) })
+	group.Go(func() error { return v.follow(ctx, v.add) })
 	return group.Wait()
 }
 

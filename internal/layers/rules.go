@@ -33,6 +33,7 @@ var layers = []layer{
 	{"features", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"features/memory", []string{"features", "pipeline"}, "a store knows what it keeps"},
 	{"features/redis", []string{"features", "pipeline"}, "a store knows what it keeps"},
+	{"features/storetest", []string{"features", "pipeline"}, "what every store has to do, whichever it is"},
 	{"offline", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"serving", []string{"pipeline"}, "a room knows the heart; models reach it through interfaces of its own"},
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks"},
@@ -42,15 +43,18 @@ var layers = []layer{
 	{"models/tasks", []string{"pipeline"}, "outputs to predictions, nothing else"},
 
 	{"internal/config", []string{
-		"pipeline", "batching", "consumers", "schemas", "producers", "features", "offline", "serving", "models",
+		"pipeline", "batching", "consumers", "schemas", "producers", "features", "features/redis", "offline", "serving", "models",
 		"internal/observe",
 	}, "the whole configuration is made of the rooms' own"},
-	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers"}, "it reads what producers wrote, with the care of consumers"},
+	{"internal/committed", []string{"pipeline", "consumers/decompress"}, "it reads topics, whatever is in them"},
+	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
+	{"internal/export", []string{"pipeline", "schemas", "features", "offline", "internal/committed"}, "it replays what views were told, by their own code"},
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
 	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
 	{"internal/layers", nil, "this test"},
 
+	{"examples", nil, "configurations, nothing else"},
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
 	{"internal/bench", []string{everything}, "measures the whole service"},
 	{"internal/torture", nil, "it judges by what the topics say, and by nothing of ours"},
@@ -60,7 +64,7 @@ var layers = []layer{
 }
 
 // forTests may be imported by tests of any folder, beside what the folder itself may import.
-var forTests = []string{"internal/kafkatest", "internal/hostile"}
+var forTests = []string{"internal/kafkatest", "internal/hostile", "features/storetest"}
 
 // outside says which folders alone may import a package that is not ours, in code that ships. Packages below it count.
 var outside = []struct {
@@ -70,13 +74,14 @@ var outside = []struct {
 }{
 	{"C", []string{"models/onnx"}, "the only cgo in the repository"},
 	{"github.com/yalue/onnxruntime_go", []string{"models/onnx"}, "the rest builds and runs without the library"},
-	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/deadletters", "internal/dev", "internal/hostile", "internal/kafkatest", "internal/torture", "cmd", "e2e"},
+	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/committed", "internal/deadletters", "internal/export", "internal/dev", "internal/hostile", "internal/kafkatest", "internal/torture", "cmd", "e2e"},
 		"the member owns the client; schemas and producers handle bytes"},
+	{"github.com/redis/go-redis", []string{"features/redis", "internal/bench", "cmd", "e2e"}, "the rest sees a store"},
 	{"github.com/linkedin/goavro/v2", []string{"schemas"}, "what bytes mean is the schemas' matter"},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "models", "cmd"}, "one way to read a configuration"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "flags are the command's matter"},
 	{"github.com/charmbracelet", []string{"internal/dev", "cmd"}, "the live view is the embedded mode's"},
-	{"testing", []string{"internal/kafkatest", "e2e"}, "code that ships does not carry the test framework"},
+	{"testing", []string{"internal/kafkatest", "features/storetest", "e2e"}, "code that ships does not carry the test framework"},
 }
 
 // imports are what one package says: path is relative to the module.

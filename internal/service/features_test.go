@@ -22,8 +22,6 @@ import (
 	"nearline/serving"
 )
 
-func number(f float64) *float64 { return &f }
-
 // shop is a bench with a view that reviews and events are aggregated into, and what is expected of it.
 type shop struct {
 	*bench
@@ -43,7 +41,7 @@ func (b *shop) config() *config.Config {
 	c.Features.Partitions = 3
 	c.Features.Views = []features.ViewConfig{{Name: "item", Key: "item_id", Time: "created_at", Fields: []features.FieldConfig{
 		{Name: "reviews", Count: &features.CountConfig{}, Where: map[string][]string{"kind": {"review"}}},
-		{Name: "sentiment", Default: number(0.9), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
+		{Name: "sentiment", Default: new(0.9), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
 		{Name: "value", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
 		{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 3}},
 	}}}
@@ -122,7 +120,7 @@ func (b *shop) event(topic, key, value string) {
 // learned waits until a replica answers with what is wanted, and fails with what it answers otherwise.
 func (r *running) learned(limit time.Duration, want map[string]*expected) {
 	r.b.Helper()
-	wrong := ""
+	var wrong string
 	deadline := time.Now().Add(limit)
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		wrong = ""
@@ -222,4 +220,48 @@ func TestFeaturesCountEachEventOnceWhileReplicasDie(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestResultsHaveWhatIsKnownOfTheirKey(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		posts := &c.Pipelines[0]
+		posts.Steps = append([]config.Step{{Lookup: &config.Lookup{Views: []config.LookupView{{View: "item", As: "product", Fields: []string{"value", "latest"}}}}}}, posts.Steps...)
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		r := b.run(b.open(c))
+		b.load(100)
+		r.learned(time.Minute, b.want)
+		before := b.want["item-3"].values()
+		b.event("posts.raw", "r", `{"review_id":"asked","text":"good","item_id":"item-3","user_id":"me"}`)
+		b.event("posts.raw", "r", `{"review_id":"new","text":"good","item_id":"of today"}`)
+		b.event("posts.raw", "r", `{"review_id":"none","text":"good"}`)
+		results := map[string]map[string]any{}
+		r.until(time.Minute, "three results", func() bool {
+			for _, record := range b.read("posts.scored") {
+				var result map[string]any
+				if err := json.Unmarshal(record.Value, &result); err != nil {
+					t.Fatal(err)
+				}
+				results[fmt.Sprint(result["review_id"])] = result
+			}
+			return results["asked"] != nil && results["new"] != nil && results["none"] != nil
+		})
+		var known map[string]any
+		if err := json.Unmarshal([]byte(before), &known); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := json.Marshal(results["asked"]["product"])
+		want, _ := json.Marshal(map[string]any{"value": known["value"], "latest": known["latest"]})
+		if string(got) != string(want) || results["asked"]["features"] != "fresh" {
+			t.Errorf("got %s, %v, want %s, fresh", got, results["asked"]["features"], want)
+		}
+		for _, id := range []string{"new", "none"} {
+			if got, _ := json.Marshal(results[id]["product"]); string(got) != `{"latest":[],"value":0}` || results[id]["features"] != "default" {
+				t.Errorf("%s: got %s, %v, want defaults that are told to be such", id, got, results[id]["features"])
+			}
+		}
+		r.end()
+	})
 }

@@ -103,6 +103,15 @@ func (l *line) addSteps(s *Service) (columns []pipeline.Field, reads []string, e
 			l.steps = append(l.steps, predict)
 			continue
 		}
+		if step.Lookup != nil {
+			var lookup *features.Lookup
+			if lookup, reads, err = s.lookup(step.Lookup, columns, reads); err != nil {
+				return nil, nil, fmt.Errorf("steps[%d].lookup: %w", i, err)
+			}
+			columns = append(columns, lookup.Columns()...)
+			l.steps = append(l.steps, lookup)
+			continue
+		}
 		v := s.view(step.Aggregate.View)
 		var emit *features.Emit
 		if emit, reads, err = v.emit(step.Aggregate.Map, columns, reads); err != nil {

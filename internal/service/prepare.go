@@ -113,14 +113,9 @@ const retryPause = 2 * time.Second
 
 // retry f until it works, which is true, or ctx ends.
 func (l *line) retry(ctx context.Context, f func() error) bool {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	again := time.NewTicker(retryPause)
+	defer again.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-timer.C:
-		}
 		err := f()
 		if ctx.Err() != nil {
 			return false
@@ -130,6 +125,10 @@ func (l *line) retry(ctx context.Context, f func() error) bool {
 		}
 		l.wait(err)
 		l.logger.Warn("the pipeline waits", "error", err)
-		timer.Reset(retryPause)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-again.C:
+		}
 	}
 }

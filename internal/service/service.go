@@ -71,7 +71,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	s.openViews()
+	if err := s.openViews(); err != nil {
+		return nil, err
+	}
 	if err := s.serve(ctx); err != nil {
 		return nil, err
 	}
@@ -179,6 +181,9 @@ func (s *Service) Device() *batching.Device { return s.device }
 // Model that was loaded under the name, or nil.
 func (s *Service) Model(name string) *models.Model { return s.models[name] }
 
+// Features answers what the views know.
+func (s *Service) Features() serving.Features { return lookups{s} }
+
 // HTTP is the address of the HTTP server, "" when it is off.
 func (s *Service) HTTP() string {
 	if s.http == nil {
@@ -198,6 +203,19 @@ func (s *Service) Committed() (records int64) {
 		}
 	}
 	return records
+}
+
+// Kept is how many updates of a view have had their effect so far in this process.
+func (s *Service) Kept(view string) (updates int64) {
+	for _, line := range s.lines {
+		if line.view == nil || line.view.Name() != view {
+			continue
+		}
+		for _, status := range line.status {
+			updates += status.Snapshot().Committed
+		}
+	}
+	return updates
 }
 
 // Run serves until ctx ends or a promise can no longer be kept. It stops from the outside in: intake first, then the cycles
@@ -258,7 +276,9 @@ func (s *Service) Close() error {
 	for _, v := range s.views {
 		v.state.Close()
 	}
-	errs = append(errs, s.store.Close())
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
 	if s.cluster != nil {
 		s.cluster.Close()
 	}

@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/features/memory"
+	"nearline/features/redis"
 	"nearline/internal/config"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -22,24 +25,55 @@ type view struct {
 	metrics *features.Metrics
 	state   *consumers.StateTopic
 	store   features.Store
+	finder  *features.Finder
 	cluster *consumers.Cluster
 	logger  *slog.Logger
 }
 
 // openViews makes the views and the store that they share; nothing is connected to yet.
-func (s *Service) openViews() {
+func (s *Service) openViews() error {
+	redisConfig := s.config.Features.Store.Redis
 	s.store = memory.New()
+	if redisConfig != nil {
+		s.store = redis.Open(*redisConfig)
+	}
 	for _, declared := range s.config.Features.Views {
 		v := &view{
 			View:    features.NewView(declared),
-			config:  s.config.Features,
+			config:  s.config.Features.Config,
 			metrics: features.NewMetrics(s.registry, declared.Name),
 			store:   s.store,
 			logger:  s.options.Logger.With("view", declared.Name),
 		}
+		lookups := s.config.Features.Lookup
+		if redisConfig == nil {
+			lookups.CacheKeys = 0 // it is as near as a cache
+		}
+		var err error
+		if v.finder, err = features.NewFinder(v.View, v.store, lookups, v.logger, v.metrics); err != nil {
+			return err
+		}
 		v.state = consumers.OpenState(s.config.Kafka, v.states(), v.logger, s.options.Kafka...)
 		s.views = append(s.views, v)
 	}
+	return nil
+}
+
+// lookup is the step of a configuration.
+func (s *Service) lookup(c *config.Lookup, columns []pipeline.Field, reads []string) (*features.Lookup, []string, error) {
+	var views []features.ViewLookup
+	for _, l := range c.Views {
+		views = append(views, features.ViewLookup{Finder: s.view(l.View).finder, As: l.As, Fields: l.Fields, Key: l.Key})
+	}
+	return features.NewLookup(views, c.Wait, columnNames(columns), reads)
+}
+
+func columnNames(columns []pipeline.Field) []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	return names
 }
 
 // view of that name; the configuration has been validated.
@@ -76,11 +110,7 @@ func OwnTopic(c features.Config, use config.TopicUse) consumers.NewTopic {
 
 // emit is the step that a pipeline has for the view.
 func (v *view) emit(paths map[string]string, columns []pipeline.Field, reads []string) (*features.Emit, []string, error) {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
-	}
-	return features.NewEmit(v.View, v.updates(), paths, names, reads, v.metrics)
+	return features.NewEmit(v.View, v.updates(), paths, columnNames(columns), reads, v.metrics)
 }
 
 // table is the step that one member of the view's line has.
@@ -117,8 +147,69 @@ func (v *view) follow(ctx context.Context) error {
 		return nil
 	}
 	sink := features.Sink{View: v.View, Store: v.store, Source: id, Metrics: v.metrics}
-	return v.state.Follow(ctx, "", sink.Apply)
+	lasting, ok := v.store.(features.Lasting)
+	if !ok {
+		return v.state.Follow(ctx, "", sink.Apply) // each replica has all of it in its own memory
+	}
+	for ctx.Err() == nil {
+		if filling, ok := v.filling(ctx, lasting, ""); ok {
+			err := v.fill(ctx, lasting, filling, sink)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+// fill the store as long as that is so filled. Replicas share the work in a group that is named after the filling: one that was lost
+// begins anew, for all of them.
+func (v *view) fill(ctx context.Context, store features.Lasting, filling string, sink features.Sink) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer stop()
+		if now, ok := v.filling(ctx, store, filling); ok {
+			v.logger.Warn("the store of features has lost what it had, and is filled anew", "before", filling, "now", now)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		defer stop()
+		return v.state.Follow(ctx, fmt.Sprintf("nearline-features-%s-store-%s", v.Name(), filling), sink.Apply)
+	})
+	return group.Wait()
+}
+
+// filling of the store, as soon as it is another than before; ok is false when ctx has ended.
+func (v *view) filling(ctx context.Context, store features.Lasting, before string) (now string, ok bool) {
+	again := time.NewTicker(fillingInterval)
+	defer again.Stop()
+	var told bool
+	for {
+		asking, cancel := context.WithTimeout(ctx, fillingInterval)
+		now, err := store.Filling(asking, v.Name())
+		cancel()
+		switch {
+		case err == nil && now != before:
+			return now, true
+		case err != nil && ctx.Err() == nil && !told:
+			told = true
+			v.logger.Warn("the store of features does not answer; it is filled as soon as it does", "error", err)
+		case err == nil:
+			told = false
+		}
+		select {
+		case <-ctx.Done():
+			return "", false
+		case <-again.C:
+		}
+	}
+}
+
+// fillingInterval is how often a store is asked whether it still has what was put into it.
+const fillingInterval = 5 * time.Second
 
 // id of the topic of states, once there is one; ok is false when ctx has ended.
 func (v *view) id(ctx context.Context) (id string, ok bool) {

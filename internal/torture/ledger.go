@@ -38,7 +38,7 @@ func (k kind) String() string {
 	return [...]string{"nothing", "a result", "a tombstone"}[k]
 }
 
-// Counts say what became of the records. All but Records, Results, DeadLetters and Refused are zero where the promise is kept.
+// Counts say what became of the records. All but Records, Results, DeadLetters, Refused and Aggregates are zero where the promise is kept.
 type Counts struct {
 	Records     int `json:"records"`
 	Results     int `json:"results"`
@@ -50,11 +50,13 @@ type Counts struct {
 	Uncaused    int `json:"dead_letters_without_cause"` // dead letters without a cause: that is missing, of another class, or the record is a good one
 	Misplaced   int `json:"misplaced"`                  // a result where a dead letter or a tombstone belongs, or the like
 	Unknown     int `json:"unknown"`                    // outputs of no input
+	Aggregates  int `json:"aggregates"`                 // items whose features were compared with what the input says
+	Miscounted  int `json:"aggregates_wrong"`           // of which so many are others
 }
 
 // wrong is how many things are.
 func (c Counts) wrong() int {
-	return c.Lost + c.Doubled + c.OutOfOrder + c.Uncaused + c.Misplaced + c.Unknown
+	return c.Lost + c.Doubled + c.OutOfOrder + c.Uncaused + c.Misplaced + c.Unknown + c.Miscounted
 }
 
 // topics of a run.
@@ -76,6 +78,7 @@ type ledger struct {
 	refusals bool
 	input    map[int32][]line // by partition and offset
 	latest   map[place]int64  // the highest input offset that a key has shown
+	items    items
 	counts   Counts
 	notes    []string
 }
@@ -83,6 +86,9 @@ type ledger struct {
 type line struct {
 	kind    kind
 	effects uint8
+	refused bool // the dead letter of a result that the broker was told to refuse
+	means   bool // something for the view
+	scored
 }
 
 // place is where the order of one key is to be seen: results and dead letters are different topics. The partition of the
@@ -130,6 +136,9 @@ func (l *ledger) read(r *kgo.Record) {
 		lines = append(lines, line{})
 	}
 	lines[r.Offset].kind = wanted(r.Key, r.Value)
+	if lines[r.Offset].kind == result {
+		lines[r.Offset].scored, lines[r.Offset].means = l.items.meaning(r)
+	}
 	l.input[r.Partition] = lines
 	l.counts.Records++
 }
@@ -155,6 +164,7 @@ func (l *ledger) see(r *kgo.Record) {
 		l.counts.Doubled++
 		l.note("input [%d]@%d has effect number %d at %s[%d]@%d", partition, offset, at.effects, r.Topic, r.Partition, r.Offset)
 	}
+	at.refused = at.refused || isDead && at.kind == result
 	l.judge(r, isDead, at.kind, fmt.Sprintf("input [%d]@%d", partition, offset))
 	if r.Key == nil {
 		return
@@ -187,6 +197,18 @@ func (l *ledger) judge(r *kgo.Record, isDead bool, want kind, input string) {
 		l.counts.Misplaced++
 		l.note("%s should be %s, and what is at %s[%d]@%d is not", input, want, r.Topic, r.Partition, r.Offset)
 	}
+}
+
+// scored are the input records that became results and mean something for the view.
+func (l *ledger) scored() (all []scored) {
+	for _, lines := range l.input {
+		for _, line := range lines {
+			if line.means && !line.refused {
+				all = append(all, line.scored)
+			}
+		}
+	}
+	return all
 }
 
 // close counts what has had no effect.

@@ -92,8 +92,8 @@ func (l *load) record(number int) *kgo.Record {
 	case draw < 9:
 		r.Key = nil
 	}
-	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
-		number, r.Key, number)
+	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "number": %d, "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
+		number, r.Key, number, number)
 	return r
 }
 

@@ -20,7 +20,14 @@ func (r *run) count(ctx context.Context) (Report, error) {
 	if err := r.readAll(ctx, l.see, r.topics.output, r.topics.deadLetters); err != nil {
 		return Report{}, err
 	}
-	report := Report{Counts: l.close(), Seed: r.Seed, Notes: l.notes, Faults: len(r.events), Written: r.progress.written.Load()}
+	counts := l.close()
+	if r.view.Name != "" {
+		if err := r.compare(ctx, l); err != nil {
+			return Report{}, err
+		}
+		counts.Aggregates, counts.Miscounted = l.counts.Aggregates, l.counts.Miscounted
+	}
+	report := Report{Counts: counts, Seed: r.Seed, Notes: l.notes, Faults: len(r.events), Written: r.progress.written.Load()}
 	report.stalls = attribute(r.tell.began, r.events, r.watch.gaps)
 	report.Kinds = summarize(report.stalls)
 	for _, s := range report.stalls {

@@ -39,8 +39,9 @@ func (r Report) Err() error {
 	case r.Records == 0:
 		return fmt.Errorf("no record was written: nothing was shown")
 	case r.wrong() > 0:
-		return fmt.Errorf("the promise was broken: %d lost, %d doubled, %d out of order, %d dead letters without a cause, %d misplaced, %d of no input (seed %d)",
-			r.Lost, r.Doubled, r.OutOfOrder, r.Uncaused, r.Misplaced, r.Unknown, r.Seed)
+		return fmt.Errorf("the promise was broken: %d lost, %d doubled, %d out of order, %d dead letters without a cause, %d misplaced, %d of no input, "+
+			"features of %d of %d items wrong (seed %d)",
+			r.Lost, r.Doubled, r.OutOfOrder, r.Uncaused, r.Misplaced, r.Unknown, r.Miscounted, r.Aggregates, r.Seed)
 	case r.Unread != 0:
 		return fmt.Errorf("the replicas made no progress for %v after the last fault: %d records are uncommitted, and the counts are those of an unfinished run (seed %d)",
 			patience, r.Unread, r.Seed)

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -79,19 +80,28 @@ func (r *run) ownModel() error {
 }
 
 func (r *run) embeddedConfig(replica Replica) ([]byte, error) {
+	steps, section := "", []byte("{}")
+	if replica.View.Name != "" {
+		steps = fmt.Sprintf(", {aggregate: {view: %s}}", replica.View.Name)
+		var err error
+		if section, err = json.Marshal(replica.View.Section(replica.Partitions)); err != nil { // JSON is YAML
+			return nil, err
+		}
+	}
 	return fmt.Appendf(nil, `kafka: {brokers: [%q], replica: %s, transaction_timeout: %v, session_timeout: %v, rebalance_timeout: %v}
 models: {repository: %q, hang_timeout: %v}
+features: %s
 pipelines:
   - name: torture
     group: %s
     input: {topic: %s, map: {id: review_id, text: text}}
-    steps: [{predict: {model: %s}}]
+    steps: [{predict: {model: %s}}%s]
     output: {topic: %s, copy: [item_id]}
     dead_letters: %s
     cycle: {max_records: 512, shutdown: 5s}
 serving: {http: "off"}
-`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, HangTimeout, replica.Group, replica.Input,
-		replica.Model, replica.Output, replica.DeadLetters), nil
+`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, HangTimeout, section, replica.Group, replica.Input,
+		replica.Model, steps, replica.Output, replica.DeadLetters), nil
 }
 
 func freePort(ctx context.Context) (int, error) {
@@ -175,8 +185,12 @@ func (r *run) cleanUp(ctx context.Context) {
 		return // the run has dialled the same brokers
 	}
 	defer admin.Close()
-	_, topics := admin.DeleteTopics(ctx, r.topics.input, r.topics.output, r.topics.deadLetters)
-	_, groups := admin.DeleteGroups(ctx, r.group)
+	made, grouped := []string{r.topics.input, r.topics.output, r.topics.deadLetters}, []string{r.group}
+	if r.view.Name != "" {
+		made, grouped = append(made, r.view.topics()...), append(grouped, "nearline-features-"+r.view.Name)
+	}
+	_, topics := admin.DeleteTopics(ctx, made...)
+	_, groups := admin.DeleteGroups(ctx, grouped...)
 	if err := errors.Join(append(errs, topics, groups)...); err != nil {
 		r.tell.say("some of what the run has made stays, all of it named %s…: %v", r.group, err)
 	}
@@ -186,7 +200,7 @@ func (r *run) cleanUp(ctx context.Context) {
 func (r *run) addReplica(index int) error {
 	name := fmt.Sprintf("replica-%d", index)
 	config, err := r.ConfigFor(Replica{Name: name, Input: r.topics.input, Output: r.topics.output, DeadLetters: r.topics.deadLetters,
-		Group: r.group, Repository: r.Repository, Model: r.Model})
+		Group: r.group, Repository: r.Repository, Model: r.Model, View: r.view, Partitions: r.Partitions})
 	if err != nil {
 		return err
 	}

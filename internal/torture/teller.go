@@ -130,6 +130,9 @@ func (t *teller) report(r Report) {
 	}
 	fmt.Fprintf(t.out, "lost %d, doubled %d, out of order %d, dead letters without a cause %d, misplaced %d, unknown %d; longest stall %.1f s\n",
 		r.Lost, r.Doubled, r.OutOfOrder, r.Uncaused, r.Misplaced, r.Unknown, time.Duration(r.Longest).Seconds())
+	if r.Aggregates > 0 {
+		fmt.Fprintf(t.out, "features of %s items compared with what the input says: %d wrong\n", grouped(int64(r.Aggregates)), r.Miscounted)
+	}
 	for _, note := range slices.Concat(r.Notes, r.Failures) {
 		fmt.Fprintln(t.out, "  "+note)
 	}

@@ -45,6 +45,9 @@ type Options struct {
 	Every       time.Duration // between faults, on average
 	Replication int16
 
+	// Features has the replicas aggregate what they score, too, and checks it. Builds before there were views cannot.
+	Features bool
+
 	JSON bool
 	Out  io.Writer
 }
@@ -55,6 +58,8 @@ type Replica struct {
 	Input, Output, DeadLetters string
 	Group                      string
 	Repository, Model          string
+	View                       View // without a name where there is to be none
+	Partitions                 int
 }
 
 // Timeouts of the embedded mode: as short as the broker lets them be, so that take-over and expiry happen within a short
@@ -84,6 +89,7 @@ type run struct {
 	Options
 	topics   topics
 	group    string
+	view     View
 	tell     *teller
 	brokers  []string
 	broker   *process
@@ -115,6 +121,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		brokers: o.Brokers,
 		busy:    map[int]bool{},
 		poisons: make(chan Fault, 16),
+	}
+	if o.Features {
+		r.view = View{Name: "torture-" + id, Prefix: r.group + "-features"}
 	}
 	defer r.killAll()
 	if err := r.setUp(ctx); err != nil {

@@ -1,0 +1,351 @@
+package features
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/errgroup"
+
+	"nearline/pipeline"
+)
+
+// Freshness says how far the features of a row can be trusted, from best to worst.
+type Freshness uint8
+
+// The degrees of freshness.
+const (
+	// Fresh features were read of the store, no longer ago than LookupConfig.FreshFor.
+	Fresh Freshness = iota
+	// Stale ones are remembered from when the store last answered.
+	Stale
+	// Default ones are those of a key of which nothing is known.
+	Default
+)
+
+func (f Freshness) String() string { return [...]string{"fresh", "stale", "default"}[f] }
+
+// FreshnessField of results says how fresh is what was looked up.
+const FreshnessField = "features"
+
+// LookupConfig bounds what lookups take.
+type LookupConfig struct {
+	// Deadline of one round trip to the store.
+	Deadline time.Duration `yaml:"deadline"`
+	// CacheKeys is how many keys of a view are remembered, those that have no values among them; 0 remembers none.
+	CacheKeys int `yaml:"cache_keys"`
+	// FreshFor is how long what is remembered is used without asking the store.
+	FreshFor time.Duration `yaml:"fresh_for"`
+	// StaleFor is how long it is used when the store does not answer.
+	StaleFor time.Duration `yaml:"stale_for"`
+	// TripAfter so many failures in a row the store is left in peace for RetryAfter.
+	TripAfter  int           `yaml:"trip_after"`
+	RetryAfter time.Duration `yaml:"retry_after"`
+}
+
+// DefaultLookup is what a configuration gets that says nothing. All of it are guesses on the safe side: a round trip within a data centre takes
+// a millisecond, and a hundred thousand keys are some tens of megabytes.
+func DefaultLookup() LookupConfig {
+	return LookupConfig{
+		Deadline: 100 * time.Millisecond, CacheKeys: 100_000, FreshFor: time.Second, StaleFor: 10 * time.Minute,
+		TripAfter: 5, RetryAfter: 5 * time.Second,
+	}
+}
+
+// Validate names every problem, each with its key below path, its value and the remedy.
+func (c LookupConfig) Validate(path string) error {
+	p := &problems{}
+	if c.Deadline < time.Millisecond || c.Deadline > 10*time.Second {
+		p.add("%s.deadline is %v: want between 1ms and 10s", path, c.Deadline)
+	}
+	if c.CacheKeys < 0 {
+		p.add("%s.cache_keys is %d: want 0 for none, or how many", path, c.CacheKeys)
+	}
+	if c.FreshFor < 0 || c.StaleFor < c.FreshFor {
+		p.add("%s.fresh_for is %v and stale_for is %v: want 0 or more, and stale_for not below fresh_for", path, c.FreshFor, c.StaleFor)
+	}
+	if c.TripAfter < 1 {
+		p.add("%s.trip_after is %d: want at least 1 failure", path, c.TripAfter)
+	}
+	if c.RetryAfter < 10*time.Millisecond {
+		p.add("%s.retry_after is %v: want at least 10ms", path, c.RetryAfter)
+	}
+	return errors.Join(p.errs...)
+}
+
+// Lookup is the step that adds the features of rows' keys: those of a whole cycle at once, each key asked for once, in one round trip a view, and
+// the views at the same time. It never waits longer than the deadline, unless it is to wait for the store: what the store does not
+// say in time is taken from the cache, or is the view's default, and the result says so.
+type Lookup struct {
+	views []*looked
+	wait  bool
+}
+
+var _ pipeline.Step = (*Lookup)(nil)
+
+// looked is one view that a step looks up.
+type looked struct {
+	finder *Finder
+	key    source
+	column string
+	fields []int // that stand in the result
+}
+
+// ViewLookup says which features of a view a step adds.
+type ViewLookup struct {
+	Finder *Finder
+	// As is the column's name in the result; "" is the view's name.
+	As string
+	// Fields that the result has; nil is all of the view.
+	Fields []string
+	// Key is the path of the key in these events; "" is the view's own.
+	Key string
+}
+
+// NewLookup makes the step. Columns are those of predictions before it, reads what earlier steps want the decoder to read; it returns those with its own added.
+// With wait the cycle is given back when the store does not answer, and tried again.
+func NewLookup(views []ViewLookup, wait bool, columns, reads []string) (*Lookup, []string, error) {
+	l := &Lookup{wait: wait}
+	var errs []error
+	for _, c := range views {
+		view := c.Finder.view
+		v := &looked{finder: c.Finder, column: c.As}
+		if v.column == "" {
+			v.column = view.name
+		}
+		path := c.Key
+		if path == "" {
+			path = view.key
+		}
+		v.key, reads = find(path, columns, reads)
+		for i, f := range view.fields {
+			if c.Fields == nil || slices.Contains(c.Fields, f.name) {
+				v.fields = append(v.fields, i)
+			}
+		}
+		for _, name := range c.Fields {
+			if !slices.Contains(view.Fields(), name) {
+				errs = append(errs, fmt.Errorf("fields has %q: view %s has %v", name, view.name, view.Fields()))
+			}
+		}
+		l.views = append(l.views, v)
+	}
+	return l, reads, errors.Join(errs...)
+}
+
+// Name of the step.
+func (l *Lookup) Name() string {
+	names := []string{"lookup"}
+	for _, v := range l.views {
+		names = append(names, v.finder.view.name)
+	}
+	return strings.Join(names, " ")
+}
+
+// Columns that the step adds to a result, with the defaults as examples of what they hold.
+func (l *Lookup) Columns() []pipeline.Field {
+	var columns []pipeline.Field
+	for _, v := range l.views {
+		columns = append(columns, v.in(v.finder.view.Defaults()))
+	}
+	return append(columns, pipeline.Field{Name: FreshnessField, Value: pipeline.StringValue(Fresh.String())})
+}
+
+// in is the column that values become.
+func (v *looked) in(values []pipeline.Field) pipeline.Field {
+	chosen := make([]pipeline.Field, len(v.fields))
+	for i, field := range v.fields {
+		chosen[i] = values[field]
+	}
+	return pipeline.Field{Name: v.column, Value: pipeline.ObjectValue(chosen...)}
+}
+
+// Run looks up all rows.
+func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
+	keys := make([][]string, len(l.views)) // by view and row; "" where a row has none
+	for i, v := range l.views {
+		keys[i] = make([]string, len(rows))
+		for j, row := range rows {
+			keys[i][j], _ = textOf(v.key.value(row))
+		}
+	}
+	found := make([]map[string]Found, len(l.views))
+	group, asking := errgroup.WithContext(ctx)
+	for i, v := range l.views {
+		group.Go(func() (err error) {
+			found[i], err = v.finder.find(asking, keys[i], l.wait)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	now := time.Now()
+	for j, row := range rows {
+		if row.Fault != nil {
+			continue
+		}
+		worst := Fresh
+		for i, v := range l.views {
+			of := found[i][keys[i][j]]
+			values := v.finder.view.defaults
+			if of.Entry != nil {
+				values = of.Entry.Now(v.finder.view, now)
+			}
+			worst = max(worst, of.Freshness)
+			row.Features = append(row.Features, v.in(values))
+		}
+		row.Features = append(row.Features, pipeline.Field{Name: FreshnessField, Value: pipeline.StringValue(worst.String())})
+	}
+	return nil
+}
+
+// Found is what is known of a key.
+type Found struct {
+	Entry     *Entry // nil for nothing
+	Freshness Freshness
+}
+
+// Finder looks keys of one view up, for all steps and requests of a process: it has the cache, and the breaker that leaves a store in peace which
+// does not answer. Safe for concurrent use.
+type Finder struct {
+	view    *View
+	store   Store
+	config  LookupConfig
+	cache   *otter.Cache[string, remembered] // nil for none
+	breaker *gobreaker.CircuitBreaker[[]*Entry]
+	logger  *slog.Logger
+	metrics *Metrics
+}
+
+// remembered is what the store said of a key, nothing included, and when.
+type remembered struct {
+	entry *Entry
+	at    time.Time
+}
+
+// NewFinder makes a finder with an empty cache.
+func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger, metrics *Metrics) (*Finder, error) {
+	f := &Finder{view: view, store: store, config: config, logger: logger, metrics: metrics}
+	if config.CacheKeys > 0 {
+		cache, err := otter.New(&otter.Options[string, remembered]{MaximumSize: config.CacheKeys})
+		if err != nil {
+			return nil, fmt.Errorf("make a cache of %d keys: %w", config.CacheKeys, err)
+		}
+		f.cache = cache
+	}
+	f.breaker = gobreaker.NewCircuitBreaker[[]*Entry](gobreaker.Settings{
+		Name:        view.name,
+		Timeout:     config.RetryAfter,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= config.TripAfter },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			switch {
+			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
+				logger.Warn("the store of features does not answer; lookups have what is remembered, or defaults", "view", view.name, "again_in", config.RetryAfter)
+			case to == gobreaker.StateClosed:
+				logger.Info("the store of features answers again", "view", view.name)
+			}
+		},
+		// Whoever was not waited for says nothing of the store.
+		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
+	})
+	return f, nil
+}
+
+// Find keys, each as it is asked for: fresh, stale or default. It takes no longer than the deadline.
+func (f *Finder) Find(ctx context.Context, keys []string) (map[string]Found, error) {
+	return f.find(ctx, keys, false)
+}
+
+// find each of the keys once. With wait, a store that does not answer is an error; the context's end is one always.
+func (f *Finder) find(ctx context.Context, keys []string, wait bool) (map[string]Found, error) {
+	began := time.Now()
+	found := make(map[string]Found, len(keys))
+	var ask []string
+	for _, key := range keys {
+		if _, known := found[key]; known {
+			continue
+		}
+		if key == "" {
+			found[key] = Found{nil, Default}
+			continue
+		}
+		known, ok := f.remembered(key)
+		if ok && began.Sub(known.at) <= f.config.FreshFor {
+			found[key] = f.judge(known.entry, Fresh, began)
+			f.metrics.looked("cache", 1)
+			continue
+		}
+		found[key] = Found{nil, Default} // until it is answered
+		ask = append(ask, key)
+	}
+	if len(ask) == 0 {
+		return found, nil
+	}
+	entries, err := f.ask(ctx, ask, wait)
+	switch {
+	case err == nil:
+		for i, key := range ask {
+			f.remember(key, entries[i], began)
+			found[key] = f.judge(entries[i], Fresh, began)
+		}
+		f.metrics.looked("store", len(ask))
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case wait:
+		return nil, fmt.Errorf("%w for the store of features: look up %d keys of view %s: %w", pipeline.ErrAway, len(ask), f.view.name, err)
+	default:
+		f.metrics.looked("unanswered", len(ask))
+		for _, key := range ask {
+			if known, ok := f.remembered(key); ok && began.Sub(known.at) <= f.config.StaleFor {
+				found[key] = f.judge(known.entry, Stale, began)
+			}
+		}
+	}
+	f.metrics.took(began)
+	return found, nil
+}
+
+// judge says what an entry is good for: nothing is known of a key whose latest event is older than the view allows.
+func (f *Finder) judge(e *Entry, as Freshness, now time.Time) Found {
+	if e == nil || f.view.maxAge > 0 && e.Age(now) > f.view.maxAge {
+		return Found{nil, Default}
+	}
+	return Found{e, as}
+}
+
+// ask the store, within the deadline.
+func (f *Finder) ask(ctx context.Context, keys []string, wait bool) ([]*Entry, error) {
+	get := func() ([]*Entry, error) {
+		asking, cancel := context.WithTimeout(ctx, f.config.Deadline)
+		defer cancel()
+		entries, err := f.store.Get(asking, f.view, keys)
+		if err != nil && ctx.Err() != nil {
+			return nil, context.Canceled
+		}
+		return entries, err
+	}
+	if wait {
+		return get() // the cycle backs off by itself
+	}
+	return f.breaker.Execute(get)
+}
+
+func (f *Finder) remembered(key string) (remembered, bool) {
+	if f.cache == nil {
+		return remembered{}, false
+	}
+	return f.cache.GetIfPresent(key)
+}
+
+func (f *Finder) remember(key string, e *Entry, at time.Time) {
+	if f.cache != nil {
+		f.cache.Set(key, remembered{e, at})
+	}
+}

@@ -1,0 +1,216 @@
+package features
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nearline/pipeline"
+)
+
+// shelf is a store that a test can hurt.
+type shelf struct {
+	entries map[string]*Entry
+	asked   [][]string
+	err     error
+	slow    bool
+}
+
+func (s *shelf) Put(context.Context, []Entry) error { return nil }
+func (s *shelf) Close() error                       { return nil }
+
+func (s *shelf) Get(ctx context.Context, _ *View, keys []string) ([]*Entry, error) {
+	s.asked = append(s.asked, slices.Clone(keys))
+	if s.slow {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	found := make([]*Entry, len(keys))
+	for i, key := range keys {
+		found[i] = s.entries[key]
+	}
+	return found, nil
+}
+
+func (s *shelf) have(view *View, key string, n int, at time.Time) {
+	state := view.newState()
+	for range n {
+		view.add(state, &Update{At: at.UnixMilli(), Operands: make([]pipeline.Value, len(view.operands))})
+	}
+	s.entries[key] = &Entry{View: view.name, Key: key, At: at.UnixMilli(), Values: view.Values(state, at.UnixMilli())}
+}
+
+// inShelf runs a test in virtual time, with a step that looks up the view counts of a store.
+func inShelf(t *testing.T, wait bool, f func(s *shelf, view *View, look func(keys ...string) ([]string, error))) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		view := NewView(ViewConfig{Name: "item", Key: "item_id", MaxAge: 24 * time.Hour, Fields: []FieldConfig{
+			{Name: "n", Count: &CountConfig{}}, {Name: "lately", Count: &CountConfig{HalfLife: time.Hour}},
+		}})
+		s := &shelf{entries: map[string]*Entry{}}
+		config := DefaultLookup()
+		if err := config.Validate("lookup"); err != nil {
+			t.Fatal(err)
+		}
+		finder, err := NewFinder(view, s, config, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step, reads, err := NewLookup([]ViewLookup{{Finder: finder}}, wait, nil, nil)
+		if err != nil || !slices.Equal(reads, []string{"item_id"}) {
+			t.Fatalf("got %v and reads %v, want item_id", err, reads)
+		}
+		// look returns for each row the count and the freshness, such as "3 fresh".
+		f(s, view, func(keys ...string) ([]string, error) {
+			rows := make([]*pipeline.Row, len(keys))
+			for i, key := range keys {
+				rows[i] = &pipeline.Row{Record: &pipeline.Record{}, Read: []pipeline.Value{{}}}
+				if key != "" {
+					rows[i].Read[0] = pipeline.StringValue(key)
+				}
+			}
+			if err := step.Run(t.Context(), rows); err != nil {
+				return nil, err
+			}
+			var out []string
+			for _, row := range rows {
+				n, _ := row.Features[0].Value.Lookup("n")
+				out = append(out, fmt.Sprint(n.Int, " ", row.Features[1].Value.Str))
+			}
+			return out, nil
+		})
+	})
+}
+
+func wantLooked(t *testing.T, got []string, err error, want ...string) {
+	t.Helper()
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q and %v, want %q", got, err, want)
+	}
+}
+
+func TestLookupAsksForEachKeyOfACycleOnce(t *testing.T) {
+	inShelf(t, false, func(s *shelf, view *View, look func(...string) ([]string, error)) {
+		s.have(view, "a", 3, time.Now())
+		got, err := look("a", "b", "a", "", "b", "a")
+		wantLooked(t, got, err, "3 fresh", "0 default", "3 fresh", "0 default", "0 default", "3 fresh")
+		if len(s.asked) != 1 || !slices.Equal(s.asked[0], []string{"a", "b"}) {
+			t.Errorf("the store was asked %v, want once for a and b", s.asked)
+		}
+	})
+}
+
+func TestLookupRemembersWhatIsFreshAndThatThereIsNothing(t *testing.T) {
+	inShelf(t, false, func(s *shelf, view *View, look func(...string) ([]string, error)) {
+		s.have(view, "a", 1, time.Now())
+		_, _ = look("a", "b")
+		s.have(view, "a", 2, time.Now())
+		s.have(view, "b", 2, time.Now())
+		time.Sleep(time.Second)
+		got, err := look("a", "b")
+		wantLooked(t, got, err, "1 fresh", "0 default")
+		time.Sleep(time.Millisecond)
+		got, err = look("a", "b")
+		wantLooked(t, got, err, "2 fresh", "2 fresh")
+		if len(s.asked) != 2 {
+			t.Errorf("the store was asked %d times, want 2", len(s.asked))
+		}
+	})
+}
+
+func TestLookupGoesOnWithoutItsStore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		hurt func(*shelf)
+	}{
+		{"down", func(s *shelf) { s.err = errors.New("connection refused") }},
+		{"slow", func(s *shelf) { s.slow = true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inShelf(t, false, func(s *shelf, view *View, look func(...string) ([]string, error)) {
+				s.have(view, "a", 1, time.Now())
+				_, _ = look("a")
+				c.hurt(s)
+				time.Sleep(2 * time.Second)
+				began := time.Now()
+				got, err := look("a", "new")
+				wantLooked(t, got, err, "1 stale", "0 default")
+				if took := time.Since(began); took > DefaultLookup().Deadline {
+					t.Errorf("it took %v, want at most the deadline", took)
+				}
+				for range 20 {
+					_, _ = look("a")
+				}
+				if n := len(s.asked); n != 1+DefaultLookup().TripAfter {
+					t.Errorf("the store was asked %d times, want once and then until the breaker opens", n)
+				}
+				time.Sleep(DefaultLookup().StaleFor)
+				got, err = look("a")
+				wantLooked(t, got, err, "0 default")
+				s.err, s.slow = nil, false
+				s.have(view, "a", 7, time.Now())
+				time.Sleep(DefaultLookup().RetryAfter + time.Millisecond)
+				got, err = look("a")
+				wantLooked(t, got, err, "7 fresh")
+			})
+		})
+	}
+}
+
+func TestLookupWaitsForItsStoreWhereItIsToldTo(t *testing.T) {
+	inShelf(t, true, func(s *shelf, view *View, look func(...string) ([]string, error)) {
+		s.have(view, "a", 1, time.Now())
+		s.err = errors.New("connection refused")
+		for range 10 {
+			if _, err := look("a"); pipeline.Assign(err) != pipeline.BlameRuntime || !errors.Is(err, s.err) {
+				t.Fatalf("got %v, blamed on %v, want the store's error, to back off for", err, pipeline.Assign(err))
+			}
+		}
+		s.err = nil
+		got, err := look("a")
+		wantLooked(t, got, err, "1 fresh")
+	})
+}
+
+func TestLookupTakesNothingThatIsTooOld(t *testing.T) {
+	inShelf(t, false, func(s *shelf, view *View, look func(...string) ([]string, error)) {
+		s.have(view, "a", 1, time.Now().Add(-24*time.Hour))
+		s.have(view, "b", 1, time.Now().Add(-24*time.Hour-time.Millisecond))
+		got, err := look("a", "b")
+		wantLooked(t, got, err, "1 fresh", "0 default")
+	})
+}
+
+func TestLookupEndsWithItsCycle(t *testing.T) {
+	inShelf(t, false, func(s *shelf, view *View, _ func(...string) ([]string, error)) {
+		s.slow = true
+		finder, err := NewFinder(view, s, DefaultLookup(), slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		if _, err := finder.Find(ctx, []string{"a"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the end of the cycle", err)
+		}
+	})
+}
+
+func TestLookupRefusesFieldsThatTheViewLacks(t *testing.T) {
+	view := NewView(ViewConfig{Name: "item", Key: "item_id", Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}}})
+	finder, err := NewFinder(view, &shelf{}, DefaultLookup(), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := NewLookup([]ViewLookup{{Finder: finder, Fields: []string{"m"}}}, false, nil, nil); err == nil {
+		t.Error("a field that the view lacks was taken")
+	}
+}

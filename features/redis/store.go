@@ -1,0 +1,283 @@
+// Package redis is a store of features in Redis, which all replicas share and other tools read: a hash for each key of a view, called
+// PREFIX:VIEW:KEY, with a field for each feature, and beside them @at, @source and @offset. It takes Redis 4 or later, or what speaks like it:
+// one server, a cluster, or a server that sentinels look after.
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"nearline/features"
+)
+
+// Fields of a hash that are not features: no feature's name has an @.
+const (
+	atField      = "@at" // in milliseconds since 1970; a hash without it is no entry
+	sourceField  = "@source"
+	offsetField  = "@offset"
+	deletedField = "@deleted" // only beside source and offset
+)
+
+const (
+	// deletedFor is how long a deleted key is remembered: for as long as an older entry of it may still be on its way, from a replica that fell behind.
+	deletedFor = 24 * time.Hour
+	// maxPiped entries go to the server before its answers are read, so that neither side holds more of them than that. It is a guess.
+	maxPiped = 1000
+	// stuck is how long a server that takes entries may say nothing. It is a guess.
+	stuck = 3 * time.Second
+)
+
+//go:embed put.lua
+var putScript string
+
+var put = goredis.NewScript(putScript)
+
+// Store of features in Redis.
+type Store struct {
+	client    goredis.UniversalClient
+	addresses []string
+	prefix    string
+	ttl       time.Duration
+	timeout   time.Duration
+	// strange are the features of which some text could not be read, each of which is told of once.
+	strange sync.Map
+}
+
+var _ features.Lasting = (*Store)(nil)
+
+// Open makes a store of a config that has been validated. It connects with the first call.
+func Open(c Config) *Store { return open(c, nil) }
+
+// open with another way to dial, for tests.
+func open(c Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Store {
+	goredis.SetLogger(debugLog{})
+	options := &goredis.UniversalOptions{
+		Addrs: c.Addresses, IsClusterMode: c.Cluster, MasterName: c.Master,
+		Username: c.Username, Password: string(c.Password), DB: c.Database,
+		Dialer: dial,
+		// RESP3 is for what servers say unasked, and is looked for before each reply.
+		Protocol:                 2,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		// Two tries, soon after each other: a lookup has no time for more, which would only end with the time and not say why, and who puts tries
+		// again.
+		MaxRetries: 1, DialerRetries: 1,
+		ContextTimeoutEnabled: true,
+		ReadTimeout:           stuck, WriteTimeout: stuck, DialTimeout: stuck,
+		// All calls are pipelines, so one pool serves them.
+		PoolSize: c.PoolSize, PipelinePoolSize: -1,
+		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
+	}
+	if c.TLS {
+		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return &Store{
+		client: goredis.NewUniversalClient(options), addresses: slices.Clone(c.Addresses),
+		prefix: c.Prefix, ttl: c.TTL, timeout: c.Timeout,
+	}
+}
+
+// debugLog is where the client, which has one log for the process, says what it returns as errors as well.
+type debugLog struct{}
+
+// Printf is the client's.
+func (debugLog) Printf(ctx context.Context, format string, args ...any) {
+	if slog.Default().Enabled(ctx, slog.LevelDebug) {
+		slog.DebugContext(ctx, "redis: "+fmt.Sprintf(format, args...))
+	}
+}
+
+// Ping says whether all servers that take entries answer.
+func (s *Store) Ping(ctx context.Context) error {
+	ping := func(ctx context.Context, server *goredis.Client) error { return server.Ping(ctx).Err() }
+	var err error
+	if cluster, ok := s.client.(*goredis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, ping)
+	} else {
+		err = s.client.Ping(ctx).Err()
+	}
+	const key = "features.store.redis"
+	switch refused, ok := errors.AsType[goredis.Error](err); {
+	case err == nil:
+		return nil
+	case ok:
+		return fmt.Errorf("%s.addresses is %q: a server answers there, but refuses; look at username, password, database, cluster and master of %s: %w",
+			key, s.addresses, key, refused)
+	default:
+		return fmt.Errorf("%s.addresses is %q: no Redis answers there; look whether it runs, and whether %s.tls is as it has it: %w",
+			key, s.addresses, key, err)
+	}
+}
+
+// Close lets go of connections.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Filling is a name that the first who asks puts beside the view's keys, under PREFIX:VIEW@filling. A server that came back empty has none.
+func (s *Store) Filling(ctx context.Context, view string) (string, error) {
+	key := s.prefix + ":" + view + "@filling"
+	pipe := s.client.Pipeline()
+	pipe.SetNX(ctx, key, rand.Text(), 0)
+	named := pipe.Get(ctx, key)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return "", fmt.Errorf("ask Redis at %q what it has of view %s: %w", s.addresses, view, of(key, err))
+	}
+	return named.Val(), nil
+}
+
+// key of the hash.
+func (s *Store) key(view, key string) string { return s.prefix + ":" + view + ":" + key }
+
+// Put takes entries, unless there are younger ones of the same source: each by itself, in one step on the server that has its key. A call
+// that is cancelled while a server says nothing ends some seconds later.
+func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
+	for piped := range slices.Chunk(entries, maxPiped) {
+		if err := s.put(ctx, piped); err != nil {
+			return fmt.Errorf("put %d entries into Redis at %q: %w", len(entries), s.addresses, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) put(ctx context.Context, entries []features.Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	keys, args := make([]string, len(entries)), make([][]any, len(entries))
+	for i := range entries {
+		keys[i], args[i] = s.key(entries[i].View, entries[i].Key), s.args(&entries[i])
+	}
+	unknown, err := s.run(ctx, put.EvalSha, keys, args)
+	if err != nil || len(unknown) == 0 {
+		return err
+	}
+	// Servers that do not know the script, since they are new or began anew, learn it from its text.
+	for i, u := range unknown {
+		keys[i], args[i] = keys[u], args[u]
+	}
+	_, err = s.run(ctx, put.Eval, keys[:len(unknown)], args[:len(unknown)])
+	return err
+}
+
+// args of the script.
+func (s *Store) args(e *features.Entry) []any {
+	kept := s.ttl
+	if e.Deleted {
+		kept = deletedFor
+	}
+	args := append(make([]any, 0, 7+2*len(e.Values)),
+		strconv.FormatInt(kept.Milliseconds(), 10), sourceField, e.Source, offsetField, strconv.FormatInt(e.Offset, 10))
+	if e.Deleted {
+		return append(args, deletedField, "1")
+	}
+	args = append(args, atField, strconv.FormatInt(e.At, 10))
+	for _, f := range e.Values {
+		args = append(args, f.Name, features.FormatValue(f.Value))
+	}
+	return args
+}
+
+// eval is how a script is called.
+type eval func(ctx context.Context, c goredis.Scripter, keys []string, args ...any) *goredis.Cmd
+
+// run the script for each key, and say for which of them the server did not know it.
+func (s *Store) run(ctx context.Context, eval eval, keys []string, args [][]any) (unknown []int, err error) {
+	pipe := s.client.Pipeline()
+	for i := range keys {
+		eval(ctx, pipe, keys[i:i+1], args[i]...)
+	}
+	commands, err := pipe.Exec(ctx)
+	if err == nil {
+		return nil, nil
+	}
+	for i, command := range commands {
+		switch failed := command.Err(); {
+		case failed == nil:
+		case goredis.HasErrorPrefix(failed, "NOSCRIPT"):
+			unknown = append(unknown, i)
+		default:
+			return nil, of(keys[i], failed)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil, err
+	}
+	return unknown, nil
+}
+
+// of names the key, unless the error is the connection's.
+func of(key string, err error) error {
+	_, refused := errors.AsType[goredis.Error](err)
+	switch {
+	case goredis.HasErrorPrefix(err, "MOVED"):
+		return fmt.Errorf("%s is elsewhere, so this is a cluster: features.store.redis.cluster wants to be true: %w", key, err)
+	case refused:
+		return fmt.Errorf("%s: %w", key, err)
+	default:
+		return err
+	}
+}
+
+// Get reads keys of a view, all in one round trip to each server that has some of them. The entries do not say their source and offset.
+func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	entries, err := s.get(ctx, view, keys)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d keys of view %s in Redis at %q: %w", len(keys), view.Name(), s.addresses, err)
+	}
+	return entries, nil
+}
+
+// unread tells of a feature that is not what the view declares, once for all keys.
+func (s *Store) unread(view, key, name string, err error) {
+	if _, told := s.strange.LoadOrStore(view+"."+name, true); !told {
+		slog.Warn("a feature in Redis is not what its view declares; lookups have its default until the key's next event",
+			"key", s.key(view, key), "feature", name, "error", err)
+	}
+}
+
+func (s *Store) get(outer context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
+	ctx, cancel := context.WithTimeout(outer, s.timeout)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	reader := newReader(view)
+	pipe := s.client.Pipeline()
+	replies := make([]*goredis.SliceCmd, len(keys))
+	for i, key := range keys {
+		replies[i] = goredis.NewSliceCmd(ctx, reader.command(s.key(view.Name(), key))...)
+		if err := pipe.Process(ctx, replies[i]); err != nil {
+			return nil, err
+		}
+	}
+	_, failed := pipe.Exec(ctx)
+	if late := errors.Is(failed, os.ErrDeadlineExceeded) || errors.Is(failed, context.DeadlineExceeded); late && outer.Err() == nil {
+		return nil, fmt.Errorf("no answer within features.store.redis.timeout, %v: %w", s.timeout, failed)
+	}
+	entries := make([]*features.Entry, len(keys))
+	for i, reply := range replies {
+		texts, err := reply.Result()
+		if err != nil {
+			return nil, of(s.key(view.Name(), keys[i]), err)
+		}
+		if entries[i], err = reader.entry(keys[i], texts, s.unread); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.key(view.Name(), keys[i]), err)
+		}
+	}
+	return entries, failed
+}

@@ -1,0 +1,463 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"nearline/features"
+	"nearline/features/storetest"
+	"nearline/pipeline"
+)
+
+// patient is a config for tests on a machine that has other things to do.
+func patient(addresses ...string) Config {
+	c := DefaultConfig()
+	c.Addresses, c.Timeout = addresses, time.Minute
+	return c
+}
+
+// opened closes the store at the end of the test.
+func opened(t testing.TB, c Config) *Store {
+	t.Helper()
+	if err := c.Validate("features.store.redis"); err != nil {
+		t.Fatal(err)
+	}
+	s := Open(c)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) features.Store { return Open(patient(miniredis.RunT(t).Addr())) })
+}
+
+func TestStoreWithAClustersClient(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) features.Store {
+		c := patient(miniredis.RunT(t).Addr())
+		c.Cluster = true
+		return Open(c)
+	})
+}
+
+// TestStoreOnARealServer, or on a cluster where NEARLINE_REDIS lists several nodes: host:port,host:port.
+var item = features.NewView(features.ViewConfig{Name: "item", Key: "item_id", Fields: []features.FieldConfig{
+	{Name: "reviews", Count: &features.CountConfig{}},
+	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
+	{Name: "best", Top: &features.TopConfig{Of: "review_id", By: features.Operand{Of: "value"}, N: 5}},
+}})
+
+func entry(key string, offset int64) features.Entry {
+	return features.Entry{View: "item", Key: key, At: 1_800_000_000_000, Source: "topic/0", Offset: offset, Values: []pipeline.Field{
+		{Name: "reviews", Value: pipeline.IntValue(12)},
+		{Name: "spent", Value: pipeline.FloatValue(0.30000000000000004)},
+		{Name: "sentiment", Value: pipeline.FloatValue(0.75)},
+		{Name: "latest", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{pipeline.StringValue("ann"), pipeline.StringValue(`b"b`)}}},
+		{Name: "best", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{pipeline.ObjectValue(
+			pipeline.Field{Name: "of", Value: pipeline.StringValue("r1")}, pipeline.Field{Name: "by", Value: pipeline.FloatValue(0.5)})}}},
+	}}
+}
+
+func mustPut(t testing.TB, s *Store, entries ...features.Entry) {
+	t.Helper()
+	if err := s.Put(t.Context(), entries); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustGet(t testing.TB, s *Store, keys ...string) []*features.Entry {
+	t.Helper()
+	entries, err := s.Get(t.Context(), item, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
+// hash is what other tools see.
+func hash(t *testing.T, server *miniredis.Miniredis, key string) map[string]string {
+	t.Helper()
+	fields, err := server.HKeys(key)
+	if err != nil && !errors.Is(err, miniredis.ErrKeyNotFound) {
+		t.Fatal(err)
+	}
+	texts := make(map[string]string, len(fields))
+	for _, field := range fields {
+		texts[field] = server.HGet(key, field)
+	}
+	return texts
+}
+
+func TestOtherToolsReadAHashForEachKey(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	mustPut(t, s, entry("{4711}: a b", 12))
+	want := map[string]string{
+		"reviews": "12", "spent": "0.30000000000000004", "sentiment": "0.75",
+		"latest": `["ann","b\"b"]`, "best": `[{"of":"r1","by":0.5}]`,
+		"@at": "1800000000000", "@source": "topic/0", "@offset": "12",
+	}
+	if got := hash(t, server, "nearline:item:{4711}: a b"); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if ttl := server.TTL("nearline:item:{4711}: a b"); ttl != 0 {
+		t.Errorf("without a TTL in the config it expires in %v", ttl)
+	}
+}
+
+func TestADeletedKeyIsRememberedForADay(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	gone := features.Entry{View: "item", Key: "4711", Source: "topic/0", Offset: 13, Deleted: true}
+	mustPut(t, s, entry("4711", 12), gone)
+	want := map[string]string{"@source": "topic/0", "@offset": "13", "@deleted": "1"}
+	if got := hash(t, server, "nearline:item:4711"); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	server.FastForward(24*time.Hour - time.Second)
+	mustPut(t, s, entry("4711", 12))
+	if got := mustGet(t, s, "4711")[0]; got != nil {
+		t.Errorf("an older entry came back: %v", got)
+	}
+	server.FastForward(2 * time.Second)
+	if server.Exists("nearline:item:4711") {
+		t.Errorf("after a day there is still %v", hash(t, server, "nearline:item:4711"))
+	}
+	mustPut(t, s, entry("4711", 14), gone)
+	if ttl := server.TTL("nearline:item:4711"); ttl != 0 {
+		t.Errorf("a key that is there again expires in %v", ttl)
+	}
+}
+
+func TestKeysExpireAfterTheTTLOfTheConfig(t *testing.T) {
+	server := miniredis.RunT(t)
+	c := patient(server.Addr())
+	c.TTL = time.Hour
+	s := opened(t, c)
+	mustPut(t, s, entry("4711", 1))
+	server.FastForward(40 * time.Minute)
+	mustPut(t, s, entry("4711", 2))
+	server.FastForward(40 * time.Minute)
+	if mustGet(t, s, "4711")[0] == nil {
+		t.Error("it expired 40 minutes after it was put")
+	}
+	server.FastForward(21 * time.Minute)
+	if got := mustGet(t, s, "4711")[0]; got != nil {
+		t.Errorf("61 minutes after it was put there is still %v", got)
+	}
+}
+
+func TestAFieldThatIsNotThereHasTheViewsDefault(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	mustPut(t, s, entry("4711", 1))
+	server.HDel("nearline:item:4711", "sentiment")
+	server.HDel("nearline:item:4711", "latest")
+	got := mustGet(t, s, "4711")[0]
+	if sentiment, latest := got.Values[2].Value, got.Values[3].Value; sentiment.Float != 0.5 || latest.Kind != pipeline.List || len(latest.List) != 0 {
+		t.Errorf("got %v and %v, want 0.5 and an empty list", sentiment, latest)
+	}
+	if got.Values[0].Value.Int != 12 {
+		t.Errorf("reviews is %v, want 12", got.Values[0].Value)
+	}
+}
+
+func TestAFieldThatCannotBeReadHasTheViewsDefault(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	mustPut(t, s, entry("a", 1), entry("b", 2))
+	server.HSet("nearline:item:a", "sentiment", "good")
+	server.HSet("nearline:item:a", "latest", "ann")
+	got := mustGet(t, s, "a", "b")
+	if v := got[0].Values; v[2].Value.Float != 0.5 || v[3].Value.Kind != pipeline.List || len(v[3].Value.List) != 0 || v[0].Value.Int != 12 {
+		t.Errorf("got %v, want defaults for sentiment and latest, and 12 reviews", v)
+	}
+	if v := got[1].Values; v[2].Value.Float != 0.75 {
+		t.Errorf("its neighbour has %v, want 0.75", v[2].Value)
+	}
+}
+
+func TestAServerThatLostEverythingIsFilledAnew(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	filling := func(view string) string {
+		t.Helper()
+		name, err := s.Filling(t.Context(), view)
+		if err != nil || name == "" {
+			t.Fatalf("got %q and %v, want a name", name, err)
+		}
+		return name
+	}
+	first := filling("item")
+	if again := filling("item"); again != first {
+		t.Errorf("the same filling is called %s and %s", first, again)
+	}
+	if other := filling("user"); other == first {
+		t.Error("two views have one filling")
+	}
+	server.FlushAll()
+	if anew := filling("item"); anew == first {
+		t.Error("a server that lost everything has the filling of before")
+	}
+}
+
+func TestAFieldThatIsNoLongerPutIsRemoved(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	before, after := entry("4711", 1), entry("4711", 2)
+	after.Values = after.Values[:1]
+	mustPut(t, s, before)
+	mustPut(t, s, after)
+	want := map[string]string{"reviews": "12", "@at": "1800000000000", "@source": "topic/0", "@offset": "2"}
+	if got := hash(t, server, "nearline:item:4711"); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestWhatCannotBeReadIsAnErrorThatShowsIt(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(server *miniredis.Miniredis)
+		want  []string
+	}{
+		{"the time", func(server *miniredis.Miniredis) { server.HSet("nearline:item:b", "@at", "now") },
+			[]string{"nearline:item:b", "@at", `"now"`}},
+		{"another type of key", func(server *miniredis.Miniredis) {
+			server.Del("nearline:item:b")
+			_ = server.Set("nearline:item:b", "text")
+		}, []string{"nearline:item:b", "WRONGTYPE"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := miniredis.RunT(t)
+			s := opened(t, patient(server.Addr()))
+			mustPut(t, s, entry("a", 1), entry("b", 2), entry("c", 3))
+			c.spoil(server)
+			_, err := s.Get(t.Context(), item, []string{"a", "b", "c"})
+			for _, want := range append(c.want, "3 keys", "view item", server.Addr()) {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got error %v, want one with %s", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAKeyOfSomebodyElseIsAnErrorWhenItIsPut(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	if err := server.Set("nearline:item:b", "text"); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Put(t.Context(), []features.Entry{entry("a", 1), entry("b", 2)})
+	for _, want := range []string{"put 2 entries", server.Addr(), "nearline:item:b", "WRONGTYPE"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %s", err, want)
+		}
+	}
+}
+
+func TestAHashWithoutATimeIsNoEntry(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	server.HSet("nearline:item:4711", "reviews", "12")
+	if got := mustGet(t, s, "4711")[0]; got != nil {
+		t.Errorf("got %v, want none", got)
+	}
+	mustPut(t, s, entry("4711", 0)) // nor does it stand in the way
+	if mustGet(t, s, "4711")[0] == nil {
+		t.Error("the entry was not taken")
+	}
+}
+
+func TestPrefixesAreApart(t *testing.T) {
+	server := miniredis.RunT(t)
+	one, other := patient(server.Addr()), patient(server.Addr())
+	other.Prefix = "shop:features"
+	mustPut(t, opened(t, one), entry("4711", 1))
+	s := opened(t, other)
+	if got := mustGet(t, s, "4711")[0]; got != nil {
+		t.Errorf("got %v, want none", got)
+	}
+	mustPut(t, s, entry("4711", 1))
+	if !server.Exists("shop:features:item:4711") {
+		t.Errorf("the keys are %v", server.Keys())
+	}
+}
+
+func TestAServerThatForgotTheScriptLearnsItAgain(t *testing.T) {
+	server := miniredis.RunT(t)
+	c := patient(server.Addr())
+	s := opened(t, c)
+	for offset := range int64(3) {
+		mustPut(t, s, entry("a", 2*offset), entry("b", 2*offset+1))
+		if got := server.HGet("nearline:item:b", "@offset"); got != fmt.Sprint(2*offset+1) {
+			t.Errorf("the offset is %s, want %d", got, 2*offset+1)
+		}
+		if err := s.client.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// counted counts the round trips of a connection: how often something is written after something was read.
+type counted struct {
+	net.Conn
+	trips   *atomic.Int64
+	waiting bool
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	if !c.waiting {
+		c.waiting = true
+		c.trips.Add(1)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.waiting = false
+	return n, err
+}
+
+func TestALookupOfManyKeysIsOneRoundTrip(t *testing.T) {
+	server := miniredis.RunT(t)
+	var trips, dialled atomic.Int64
+	s := open(patient(server.Addr()), func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled.Add(1)
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &counted{Conn: conn, trips: &trips}, err
+	})
+	defer s.Close()
+	entries := make([]features.Entry, 4096)
+	keys := make([]string, len(entries))
+	for i := range entries {
+		keys[i] = fmt.Sprint("key-", i)
+		entries[i] = entry(keys[i], int64(i))
+	}
+	mustPut(t, s, entries...)
+	for _, n := range []int{1, 100, len(keys)} {
+		before := trips.Load()
+		for i, e := range mustGet(t, s, keys[:n]...) {
+			if e == nil || e.Key != keys[i] {
+				t.Fatalf("key %d is %v", i, e)
+			}
+		}
+		if got := trips.Load() - before; got != 1 {
+			t.Errorf("%d keys took %d round trips, want 1", n, got)
+		}
+	}
+	before := trips.Load()
+	mustPut(t, s, entries...)
+	if got, want := trips.Load()-before, int64(5); got != want {
+		t.Errorf("%d entries took %d round trips, want %d of 1000", len(entries), got, want)
+	}
+	if got := dialled.Load(); got != 1 {
+		t.Errorf("it connected %d times, want once", got)
+	}
+}
+
+// silent is a server that takes whatever is said and answers nothing.
+func silent(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	go func() {
+		for buffer := make([]byte, 4096); ; {
+			if _, err := there.Read(buffer); err != nil {
+				return
+			}
+		}
+	}()
+	return here, nil
+}
+
+func TestALookupEndsAtItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := DefaultConfig()
+		c.Addresses = []string{"redis:6379"}
+		s := open(c, silent)
+		defer s.Close()
+		begin := time.Now()
+		_, err := s.Get(t.Context(), item, []string{"4711"})
+		if got := time.Since(begin); got != c.Timeout {
+			t.Errorf("it took %v, want %v", got, c.Timeout)
+		}
+		for _, want := range []string{"features.store.redis.timeout", "100ms", "redis:6379", "1 keys of view item"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got error %v, want one with %s", err, want)
+			}
+		}
+		begin = time.Now()
+		if err := s.Put(t.Context(), []features.Entry{entry("4711", 1)}); err == nil {
+			t.Error("it was put where nobody answers")
+		}
+		if got := time.Since(begin); got > 3*stuck {
+			t.Errorf("a put took %v, want two tries of %v", got, stuck)
+		}
+	})
+}
+
+func TestNobodyThereIsAnErrorThatSaysWhatToLookAt(t *testing.T) {
+	server := miniredis.RunT(t)
+	address := server.Addr()
+	server.RequireUserAuth("ann", "right")
+	c := patient(address)
+	c.Username, c.Password = "ann", "wrong-and-secret"
+	refused := opened(t, c)
+	c.Password = "right"
+	if err := opened(t, c).Ping(t.Context()); err != nil {
+		t.Errorf("with the right password: %v", err)
+	}
+	err := refused.Ping(t.Context())
+	wants(t, err, address, "features.store.redis.addresses", "password", "WRONGPASS")
+	_, looked := refused.Get(t.Context(), item, []string{"4711"})
+	for _, err := range []error{err, looked, refused.Put(t.Context(), []features.Entry{entry("4711", 1)})} {
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("got error %v, want one without the password", err)
+		}
+	}
+	server.Close()
+	for _, clustered := range []bool{false, true} {
+		c.Cluster = clustered
+		gone := opened(t, c)
+		wants(t, gone.Ping(t.Context()), address, "features.store.redis.addresses", "refused")
+		_, err := gone.Get(t.Context(), item, []string{"4711"})
+		wants(t, err, address, "refused")
+		if strings.Contains(err.Error(), "nearline:") {
+			t.Errorf("it is no fault of a key: %v", err)
+		}
+		wants(t, gone.Put(t.Context(), []features.Entry{entry("4711", 1)}), address, "refused")
+	}
+}
+
+func TestAClusterThatIsTakenForOneServerSaysSo(t *testing.T) {
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	server.SetError("MOVED 3999 127.0.0.1:1")
+	_, err := s.Get(t.Context(), item, []string{"4711"})
+	wants(t, err, "nearline:item:4711", "features.store.redis.cluster")
+	wants(t, s.Put(t.Context(), []features.Entry{entry("4711", 1)}), "nearline:item:4711", "features.store.redis.cluster")
+}
+
+func wants(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	for _, want := range texts {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %s", err, want)
+		}
+	}
+}
