@@ -80,3 +80,27 @@ func TestStaleRevocationIsClearedBeforeScoring(t *testing.T) {
 		}
 	})
 }
+
+// TestMembersOfANewGroupSettle starts members one after the other on a backlog, in a group that has committed nothing: that a cycle is taken back
+// before the first commit must not end the member, since each new one takes the others' cycles back in turn.
+func TestMembersOfANewGroupSettle(t *testing.T) {
+	for seed := range uint64(10) {
+		kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+			random := rand.New(rand.NewPCG(seed, 5))
+			w.Produce(random, kafkatest.EveryKind(3000, 200))
+			var workers []*kafkatest.Worker
+			for i := range 3 {
+				line := w.Line()
+				model := &kafkatest.Model{Takes: func(n int) time.Duration { return time.Duration(n) * 5 * time.Millisecond }}
+				workers = append(workers, w.Start(small(cycle(config(w, line, i), model)), line))
+				time.Sleep(time.Duration(random.IntN(1200)) * time.Millisecond)
+			}
+			finish(t, w, workers...)
+			for i, worker := range workers {
+				if opened := worker.Tally.Opened.Load(); opened != 1 {
+					t.Errorf("seed %d: member %d was made %d times, want once: %v", seed, i, opened, worker.Tally.Errors())
+				}
+			}
+		})
+	}
+}
