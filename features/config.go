@@ -36,15 +36,34 @@ type ViewConfig struct {
 	Key string `yaml:"key"`
 	// Time is the path of the event's own time; empty, or absent from an event, means the record's timestamp.
 	Time string `yaml:"time"`
+	// Source says who fills the view: topic, its updates, which is the default; or store, where others write it into the store themselves. A view of a
+	// store has fields with a type each in place of an aggregate.
+	Source string `yaml:"source"`
 	// MaxAge is how old a key's latest event may be for its values to be used; 0 is any age.
 	MaxAge time.Duration `yaml:"max_age"`
 	Fields []FieldConfig `yaml:"fields"`
 }
 
-// FieldConfig declares one feature of a view: exactly one of the aggregates is set.
+// What ViewConfig.Source may be.
+const (
+	SourceTopic = "topic"
+	SourceStore = "store"
+)
+
+// What FieldConfig.Type may be.
+const (
+	TypeNumber = "number"
+	TypeText   = "text"
+	TypeTexts  = "texts"
+)
+
+// FieldConfig declares one feature of a view: exactly one of the aggregates is set, or a type where others fill the view.
 type FieldConfig struct {
 	Name string `yaml:"name"`
-	// Default is the number that a key without a mean has. Only a mean has one, and needs it: other numbers begin at 0, and lists empty.
+	// Type of a value that others write: number; text; or texts, a list of them as JSON.
+	Type string `yaml:"type"`
+	// Default is the number that a key without one has. Only means and numbers of others have one, and need it: other numbers begin at 0, and
+	// lists and texts empty.
 	Default *float64 `yaml:"default"`
 	// Where takes only events with one of the texts at each path, such as {kind: [cart, purchase]}.
 	Where map[string][]string `yaml:"where"`
@@ -187,6 +206,9 @@ func (v ViewConfig) validate(p *problems, path string) {
 	if len(v.Fields) == 0 {
 		p.add("%s.fields is empty: want at least one, such as {name: reviews, count: {}}", path)
 	}
+	if v.Source != "" && v.Source != SourceTopic && v.Source != SourceStore {
+		p.add("%s.source is %q: want %s, or %s for a view that others fill", path, v.Source, SourceTopic, SourceStore)
+	}
 	listed := 0
 	for i, f := range v.Fields {
 		at := fmt.Sprintf("%s.fields[%d]", path, i)
@@ -197,6 +219,13 @@ func (v ViewConfig) validate(p *problems, path string) {
 		case same >= 0:
 			p.add("%s.name is %q: fields[%d] has that name, choose another", at, f.Name, same)
 		}
+		if v.Source == SourceStore {
+			f.validateType(p, at)
+			continue
+		}
+		if f.Type != "" {
+			p.add("%s.type is %q: an aggregate has its own type, remove it; or is source: %s missing?", at, f.Type, SourceStore)
+		}
 		listed += f.validate(p, at)
 	}
 	if listed > maxListed {
@@ -204,9 +233,27 @@ func (v ViewConfig) validate(p *problems, path string) {
 	}
 }
 
-// validate says how many entries the field lists.
-func (f FieldConfig) validate(p *problems, path string) (listed int) {
-	var set []string
+// validateType of a field that others fill.
+func (f FieldConfig) validateType(p *problems, path string) {
+	if set := f.aggregates(); len(set) > 0 || f.Where != nil {
+		p.add("%s aggregates, and others fill the view: want a type in place of %s", path, cmp.Or(strings.Join(set, " and "), "where"))
+	}
+	switch f.Type {
+	case TypeNumber:
+		if f.Default == nil {
+			p.add("%s.default is missing: want the number that a key without one has, such as 0", path)
+		}
+	case TypeText, TypeTexts:
+		if f.Default != nil {
+			p.add("%s.default is %v: a text begins empty, remove it", path, *f.Default)
+		}
+	default:
+		p.add("%s.type is %q: want %s, %s or %s, since others fill the view", path, f.Type, TypeNumber, TypeText, TypeTexts)
+	}
+}
+
+// aggregates that are set.
+func (f FieldConfig) aggregates() (set []string) {
 	note := func(name string, is bool) {
 		if is {
 			set = append(set, name)
@@ -218,6 +265,12 @@ func (f FieldConfig) validate(p *problems, path string) (listed int) {
 	note("last", f.Last != nil)
 	note("top", f.Top != nil)
 	note("distinct", f.Distinct != nil)
+	return set
+}
+
+// validate says how many entries the field lists.
+func (f FieldConfig) validate(p *problems, path string) (listed int) {
+	set := f.aggregates()
 	if len(set) != 1 {
 		p.add("%s has %s: want exactly one of count, sum, mean, last, top and distinct", path, cmp.Or(strings.Join(set, " and "), "no aggregate"))
 	}

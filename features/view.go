@@ -17,6 +17,7 @@ type View struct {
 	key      string
 	time     string
 	maxAge   time.Duration
+	others   bool // fill it
 	fields   []field
 	operands []operand
 	defaults []pipeline.Field
@@ -48,6 +49,9 @@ const (
 	kindLast
 	kindTop
 	kindDistinct
+	kindNumber // and what follows are others'
+	kindText
+	kindTexts
 )
 
 // field is one feature.
@@ -72,7 +76,7 @@ type condition struct {
 
 // NewView compiles a declaration, which has been validated.
 func NewView(c ViewConfig) *View {
-	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge}
+	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge, others: c.Source == SourceStore}
 	for _, f := range c.Fields {
 		v.fields = append(v.fields, v.field(f))
 	}
@@ -85,6 +89,9 @@ func (v *View) Name() string { return v.name }
 
 // Key is the path of the view's key in events.
 func (v *View) Key() string { return v.key }
+
+// OfStore says that others fill the view, in the store: it has no topics.
+func (v *View) OfStore() bool { return v.others }
 
 // Fields are the names of the view's features, in order.
 func (v *View) Fields() []string {
@@ -123,6 +130,8 @@ func (v *View) field(c FieldConfig) field {
 		f.kind, f.n, f.text = kindTop, c.Top.N, v.textOperand(c.Top.Of)
 		f.number, f.values = v.number(c.Top.By, c.Name), c.Top.By.Values
 		definition = fmt.Sprint("top ", c.Top.Of, describe(c.Top.By))
+	case c.Type != "":
+		f.kind = map[string]kind{TypeNumber: kindNumber, TypeText: kindText, TypeTexts: kindTexts}[c.Type]
 	default:
 		f.kind, f.text = kindDistinct, v.textOperand(c.Distinct.Of)
 		definition = "distinct " + c.Distinct.Of
@@ -263,6 +272,10 @@ func (f *field) value(c *cell, at int64) pipeline.Value {
 			return pipeline.FloatValue(f.fallback)
 		}
 		return pipeline.FloatValue(c.sum / c.weight)
+	case kindNumber:
+		return pipeline.FloatValue(f.fallback)
+	case kindText:
+		return pipeline.StringValue("")
 	case kindDistinct:
 		if c.sketch == nil {
 			return pipeline.IntValue(0)

@@ -79,7 +79,9 @@ func (f *field) parse(text string) (v pipeline.Value, want string) {
 			return v, "a whole number"
 		}
 		return pipeline.IntValue(n), ""
-	case f.kind == kindLast:
+	case f.kind == kindText:
+		return pipeline.StringValue(text), ""
+	case f.kind == kindLast, f.kind == kindTexts:
 		var texts []string
 		if json.Unmarshal([]byte(text), &texts) != nil || texts == nil {
 			return v, `a list of texts, such as ["a","b"]`

@@ -76,14 +76,19 @@ func (p *plain) DeadLetter(_ *Record, f *Fault, attempt int) Output {
 func (p *plain) Tombstone(*Record) Output { return Output{Topic: "tombstone"} }
 
 // play runs a cycle over the script for a minute of virtual time.
-func play(t *testing.T, s *script, p *plain) (err error) {
+func play(t *testing.T, s *script, p *plain) error {
+	t.Helper()
+	return playSteps(t, s, p, p)
+}
+
+func playSteps(t *testing.T, s *script, p *plain, steps ...Step) (err error) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		c := Cycle{
 			Open:    func() (Source, error) { s.calls = append(s.calls, "open"); return s, nil },
-			Decoder: p, Steps: []Step{p}, Builder: p, Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
+			Decoder: p, Steps: steps, Builder: p, Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
 		}
 		err = c.Run(ctx)
 	})

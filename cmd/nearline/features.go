@@ -209,16 +209,18 @@ func (f *exportFlags) options(c *config.Config) (o export.Options, err error) {
 
 // chosen are the views, and where rows have their keys and times.
 func (f *exportFlags) chosen(c *config.Config) (views []export.View, err error) {
-	if len(c.Features.Views) == 0 {
-		return nil, fmt.Errorf("%s has no features.views: there is nothing to export", f.config)
-	}
 	var names []string
 	for i := range c.Features.Views {
-		names = append(names, c.Features.Views[i].Name)
+		if c.Features.Views[i].Source != features.SourceStore { // what others put there has no past
+			names = append(names, c.Features.Views[i].Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s has no features.views that updates fill: there is nothing to export", f.config)
 	}
 	for _, name := range f.views {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("--view %s: %s has no such view, want one of %s", name, f.config, strings.Join(names, ", "))
+			return nil, fmt.Errorf("--view %s: %s has no such view that updates fill, want one of %s", name, f.config, strings.Join(names, ", "))
 		}
 	}
 	keys, err := perView("key", f.keys, names, true)
@@ -235,7 +237,7 @@ func (f *exportFlags) chosen(c *config.Config) (views []export.View, err error) 
 	}
 	for i := range c.Features.Views {
 		declared := &c.Features.Views[i]
-		if len(f.views) > 0 && !slices.Contains(f.views, declared.Name) {
+		if !slices.Contains(names, declared.Name) || len(f.views) > 0 && !slices.Contains(f.views, declared.Name) {
 			continue
 		}
 		v := export.View{

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"nearline/features"
 	"nearline/pipeline"
@@ -41,14 +42,19 @@ func (r *reader) entry(key string, texts []any, unread func(view, key, name stri
 	if len(texts) != n+2 {
 		return nil, fmt.Errorf("the server answers with %d fields: want %d", len(texts), n+2)
 	}
-	at, ok := texts[n].(string)
-	if !ok || texts[n+1] != nil {
-		return nil, nil
-	}
 	e := &features.Entry{View: r.view.Name(), Key: key, Values: make([]pipeline.Field, n)}
 	var err error
-	if e.At, err = strconv.ParseInt(at, 10, 64); err != nil {
-		return nil, fmt.Errorf("field %s is %q: want milliseconds since 1970", atField, at)
+	switch at, ok := texts[n].(string); {
+	case texts[n+1] != nil:
+		return nil, nil
+	case ok:
+		if e.At, err = strconv.ParseInt(at, 10, 64); err != nil {
+			return nil, fmt.Errorf("field %s is %q: want milliseconds since 1970", atField, at)
+		}
+	case r.view.OfStore() && slices.ContainsFunc(texts[:n], func(text any) bool { return text != nil }):
+		e.At = time.Now().UnixMilli() // who fills it need not say
+	default:
+		return nil, nil
 	}
 	for i, name := range r.names {
 		e.Values[i].Name = name

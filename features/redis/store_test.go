@@ -461,3 +461,31 @@ func wants(t *testing.T, err error, texts ...string) {
 		}
 	}
 }
+
+func TestAViewThatOthersFillIsReadAsTheyWroteIt(t *testing.T) {
+	facts := features.NewView(features.ViewConfig{Name: "facts", Key: "item_id", Source: features.SourceStore, Fields: []features.FieldConfig{
+		{Name: "price", Type: features.TypeNumber, Default: new(1.5)},
+		{Name: "brand", Type: features.TypeText},
+		{Name: "colours", Type: features.TypeTexts},
+	}})
+	server := miniredis.RunT(t)
+	s := opened(t, patient(server.Addr()))
+	server.HSet("nearline:facts:a", "price", "12.25", "brand", "Acme", "colours", `["red","blue"]`, "@at", "1800000000000")
+	server.HSet("nearline:facts:b", "brand", "12", "more", "of theirs")
+	server.HSet("nearline:facts:c", "more", "of theirs")
+	began := time.Now()
+	entries, err := s.Get(t.Context(), facts, []string{"a", "b", "c", "d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := entries[0], entries[1]
+	if a.At != 1_800_000_000_000 || a.Values[0].Value.Float != 12.25 || a.Values[1].Value.Str != "Acme" || len(a.Values[2].Value.List) != 2 {
+		t.Errorf("got %v, want what was written", a)
+	}
+	if b.Age(began) > time.Second || b.Values[0].Value.Float != 1.5 || b.Values[1].Value.Str != "12" || len(b.Values[2].Value.List) != 0 {
+		t.Errorf("got %v, want defaults for what was not written, as of now", b)
+	}
+	if entries[2] != nil || entries[3] != nil {
+		t.Errorf("got %v and %v of keys without a field of the view, want none", entries[2], entries[3])
+	}
+}

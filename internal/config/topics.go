@@ -1,5 +1,7 @@
 package config
 
+import "nearline/features"
+
 // TopicUse is one pipeline's use of a topic.
 type TopicUse struct {
 	// Pipeline is "" for what all of them share, and features.VIEW for a view.
@@ -42,6 +44,9 @@ func (c *Config) Topics() []TopicUse {
 		uses = append(uses, TopicUse{Pipeline: p.Name, Topic: p.DeadLetters, Use: UseDeadLetters, Holds: p.Input.Topic})
 	}
 	for _, v := range c.Features.Views {
+		if v.Source == features.SourceStore {
+			continue
+		}
 		name := ViewPipeline(v.Name)
 		uses = append(uses,
 			TopicUse{Pipeline: name, Topic: c.Features.UpdatesTopic(v.Name), Use: UseUpdates},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearline/features"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -34,6 +35,11 @@ func (c *Config) Validate() error {
 	v.join(c.Kafka.Validate("kafka"))
 	v.join(c.Models.Validate("models"))
 	v.join(c.Features.Validate("features"))
+	for i, view := range c.Features.Views {
+		if view.Source == features.SourceStore && c.Features.Store == (Store{}) {
+			v.add("features.views[%d].source is %q: nobody else reaches the memory of a replica; want a store, such as features.store.redis", i, view.Source)
+		}
+	}
 	if c.Features.Store.Redis != nil {
 		v.join(c.Features.Store.Redis.Validate("features.store.redis"))
 	}
@@ -194,6 +200,9 @@ func (c *Config) validateAggregate(v *validation, path string, p *Pipeline, i in
 	if c.Features.View(a.View) == nil {
 		v.add("%s.view is %q: want one of features.views (%s)", path, a.View, c.viewNames())
 	}
+	if view := c.Features.View(a.View); view != nil && view.Source == features.SourceStore {
+		v.add("%s.view is %q: others fill that view; want one without source: %s", path, a.View, features.SourceStore)
+	}
 	for j, earlier := range p.Steps[:i] {
 		if earlier.Aggregate != nil && earlier.Aggregate.View == a.View {
 			v.add("%s.view is %q: steps[%d] has it already, and would count each event twice; remove one", path, a.View, j)
@@ -216,7 +225,7 @@ func (c *Config) validateLoops(v *validation) {
 		if p.Input.Topic == "" {
 			continue
 		}
-		for _, out := range []struct{ key, topic string }{{"output.topic", p.Output.Topic}, {"dead_letters", p.DeadLetters}} {
+		for _, out := range c.written(p) {
 			if out.topic == p.Input.Topic {
 				v.add("pipelines[%d].%s is %q: the pipeline reads that topic, so each record would cause the next for ever; "+
 					"choose another", i, out.key, out.topic)
@@ -231,6 +240,20 @@ func (c *Config) validateLoops(v *validation) {
 	}
 }
 
+// written are the topics that a pipeline writes to, those of the views that it feeds among them, each with the key that says so.
+func (c *Config) written(p *Pipeline) []written {
+	topics := []written{{"output.topic", p.Output.Topic}, {"dead_letters", p.DeadLetters}}
+	for i, step := range p.Steps {
+		if step.Aggregate != nil {
+			key := fmt.Sprintf("steps[%d].aggregate.view is %q, whose topic", i, step.Aggregate.View)
+			topics = append(topics, written{key, c.Features.UpdatesTopic(step.Aggregate.View)}, written{key, c.Features.StateTopic(step.Aggregate.View)})
+		}
+	}
+	return topics
+}
+
+type written struct{ key, topic string }
+
 // way is the pipelines that lead from one topic to another, nil when none do.
 func (c *Config) way(from, to string, visited map[string]bool) []int {
 	if from == "" || visited[from] {
@@ -242,11 +265,11 @@ func (c *Config) way(from, to string, visited map[string]bool) []int {
 		if p.Input.Topic != from {
 			continue
 		}
-		for _, topic := range []string{p.Output.Topic, p.DeadLetters} {
-			if topic == to {
+		for _, out := range c.written(p) {
+			if out.topic == to {
 				return []int{i}
 			}
-			if rest := c.way(topic, to, visited); rest != nil {
+			if rest := c.way(out.topic, to, visited); rest != nil {
 				return append([]int{i}, rest...)
 			}
 		}

@@ -109,6 +109,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		s.lines = append(s.lines, line)
 	}
 	for _, v := range s.views {
+		if v.OfStore() {
+			continue
+		}
 		line, err := s.viewLine(v)
 		if err != nil {
 			return nil, err
@@ -251,7 +254,9 @@ func (s *Service) run(ctx context.Context) error {
 		group.Go(func() error { return line.run(intake) })
 	}
 	for _, v := range s.views {
-		group.Go(func() error { return v.follow(intake) })
+		if !v.OfStore() {
+			group.Go(func() error { return v.follow(intake) })
+		}
 	}
 	group.Go(func() error {
 		<-intake.Done()
@@ -274,7 +279,9 @@ func (s *Service) Close() error {
 		errs = append(errs, model.Close(ctx))
 	}
 	for _, v := range s.views {
-		v.state.Close()
+		if v.state != nil {
+			v.state.Close()
+		}
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

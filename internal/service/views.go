@@ -53,8 +53,10 @@ func (s *Service) openViews() error {
 		if v.finder, err = features.NewFinder(v.View, v.store, lookups, v.logger, v.metrics); err != nil {
 			return err
 		}
+		if s.views = append(s.views, v); v.OfStore() {
+			continue
+		}
 		v.state = consumers.OpenState(s.config.Kafka, v.states(), v.logger, s.options.Kafka...)
-		s.views = append(s.views, v)
 	}
 	return nil
 }
