@@ -110,10 +110,11 @@ func TestFeaturesReachRedisOnceEach(t *testing.T) {
 	s.topics(6)
 	aggregating := func(o *settings) {
 		o.steps = ", {lookup: {views: [item]}}, {aggregate: {view: item}}"
-		o.features = fmt.Sprintf(`partitions: 6, topics: story.features, dead_letters: story.features.dlq, store: {redis: {addresses: ['127.0.0.1:%d'], timeout: 1s}}, views: [{
+		o.features = fmt.Sprintf(`features: {partitions: 6, topics: story.features, dead_letters: story.features.dlq, store: {redis: {addresses: ['127.0.0.1:%d'], timeout: 1s}}, views: [{
   name: item, key: item_id, fields: [
     {name: reviews, count: {}}, {name: sum, sum: {of: number}}, {name: best, top: {of: review_id, by: {of: number}, n: 1}},
-    {name: sentiment, default: 0, mean: {of: sentiment, label: positive, half_life: 1h}}]}]`, server.port)
+    {name: sentiment, default: 0, mean: {of: sentiment, label: positive, half_life: 1h}}]}]}
+`, server.port)
 	}
 	a, b := s.replica("a", aggregating), s.replica("b", aggregating)
 	want := map[string]*known{}

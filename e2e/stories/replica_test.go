@@ -25,7 +25,7 @@ type settings struct {
 	repository, model string
 	// predict and output are keys of the step and of the output.
 	predict, output string
-	// features is the section of that name, and steps are those after the prediction, each with a comma before it.
+	// features is the section of that name, with a line break after it, and steps are those after the prediction, each with a comma before it.
 	features, steps string
 }
 
@@ -43,8 +43,7 @@ func realModel(s *settings) {
 func (s *story) config(name string, o settings) string {
 	return fmt.Sprintf(`kafka: {brokers: ['%s'], replica: %s, static_membership: %v}
 models: {repository: %s}
-features: {%s}
-pipelines:
+%spipelines:
   - name: story
     group: %s
     input: {topic: %s, map: {id: review_id, text: text}}
