@@ -2,13 +2,11 @@ package features
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/axiomhq/hyperloglog"
-	"github.com/go-json-experiment/json"
 )
 
 // State is what a view has kept of one key. Values that it shares with an older copy are never written to.
@@ -29,10 +27,11 @@ type cell struct {
 	sketch      *hyperloglog.Sketch
 }
 
+// entry of a list.
 type entry struct {
-	Text string  `json:"of"`
-	By   float64 `json:"by,omitzero"`
-	At   int64   `json:"at"`
+	Text string
+	By   float64
+	At   int64
 }
 
 func (v *View) newState() *State { return &State{cells: make([]cell, len(v.fields))} }
@@ -113,70 +112,4 @@ func newSketch() *hyperloglog.Sketch {
 		panic(err) // the precision is legal
 	}
 	return sketch
-}
-
-// wireState is a state as it stands in its topic.
-type wireState struct {
-	At int64 `json:"at"`
-	// Fields by their marks.
-	Fields map[string]wireCell `json:"fields"`
-}
-
-type wireCell struct {
-	Sum    float64 `json:"sum,omitzero"`
-	Weight float64 `json:"weight,omitzero"`
-	At     int64   `json:"at,omitzero"`
-	List   []entry `json:"list,omitempty"`
-	Sketch []byte  `json:"sketch,omitempty"`
-}
-
-// encodeState writes a state as JSON: the time of its latest event, and its fields under their names and marks.
-func (v *View) encodeState(s *State) ([]byte, error) {
-	w := wireState{At: s.At, Fields: make(map[string]wireCell, len(v.fields))}
-	for i := range v.fields {
-		c := &s.cells[i]
-		wire := wireCell{Sum: c.sum, Weight: c.weight, At: c.at, List: c.list}
-		if c.sketch != nil {
-			sketch, err := c.sketch.MarshalBinary()
-			if err != nil {
-				return nil, fmt.Errorf("write the sketch of %s: %w", v.fields[i].name, err)
-			}
-			wire.Sketch = sketch
-		}
-		if wire.Weight != 0 || wire.List != nil || wire.Sketch != nil {
-			w.Fields[v.fields[i].mark] = wire
-		}
-	}
-	return json.Marshal(w, json.Deterministic(true))
-}
-
-// DecodeState reads what encodeState wrote, perhaps of another release or another declaration: fields that are declared otherwise now begin
-// anew, and are counted.
-func (v *View) DecodeState(value []byte) (s *State, anew int, err error) {
-	var w wireState
-	if err := json.Unmarshal(value, &w); err != nil {
-		return nil, 0, fmt.Errorf("read a state of view %s: %w", v.name, err)
-	}
-	s = v.newState()
-	s.At = w.At
-	known := 0
-	for i := range v.fields {
-		wire, ok := w.Fields[v.fields[i].mark]
-		if !ok {
-			continue
-		}
-		known++
-		c := cell{sum: wire.Sum, weight: wire.Weight, at: wire.At, list: wire.List}
-		if len(c.list) > v.fields[i].n {
-			c.list = c.list[:v.fields[i].n]
-		}
-		if wire.Sketch != nil {
-			c.sketch = newSketch()
-			if err := c.sketch.UnmarshalBinary(wire.Sketch); err != nil {
-				return nil, 0, fmt.Errorf("read the sketch of %s.%s: %w", v.name, v.fields[i].name, err)
-			}
-		}
-		s.cells[i] = c
-	}
-	return s, len(w.Fields) - known, nil
 }
