@@ -4,6 +4,7 @@ package consumers_test
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,4 +104,47 @@ func TestMembersOfANewGroupSettle(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMembersHearOfEveryPartitionThatOthersMayHaveHeld has partitions taken from a member at rest more than once: of the second
+// time its session says nothing before its next end.
+func TestMembersHearOfEveryPartitionThatOthersMayHaveHeld(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+		var mu sync.Mutex
+		told := map[int32]int{}
+		start := func(index int) *kafkatest.Worker {
+			line := w.Line()
+			c := config(w, line, index)
+			if index == 0 {
+				c.Lost = func(partitions []int32) {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, p := range partitions {
+						told[p]++
+					}
+				}
+			}
+			worker := w.Start(cycle(c, new(kafkatest.Model)), line)
+			time.Sleep(30 * time.Second)
+			return worker
+		}
+		first := start(0)
+		mu.Lock()
+		clear(told)
+		mu.Unlock()
+		others := []*kafkatest.Worker{start(1), start(2)}
+		for _, worker := range others {
+			if err := worker.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		// Four of six went to others, and came back.
+		if len(told) < 4 {
+			t.Errorf("the member that stayed was told of partitions %v, want the four that others have held", told)
+		}
+		finish(t, w, first)
+	})
 }

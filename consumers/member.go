@@ -37,7 +37,8 @@ type Config struct {
 	Attempts *Attempts
 	// Standing is told where the member stands still; nil is nobody.
 	Standing *Standstill
-	// Lost is told which partitions others may hold from now on; nil is nobody. It is called by the client, and must not wait.
+	// Lost is told of partitions that others may hold from now on, or may have held until now; nil is nobody. It is called by the client, and
+	// must not wait.
 	Lost func(partitions []int32)
 	// Options come last: hooks for metrics, a dialer for tests.
 	Options []kgo.Opt
@@ -64,7 +65,11 @@ type Member struct {
 	begun bool
 	// stale says that partitions were taken away. Where a rebalance waits for the cycle, that happens between polls only, with no
 	// record in flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
-	stale atomic.Bool
+	stale  atomic.Bool
+	gained struct {
+		mu         sync.Mutex // guards partitions
+		partitions []int32    // that the client was given, and that Poll has not heard of
+	}
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
 	average      float64
 	lost         *retentionWatch
@@ -122,14 +127,20 @@ func (m *Member) options() []kgo.Opt {
 	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 			c.Metrics.changed(change, partitions)
-			switch {
-			case len(partitions) == 0:
-			case change != changeAssigned:
+			if len(partitions) == 0 {
+				return
+			}
+			// The session passes on the first revocation only until its next end, so a member at rest may not hear of one. An assignment
+			// always gets through, before the partition is read.
+			if c.Lost != nil {
+				c.Lost(partitions[c.Topic])
+			}
+			if change != changeAssigned {
 				m.stale.Store(true)
-				if c.Lost != nil {
-					c.Lost(partitions[c.Topic])
-				}
-			case c.Delivery != pipeline.AtLeastOnce:
+				return
+			}
+			m.gain(partitions[c.Topic])
+			if c.Delivery != pipeline.AtLeastOnce {
 				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
 				m.background.Go(func() { left.end(ctx) })
 			}
@@ -229,6 +240,9 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			m.quarantine.waited()
 			continue
 		}
+		for _, partition := range m.takeGained() {
+			m.quarantine.renew(partition)
+		}
 		ours, err := m.quarantine.begin(ctx, taken.records)
 		if err != nil {
 			return nil, err
@@ -240,6 +254,20 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			return nil, err
 		}
 	}
+}
+
+func (m *Member) gain(partitions []int32) {
+	m.gained.mu.Lock()
+	defer m.gained.mu.Unlock()
+	m.gained.partitions = append(m.gained.partitions, partitions...)
+}
+
+func (m *Member) takeGained() []int32 {
+	m.gained.mu.Lock()
+	defer m.gained.mu.Unlock()
+	partitions := m.gained.partitions
+	m.gained.partitions = nil
+	return partitions
 }
 
 // name makes the producer known before the member takes records: what an earlier one of the same name left open is ended by

@@ -55,6 +55,15 @@ func (q *quarantine) forget() {
 	q.until = time.Time{}
 }
 
+// renew says that others may have held the partition since it was looked at.
+func (q *quarantine) renew(partition int32) {
+	if q == nil {
+		return
+	}
+	delete(q.looked, partition)
+	delete(q.marked, partition)
+}
+
 // current is the partition whose turn it is.
 func (q *quarantine) current() (int32, doubt, bool) {
 	if q == nil || len(q.doubts) == 0 {

@@ -265,3 +265,33 @@ func TestResultsHaveWhatIsKnownOfTheirKey(t *testing.T) {
 		r.end()
 	})
 }
+
+// Replicas come and go while nothing happens, so that partitions change hands between the updates of a key.
+func TestFeaturesAreRightAfterReplicasCameAndWentAtRest(t *testing.T) {
+	inShop(t, func(b *shop) {
+		replica := func(i int) *running {
+			b.line = b.world.Line()
+			c := b.config()
+			c.Kafka.Replica = fmt.Sprint("replica-", i)
+			return b.run(b.open(c))
+		}
+		first := replica(0)
+		b.load(60)
+		first.learned(time.Minute, b.want)
+		time.Sleep(time.Minute)
+		second := replica(1)
+		time.Sleep(time.Minute)
+		third := replica(2)
+		time.Sleep(time.Minute)
+		b.load(60)
+		third.learned(time.Minute, b.want)
+		time.Sleep(time.Minute)
+		third.end()
+		time.Sleep(time.Minute)
+		second.end()
+		time.Sleep(time.Minute)
+		b.load(60)
+		first.learned(time.Minute, b.want)
+		first.end()
+	})
+}
