@@ -102,7 +102,9 @@ func (s *StateTopic) openWriter() (*kgo.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writer == nil {
-		writer, err := s.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+		writer, err := s.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+			// A fence may stand there twice, and an idempotent write that is under way cannot be given up.
+			kgo.DisableIdempotentWrite())
 		if err != nil {
 			return nil, err
 		}
@@ -125,11 +127,24 @@ func (s *StateTopic) client(options ...kgo.Opt) (*kgo.Client, error) {
 	return client, nil
 }
 
-// Follow reads a topic of states as it grows, read-committed, and hands each helping to apply until that succeeds: whoever keeps
-// a copy of the state. With a group, replicas share the partitions and go on where the group stands; without, all is read from the beginning.
-// It returns when ctx ends. What apply is given may come again.
-func (s *StateTopic) Follow(ctx context.Context, group string, apply func(context.Context, []*pipeline.Record) error) error {
+// Following is how a topic of states is followed.
+type Following struct {
+	// Group of replicas that share the partitions, and go on where it stands; "" is nobody, and all is read from the beginning.
+	Group string
+	// Apply is handed each helping until it succeeds. What it is given may come again.
+	Apply func(context.Context, []*pipeline.Record) error
+	// CaughtUp, if set, is called once all that was committed in these partitions when it began has been applied.
+	CaughtUp   func()
+	Partitions int
+}
+
+// Follow reads a topic of states as it grows, read-committed: for whoever keeps a copy of the state. It returns when ctx ends.
+func (s *StateTopic) Follow(ctx context.Context, f Following) error {
+	group := f.Group
+	life, kill := context.WithCancel(context.Background())
+	defer kill()
 	options := []kgo.Opt{
+		kgo.WithContext(life),
 		kgo.ConsumeTopics(s.topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -149,34 +164,89 @@ func (s *StateTopic) Follow(ctx context.Context, group string, apply func(contex
 	if err != nil {
 		return err
 	}
-	defer reader.CloseAllowingRebalance()
+	defer func() {
+		// Without it, a group's coordinator that is away would be asked to let go for as long as it takes.
+		patience := time.AfterFunc(leaveTimeout, kill)
+		defer patience.Stop()
+		reader.CloseAllowingRebalance()
+	}()
+	fences := map[int32]int64{} // by partition, the offsets of those that are still to come
+	if f.CaughtUp != nil && !s.fences(ctx, f.Partitions, fences) {
+		return nil
+	}
+	told := "" // the last trouble
 	for ctx.Err() == nil {
 		fetches := reader.PollRecords(ctx, 10_000)
 		if ctx.Err() != nil {
 			return nil
 		}
 		for _, e := range fetches.Errors() {
-			s.logger.Debug("a reader of states goes on after an error", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+			if told != e.Err.Error() {
+				told = e.Err.Error()
+				s.logger.Warn("the states of a view cannot be read for its store, which is tried again", "topic", e.Topic, "partition", e.Partition, "group", group, "error", e.Err)
+			}
 		}
+		passed := false
 		records := make([]*pipeline.Record, 0, fetches.NumRecords())
 		fetches.EachRecord(func(r *kgo.Record) {
+			// A later one may have had ours compacted away.
+			if fence, coming := fences[r.Partition]; coming && r.Offset >= fence {
+				passed = true
+				delete(fences, r.Partition)
+			}
 			if string(r.Key) != fenceKey {
 				records = append(records, &pipeline.Record{
 					Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
 				})
 			}
 		})
-		if len(records) > 0 && !s.until(ctx, records, apply) {
+		if len(records) > 0 && !s.until(ctx, records, f.Apply) {
 			return nil
 		}
+		if passed && len(fences) == 0 {
+			f.CaughtUp()
+		}
 		if group != "" {
-			if err := reader.CommitUncommittedOffsets(ctx); err != nil && ctx.Err() == nil {
-				s.logger.Debug("the offsets of a reader of states were not committed; what it has read comes again", "group", group, "error", err)
+			if err := reader.CommitUncommittedOffsets(ctx); err != nil && ctx.Err() == nil && told != err.Error() {
+				told = err.Error()
+				s.logger.Warn("the offsets of a reader of states were not committed; what it has read comes again", "group", group, "error", err)
 			}
 			reader.AllowRebalance()
 		}
 	}
 	return nil
+}
+
+// fences writes one into each partition, and notes them; false is the end of ctx.
+func (s *StateTopic) fences(ctx context.Context, partitions int, written map[int32]int64) bool {
+	for p := range partitions {
+		for tries := 0; ; tries++ {
+			offset, err := s.fence(ctx, int32(p)) //nolint:gosec // a topic's
+			if err == nil {
+				written[int32(p)] = offset //nolint:gosec // a topic's
+				break
+			}
+			if tries == 0 && ctx.Err() == nil {
+				s.logger.Warn("the end of a view's states cannot be marked, which is tried again", "topic", s.topic, "partition", p, "error", err)
+			}
+			if !sleep(ctx, retryBackoff(tries)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// sleep is false when ctx has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // until apply succeeds, which is true, or ctx ends.
@@ -189,12 +259,8 @@ func (s *StateTopic) until(ctx context.Context, records []*pipeline.Record, appl
 		if ctx.Err() == nil && tries == 0 {
 			s.logger.Warn("states are not kept yet, and tried again", "topic", s.topic, "records", len(records), "error", err)
 		}
-		again := time.NewTimer(retryBackoff(tries))
-		select {
-		case <-ctx.Done():
-			again.Stop()
+		if !sleep(ctx, retryBackoff(tries)) {
 			return false
-		case <-again.C:
 		}
 	}
 }

@@ -212,6 +212,9 @@ func (v ViewConfig) validate(p *problems, path string) {
 	listed := 0
 	for i, f := range v.Fields {
 		at := fmt.Sprintf("%s.fields[%d]", path, i)
+		if f.Default != nil && !finite(*f.Default) {
+			p.add("%s.default is %v: want a number", at, *f.Default)
+		}
 		same := slices.IndexFunc(v.Fields[:i], func(o FieldConfig) bool { return o.Name == f.Name })
 		switch {
 		case !legalName.MatchString(f.Name):
@@ -317,6 +320,11 @@ func (o Operand) validate(p *problems, path string) {
 	p.path(path+".of", o.Of, "rating")
 	if o.Label != "" && o.Values != nil {
 		p.add("%s has label and values: want one, label for a prediction and values for a text", path)
+	}
+	for text, number := range o.Values {
+		if !finite(number) {
+			p.add("%s.values.%s is %v: want a number", path, text, number)
+		}
 	}
 	if o.Values != nil && len(o.Values) == 0 {
 		p.add("%s.values is empty: want numbers by text, such as {view: 1, purchase: 10}", path)

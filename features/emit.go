@@ -88,7 +88,12 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 		e.metrics.skipped()
 		return nil
 	}
+	// Nothing bounds a record's timestamp but the topic's settings: some clients write microseconds.
+	now := time.Now()
 	update := Update{At: row.Record.Timestamp.UnixMilli(), Operands: make([]pipeline.Value, len(e.operands))}
+	if latest := now.Add(maxAhead).UnixMilli(); update.At > latest {
+		update.At = now.UnixMilli()
+	}
 	if at := e.time.value(row); at.Kind != pipeline.Null {
 		said, err := TimeOf(at, e.time.path)
 		if err != nil {
@@ -98,6 +103,9 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 		if update.Said = said.UnixMilli(); update.Said < update.At {
 			update.At = update.Said
 		}
+	}
+	if !inTime(update.At) {
+		return e.fault("the event is of the year %d: want one from 1 to 9999", time.UnixMilli(update.At).UTC().Year())
 	}
 	for i := range e.operands {
 		value, fault := e.operand(row, i)
@@ -115,6 +123,9 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 	row.Beside = append(row.Beside, out)
 	return nil
 }
+
+// maxAhead is how far the clock of who wrote a record may be ahead of ours.
+const maxAhead = time.Hour
 
 // KeyOf reads a key of the view; "" is that of a row without one. Path is where the value was, for the error.
 func (v *View) KeyOf(value pipeline.Value, path string) (string, error) {

@@ -258,9 +258,10 @@ func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger
 	return f, nil
 }
 
-// Find keys, each as it is asked for: fresh, stale or default. It takes no longer than the deadline.
-func (f *Finder) Find(ctx context.Context, keys []string) (map[string]Found, error) {
-	return f.find(ctx, keys, false)
+// Find a key, for whoever would rather have an error than a default: nil where nothing is known of it.
+func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
+	found, err := f.find(ctx, []string{key}, true)
+	return found[key].Entry, err
 }
 
 // find each of the keys once. With wait, a store that does not answer is an error; the context's end is one always.
@@ -272,7 +273,7 @@ func (f *Finder) find(ctx context.Context, keys []string, wait bool) (map[string
 		if _, known := found[key]; known {
 			continue
 		}
-		if key == "" {
+		if key == "" || len(key) > maxText || key[0] == 0 { // no view has such a key
 			found[key] = Found{nil, Default}
 			continue
 		}
@@ -282,8 +283,8 @@ func (f *Finder) find(ctx context.Context, keys []string, wait bool) (map[string
 			f.metrics.looked("cache", 1)
 			continue
 		}
-		found[key] = Found{nil, Default} // until it is answered
-		ask = append(ask, key)
+		found[key] = Found{nil, Default}      // until it is answered
+		ask = append(ask, strings.Clone(key)) // lest the cache keep all of its row
 	}
 	if len(ask) == 0 {
 		return found, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,7 +199,7 @@ func TestLookupEndsWithItsCycle(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		if _, err := finder.Find(ctx, []string{"a"}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := finder.find(ctx, []string{"a"}, false); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the end of the cycle", err)
 		}
 	})
@@ -213,4 +214,14 @@ func TestLookupRefusesFieldsThatTheViewLacks(t *testing.T) {
 	if _, _, err := NewLookup([]ViewLookup{{Finder: finder, Fields: []string{"m"}}}, false, nil, nil); err == nil {
 		t.Error("a field that the view lacks was taken")
 	}
+}
+
+func TestLookupAsksForNoKeyThatNoViewHas(t *testing.T) {
+	inShelf(t, false, func(s *shelf, _ *View, look func(...string) ([]string, error)) {
+		got, err := look(strings.Repeat("k", maxText+1), "\x00fence")
+		wantLooked(t, got, err, "0 default", "0 default")
+		if len(s.asked) != 0 {
+			t.Errorf("the store was asked for %d keys that it cannot have", len(s.asked[0]))
+		}
+	})
 }

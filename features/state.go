@@ -39,12 +39,12 @@ func (v *View) newState() *State { return &State{cells: make([]cell, len(v.field
 // copy for another cycle's changes: lists and sketches are replaced, never written to.
 func (s *State) copy() *State { return &State{At: s.At, cells: slices.Clone(s.cells)} }
 
-// decay is what an event weighs that is so much older, in milliseconds.
-func decay(age int64, halfLife time.Duration) float64 {
-	if halfLife == 0 || age == 0 {
+// decay is what an event of one time, in milliseconds, weighs at another.
+func decay(from, to int64, halfLife time.Duration) float64 {
+	if halfLife == 0 || from == to {
 		return 1
 	}
-	return math.Exp2(-float64(age) / float64(halfLife.Milliseconds()))
+	return math.Exp2((float64(from) - float64(to)) / float64(halfLife.Milliseconds()))
 }
 
 // accumulate a number with its weight, of an event at the time.
@@ -53,12 +53,12 @@ func (c *cell) accumulate(number, weight float64, at int64, halfLife time.Durati
 		c.at = at
 	}
 	if at > c.at {
-		older := decay(at-c.at, halfLife)
+		older := decay(c.at, at, halfLife)
 		c.sum *= older
 		c.weight *= older
 		c.at = at
 	}
-	less := decay(c.at-at, halfLife)
+	less := decay(at, c.at, halfLife)
 	c.sum = min(max(c.sum+number*less, -math.MaxFloat64), math.MaxFloat64) // JSON has no infinity
 	c.weight += weight * less
 }

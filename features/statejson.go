@@ -44,6 +44,8 @@ func (v *View) encodeState(s *State) ([]byte, error) {
 			dst = append(base64.StdEncoding.AppendEncode(append(dst, `"sketch":"`...), sketch), '"')
 		case c.list != nil:
 			dst = appendList(append(dst, `"list":`...), c.list)
+		case !finite(c.sum) || !finite(c.weight):
+			return nil, fmt.Errorf("the sum of %s is %v, with a weight of %v", v.fields[i].name, c.sum, c.weight) // times and numbers are bounded
 		default:
 			dst = jsontext.AppendFloat(append(dst, `"sum":`...), c.sum, 64)
 			dst = jsontext.AppendFloat(append(dst, `,"weight":`...), c.weight, 64)
@@ -53,6 +55,8 @@ func (v *View) encodeState(s *State) ([]byte, error) {
 	}
 	return append(dst, '}', '}'), nil
 }
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 func appendList(dst []byte, list []entry) []byte {
 	dst = append(dst, '[')

@@ -81,6 +81,7 @@ func (t *Table) Forget() {
 // Run adds the updates of a cycle.
 func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 	t.Drop()
+	t.prune()
 	t.pending = make(map[int32]map[string]*State)
 	for _, row := range rows {
 		if row.Fault != nil {
@@ -99,6 +100,13 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 		}
 	}
 	return nil
+}
+
+// prune lets go of partitions that others hold, once what is known of them is of no more use.
+func (t *Table) prune() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.partitions, func(_ int32, k *kept) bool { return !k.current && time.Since(k.since) > staleAfter })
 }
 
 // changing is the copy of a key's state that the cycle changes.
@@ -154,7 +162,7 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 		}
 		s, fields, err := t.view.DecodeState(value)
 		if err != nil {
-			return fmt.Errorf("key %q: %w", key, err)
+			return fmt.Errorf("%w: key %q, and a tombstone for it has the key begin anew: %w", pipeline.ErrPermanent, key, err)
 		}
 		if fields > 0 {
 			anew++
@@ -167,6 +175,11 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 	if err != nil {
 		k.current = false
 		return nil, fmt.Errorf("restore %s[%d]: %w", t.topic, partition, err)
+	}
+	if next < k.next {
+		// The topic has been made anew, and what is known is of the one before.
+		delete(t.partitions, partition)
+		return nil, fmt.Errorf("topic %s was made anew while its partition %d was held", t.topic, partition)
 	}
 	k.next = next
 	t.metrics.restored(read, time.Since(began))

@@ -97,6 +97,9 @@ func (v *View) decodeUpdate(value []byte) (*Update, error) {
 	if w.Of == nil {
 		return nil, fmt.Errorf("of is missing: this is no update of a view")
 	}
+	if !inTime(w.At) {
+		return nil, fmt.Errorf("at is %d: want milliseconds since 1970, of a year from 1 to 9999", w.At)
+	}
 	u := &Update{At: w.At, Said: w.Said, Operands: make([]pipeline.Value, len(v.operands))}
 	for i, o := range v.operands {
 		raw, ok := w.Of[o.name()]
@@ -120,6 +123,14 @@ func (v *View) decodeUpdate(value []byte) (*Update, error) {
 	}
 	return u, nil
 }
+
+// The years from 1 to 9999, in milliseconds since 1970: what RFC 3339 can say.
+const (
+	firstMilli = -62_135_596_800_000
+	lastMilli  = 253_402_300_799_999
+)
+
+func inTime(milli int64) bool { return milli >= firstMilli && milli <= lastMilli }
 
 // timeOf reads the time of an event: as in RFC 3339, or a number of seconds, or of milliseconds, since 1970.
 func timeOf(v pipeline.Value) (time.Time, bool) {

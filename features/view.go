@@ -90,6 +90,20 @@ func (v *View) Name() string { return v.name }
 // Key is the path of the view's key in events.
 func (v *View) Key() string { return v.key }
 
+// MaxState is how large the state of a key may become, in bytes as it is written: about.
+func (v *View) MaxState() int {
+	size := 0
+	for _, f := range v.fields {
+		switch size += 200; f.kind {
+		case kindLast, kindTop:
+			size += f.n * (maxText + 100)
+		case kindDistinct:
+			size += 6 << 10 // 4 KiB as text
+		}
+	}
+	return size
+}
+
 // OfStore says that others fill the view, in the store: it has no topics.
 func (v *View) OfStore() bool { return v.others }
 
@@ -264,9 +278,9 @@ func (f *field) value(c *cell, at int64) pipeline.Value {
 		if f.halfLife == 0 {
 			return pipeline.IntValue(int64(c.sum))
 		}
-		return pipeline.FloatValue(c.sum * decay(at-c.at, f.halfLife))
+		return pipeline.FloatValue(c.sum * decay(c.at, at, f.halfLife))
 	case kindSum:
-		return pipeline.FloatValue(c.sum * decay(at-c.at, f.halfLife))
+		return pipeline.FloatValue(c.sum * decay(c.at, at, f.halfLife))
 	case kindMean:
 		if c.weight == 0 {
 			return pipeline.FloatValue(f.fallback)
@@ -305,7 +319,7 @@ func (e *Entry) Now(view *View, now time.Time) []pipeline.Field {
 	for i := range view.fields {
 		f := &view.fields[i]
 		if f.halfLife > 0 && (f.kind == kindCount || f.kind == kindSum) && values[i].Value.Kind == pipeline.Float {
-			values[i].Value.Float *= decay(max(now.UnixMilli()-e.At, 0), f.halfLife)
+			values[i].Value.Float *= decay(e.At, max(now.UnixMilli(), e.At), f.halfLife)
 		}
 	}
 	return values

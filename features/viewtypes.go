@@ -95,7 +95,7 @@ func (f *field) parse(text string) (v pipeline.Value, want string) {
 		return listValue(top, ranked.value), ""
 	default:
 		number, err := strconv.ParseFloat(text, 64)
-		if err != nil {
+		if err != nil || !finite(number) {
 			return v, "a number"
 		}
 		return pipeline.FloatValue(number), ""

@@ -66,6 +66,7 @@ func TestTextsOfValuesAreWhatOtherToolsRead(t *testing.T) {
 func TestATextThatIsNoValueOfItsFieldIsAnErrorThatShowsIt(t *testing.T) {
 	view := NewView(shop())
 	for i, texts := range map[int][]string{
+		3: {"nan", "-inf", "1e999"},                                // a decayed sum
 		0: {"", "2.5", "1e3", "many", "9223372036854775808", " 1"}, // count
 		1: {"", "a", "[]", "1e999"},                                // count with a half-life
 		6: {"", "null", "a", "{}", `["a"`, "[1]", `"a"`, "5"},      // last

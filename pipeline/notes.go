@@ -119,7 +119,7 @@ type refusedStateError struct {
 }
 
 func (e *refusedStateError) Error() string {
-	return fmt.Sprintf("the broker refuses a state of %d bytes: raise max.message.bytes of topic %s: %v", e.bytes, e.topic, e.cause)
+	return fmt.Sprintf("the broker refuses a state of %d bytes in topic %s; if that is too large, raise its max.message.bytes: %v", e.bytes, e.topic, e.cause)
 }
 
 func (e *refusedStateError) Unwrap() []error { return []error{ErrPermanent, e.cause} }

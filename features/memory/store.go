@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"nearline/features"
@@ -13,12 +14,26 @@ import (
 type Store struct {
 	mu    sync.RWMutex // guards views
 	views map[string]map[string]*features.Entry
+	// filling are the views of which there is more than has been put.
+	filling map[string]bool
+}
+
+// ErrFilling says that the store does not have all yet of what it is going to have.
+var ErrFilling = errors.New("the store of features is being filled")
+
+// Filling says whether there is more of a view than has been put: until there is not, the store does not answer for it.
+func (s *Store) Filling(view string, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filling[view] = more
 }
 
 var _ features.Store = (*Store)(nil)
 
 // New makes an empty store.
-func New() *Store { return &Store{views: make(map[string]map[string]*features.Entry)} }
+func New() *Store {
+	return &Store{views: make(map[string]map[string]*features.Entry), filling: make(map[string]bool)}
+}
 
 // Put takes entries, unless it has younger ones.
 func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
@@ -51,6 +66,9 @@ func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]
 	found := make([]*features.Entry, len(keys))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.filling[view.Name()] {
+		return nil, ErrFilling
+	}
 	have := s.views[view.Name()]
 	for i, key := range keys {
 		if e := have[key]; e != nil && !e.Deleted {

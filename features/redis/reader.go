@@ -48,7 +48,7 @@ func (r *reader) entry(key string, texts []any, unread func(view, key, name stri
 	case texts[n+1] != nil:
 		return nil, nil
 	case ok:
-		if e.At, err = strconv.ParseInt(at, 10, 64); err != nil {
+		if e.At, err = strconv.ParseInt(at, 10, 64); err != nil || time.UnixMilli(e.At).Year() > 9999 {
 			return nil, fmt.Errorf("field %s is %q: want milliseconds since 1970", atField, at)
 		}
 	case r.view.OfStore() && slices.ContainsFunc(texts[:n], func(text any) bool { return text != nil }):

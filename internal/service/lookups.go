@@ -38,12 +38,15 @@ func (l lookups) Lookup(ctx context.Context, name, key string) (serving.Values, 
 		}
 		return serving.Values{}, fmt.Errorf("%w as %q: there is %s", serving.ErrUnknownView, name, cmp.Or(strings.Join(known, ", "), "none"))
 	}
-	found, err := v.store.Get(ctx, v.View, []string{key})
-	if err != nil {
+	found, err := v.finder.Find(ctx, key)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return serving.Values{}, fmt.Errorf("look up %s %q: %w", name, key, err)
-	}
-	if found[0] == nil {
+	case err != nil:
+		v.logger.Debug("a request for features was not answered", "key", key, "error", err) // which says where the store is
+		return serving.Values{}, fmt.Errorf("look up %s %q: the store of features does not answer", name, key)
+	case found == nil:
 		return serving.Values{}, fmt.Errorf("%w %q of view %s", serving.ErrUnknownKey, key, name)
 	}
-	return serving.Values{View: name, Key: key, Fields: found[0].Now(v.View, time.Now()), At: time.UnixMilli(found[0].At)}, nil
+	return serving.Values{View: name, Key: key, Fields: found.Now(v.View, time.Now()), At: time.UnixMilli(found.At)}, nil
 }

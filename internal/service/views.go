@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"time"
 
@@ -25,6 +26,7 @@ type view struct {
 	metrics *features.Metrics
 	state   *consumers.StateTopic
 	store   features.Store
+	own     *memory.Store // the store, where it is this process's own
 	finder  *features.Finder
 	cluster *consumers.Cluster
 	logger  *slog.Logger
@@ -33,7 +35,8 @@ type view struct {
 // openViews makes the views and the store that they share; nothing is connected to yet.
 func (s *Service) openViews() error {
 	redisConfig := s.config.Features.Store.Redis
-	s.store = memory.New()
+	own := memory.New()
+	s.store = own
 	if redisConfig != nil {
 		s.store = redis.Open(*redisConfig)
 	}
@@ -43,11 +46,13 @@ func (s *Service) openViews() error {
 			config:  s.config.Features.Config,
 			metrics: features.NewMetrics(s.registry, declared.Name),
 			store:   s.store,
+			own:     own,
 			logger:  s.options.Logger.With("view", declared.Name),
 		}
 		lookups := s.config.Features.Lookup
 		if redisConfig == nil {
-			lookups.CacheKeys = 0 // it is as near as a cache
+			own.Filling(declared.Name, true) // until its topic has been read
+			lookups.CacheKeys = 0            // it is as near as a cache
 		}
 		var err error
 		if v.finder, err = features.NewFinder(v.View, v.store, lookups, v.logger, v.metrics); err != nil {
@@ -120,12 +125,17 @@ func (v *view) table(index int, logger *slog.Logger) *features.Table {
 	return features.NewTable(v.View, v.states(), fmt.Sprint(index), v.state.Restore, logger, v.metrics)
 }
 
+// viewCycleBytes bounds the states that one cycle of a view publishes: twice what cycles take in.
+const viewCycleBytes = 64 << 20
+
 // viewLine is the line that keeps a view: a pipeline from its updates to its states.
 func (s *Service) viewLine(v *view) (*line, error) {
 	c := config.DefaultPipeline()
 	c.Name, c.Group = config.ViewPipeline(v.Name()), "nearline-features-"+v.Name()
 	c.Input.Topic, c.Output.Topic, c.DeadLetters = v.updates(), v.states(), v.config.DeadLetters
 	c.Cycle.Members = v.config.Members
+	// Each update of a cycle may be of another key, whose state it publishes whole.
+	c.Cycle.MaxRecords = max(1, min(c.Cycle.MaxRecords, viewCycleBytes/v.MaxState()))
 	l := s.newLine(&c)
 	l.view, l.own = v, v.topics()
 	l.decoder = features.NewDecoder(v.View)
@@ -144,14 +154,15 @@ func (s *Service) viewLine(v *view) (*line, error) {
 
 // follow keeps the store up to what is committed, until ctx ends.
 func (v *view) follow(ctx context.Context) error {
-	id, ok := v.id(ctx)
+	topic, ok := v.topic(ctx)
 	if !ok {
 		return nil
 	}
-	sink := features.Sink{View: v.View, Store: v.store, Source: id, Metrics: v.metrics}
+	sink := features.Sink{View: v.View, Store: v.store, Source: topic.ID, Metrics: v.metrics}
 	lasting, ok := v.store.(features.Lasting)
 	if !ok {
-		return v.state.Follow(ctx, "", sink.Apply) // each replica has all of it in its own memory
+		// Each replica has all of it in its own memory.
+		return v.state.Follow(ctx, consumers.Following{Apply: sink.Apply, Partitions: topic.Partitions, CaughtUp: func() { v.own.Filling(v.Name(), false) }})
 	}
 	for ctx.Err() == nil {
 		if filling, ok := v.filling(ctx, lasting, ""); ok {
@@ -179,7 +190,11 @@ func (v *view) fill(ctx context.Context, store features.Lasting, filling string,
 	})
 	group.Go(func() error {
 		defer stop()
-		return v.state.Follow(ctx, fmt.Sprintf("nearline-features-%s-store-%s", v.Name(), filling), sink.Apply)
+		// A topic that was made anew is another one, too.
+		named := fnv.New32a()
+		_, _ = named.Write([]byte(sink.Source))
+		group := fmt.Sprintf("nearline-features-%s-store-%s-%08x", v.Name(), filling, named.Sum32())
+		return v.state.Follow(ctx, consumers.Following{Group: group, Apply: sink.Apply})
 	})
 	return group.Wait()
 }
@@ -213,18 +228,18 @@ func (v *view) filling(ctx context.Context, store features.Lasting, before strin
 // fillingInterval is how often a store is asked whether it still has what was put into it.
 const fillingInterval = 5 * time.Second
 
-// id of the topic of states, once there is one; ok is false when ctx has ended.
-func (v *view) id(ctx context.Context) (id string, ok bool) {
+// topic of states, once there is one; ok is false when ctx has ended.
+func (v *view) topic(ctx context.Context) (topic consumers.Topic, ok bool) {
 	again := time.NewTicker(retryPause / 4)
 	defer again.Stop()
 	for {
 		topics, err := v.cluster.Topics(ctx, v.states())
 		if topic := topics[v.states()]; err == nil && topic.Err == nil {
-			return topic.ID, true
+			return topic, true
 		}
 		select {
 		case <-ctx.Done():
-			return "", false
+			return consumers.Topic{}, false
 		case <-again.C:
 		}
 	}

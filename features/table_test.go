@@ -1,0 +1,175 @@
+package features
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"nearline/pipeline"
+)
+
+// topic of states that a test writes by hand, with one partition.
+type statesTopic struct {
+	records []struct {
+		key   string
+		value []byte
+	}
+	err  error
+	from []int64 // that was asked for
+}
+
+func (s *statesTopic) publish(outputs []pipeline.Output) {
+	for _, o := range outputs {
+		s.records = append(s.records, struct {
+			key   string
+			value []byte
+		}{string(o.Key), o.Value})
+	}
+}
+
+func (s *statesTopic) restore(_ context.Context, _ int32, from int64, apply func(key, value []byte) error) (int64, error) {
+	s.from = append(s.from, from)
+	if s.err != nil {
+		return 0, s.err
+	}
+	for i, r := range s.records {
+		if int64(i) >= from {
+			if err := apply([]byte(r.key), r.value); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return int64(len(s.records)) + 1, nil
+}
+
+func counting(t *testing.T, topic *statesTopic) *Table {
+	t.Helper()
+	view := NewView(ViewConfig{Name: "item", Key: "id", Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}, {Name: "lately", Count: &CountConfig{HalfLife: time.Hour}}}})
+	return NewTable(view, "states", "0", topic.restore, slog.New(slog.DiscardHandler), nil)
+}
+
+// add updates of keys, and return the count of the last as it is published.
+func add(t *testing.T, table *Table, keys ...string) ([]pipeline.Output, error) {
+	t.Helper()
+	rows := make([]*pipeline.Row, len(keys))
+	for i, key := range keys {
+		rows[i] = &pipeline.Row{Record: &pipeline.Record{Key: []byte(key)}, Read: []pipeline.Value{pipeline.IntValue(1000)}}
+	}
+	if err := table.Run(t.Context(), rows); err != nil {
+		return nil, err
+	}
+	outputs, err := table.Changes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outputs, nil
+}
+
+func wantCount(t *testing.T, table *Table, outputs []pipeline.Output, want int64) {
+	t.Helper()
+	state, _, err := table.view.DecodeState(outputs[len(outputs)-1].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := table.view.Values(state, state.At)[0].Value.Int; got != want {
+		t.Errorf("it counts %d, want %d", got, want)
+	}
+}
+
+func TestTableCountsOnFromWhatIsCommitted(t *testing.T) {
+	topic := &statesTopic{}
+	table := counting(t, topic)
+	first, err := add(t, table, "a", "a", "b", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(first) != 2 {
+		t.Fatalf("two keys have %d states", len(first))
+	}
+	table.Drop()
+	second, _ := add(t, table, "a")
+	wantCount(t, table, second, 1)
+	table.Keep()
+	topic.publish(second)
+	third, _ := add(t, table, "a")
+	wantCount(t, table, third, 2)
+	table.Drop()
+
+	// Another member counts meanwhile.
+	table.Lost([]int32{0})
+	other := counting(t, topic)
+	theirs, _ := add(t, other, "a", "a", "a")
+	wantCount(t, other, theirs, 4)
+	other.Keep()
+	topic.publish(theirs)
+	fourth, _ := add(t, table, "a")
+	wantCount(t, table, fourth, 5)
+	if len(topic.from) != 3 || topic.from[2] == 0 {
+		t.Errorf("states were read from %v, want the last time from where they were read before", topic.from)
+	}
+}
+
+func TestTableTriesARestoreAgain(t *testing.T) {
+	topic := &statesTopic{err: errors.New("broker gone")}
+	table := counting(t, topic)
+	if _, err := add(t, table, "a"); !errors.Is(err, topic.err) {
+		t.Fatalf("got %v, want the topic's error", err)
+	}
+	topic.err = nil
+	outputs, err := add(t, table, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCount(t, table, outputs, 1)
+}
+
+func TestTableBeginsAnewWithItsTopic(t *testing.T) {
+	topic := &statesTopic{}
+	table := counting(t, topic)
+	for range 3 {
+		outputs, _ := add(t, table, "a")
+		table.Keep()
+		topic.publish(outputs)
+		table.Forget()
+	}
+	topic.records = nil
+	if _, err := add(t, table, "a"); err == nil || !strings.Contains(err.Error(), "made anew") {
+		t.Fatalf("got %v, want that the topic was made anew", err)
+	}
+	outputs, err := add(t, table, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCount(t, table, outputs, 1)
+}
+
+func TestAStateThatCannotBeReadIsAPermanentFault(t *testing.T) {
+	topic := &statesTopic{}
+	topic.publish([]pipeline.Output{{Key: []byte("theirs"), Value: []byte(`{"at":1,"fields":{"n#`)}})
+	if _, err := add(t, counting(t, topic), "a"); pipeline.Assign(err) != pipeline.BlamePermanent || !strings.Contains(err.Error(), `"theirs"`) {
+		t.Errorf("got %v, blamed on %v, want a permanent fault that names the key", err, pipeline.Assign(err))
+	}
+}
+
+func TestTimesAtTheEndsOfTimeDoNotSpoilAState(t *testing.T) {
+	view := NewView(shop())
+	state := view.newState()
+	for _, at := range []int64{lastMilli, firstMilli, 0, lastMilli, firstMilli} {
+		view.add(state, view.updateOf(event{at: at, kind: "view", user: "u", review: "r", valued: true, judged: true, helped: true}))
+	}
+	written, err := view.encodeState(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := view.DecodeState(written); err != nil {
+		t.Errorf("%s cannot be read: %v", written, err)
+	}
+	for _, at := range []string{"9000000000000000000", "-9000000000000000000", "253402300800000"} {
+		if _, err := view.decodeUpdate([]byte(`{"at":` + at + `,"of":{}}`)); err == nil {
+			t.Errorf("an update of the time %s was taken", at)
+		}
+	}
+}
