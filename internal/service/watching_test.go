@@ -15,6 +15,9 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/features"
+	"nearline/internal/config"
 )
 
 // expression of a dashboard or an alert, and where it stands.
@@ -130,7 +133,11 @@ func TestDashboardAndAlertsAskForWhatTheServiceShows(t *testing.T) {
 		b.pipelines("opinions")
 		b.send("opinions.raw", 0, 10)
 		b.produce(&kgo.Record{Topic: "opinions.raw", Value: []byte("no JSON")})
-		r := b.run(b.open(b.config("opinions")))
+		c := b.config("opinions")
+		c.Features.Views = []features.ViewConfig{{Name: "item", Key: "item_id", Fields: []features.FieldConfig{{Name: "reviews", Count: &features.CountConfig{}}}}}
+		c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, config.Step{Lookup: &config.Lookup{Views: []config.LookupView{{View: "item"}}}},
+			config.Step{Aggregate: &config.Aggregate{View: "item"}})
+		r := b.run(b.open(c))
 		r.committed(30*time.Second, 11)
 		names, labels := shown(b, r.Registry())
 		r.end()
