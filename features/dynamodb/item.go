@@ -1,0 +1,176 @@
+package dynamodb
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"nearline/features"
+	"nearline/pipeline"
+)
+
+// Attributes of an item that are not features: no feature's name has an @, and one that is called pk is put as pk@.
+const (
+	keyAttribute     = "pk"
+	atAttribute      = "@at" // in milliseconds since 1970; an item without it is no entry
+	sourceAttribute  = "@source"
+	offsetAttribute  = "@offset"
+	deletedAttribute = "@deleted" // only beside source and offset
+	expiresAttribute = "@expires" // in seconds since 1970, as DynamoDB's time to live wants it
+	nameAttribute    = "@filling"
+)
+
+const (
+	// maxKey is how many bytes a partition key may have.
+	maxKey = 2048
+	// maxItem is how many bytes the values of an item may have together. DynamoDB takes items of 400 KiB, the names of attributes and the key
+	// counted too.
+	maxItem = 380 << 10
+)
+
+// attribute is the name under which a feature is put.
+func attribute(feature string) string {
+	if feature == keyAttribute {
+		return keyAttribute + "@"
+	}
+	return feature
+}
+
+type item = map[string]types.AttributeValue
+
+// itemOf an entry that is put now. Numbers are numbers for whoever else reads the table. A list is its JSON as text rather than a list of
+// DynamoDB's: the numbers in it come back to the last bit, whoever knows the other stores knows it, and it is smaller.
+func (s *Store) itemOf(e *features.Entry, now time.Time) item {
+	kept := s.config.TTL
+	if e.Deleted {
+		kept = deletedFor
+	}
+	of := item{
+		keyAttribute: text(key(e.View, e.Key)), sourceAttribute: text(e.Source), offsetAttribute: number(strconv.FormatInt(e.Offset, 10)),
+	}
+	if kept > 0 {
+		of[expiresAttribute] = number(strconv.FormatInt(now.Add(kept).Unix(), 10))
+	}
+	if e.Deleted {
+		of[deletedAttribute] = &types.AttributeValueMemberBOOL{Value: true}
+		return of
+	}
+	of[atAttribute] = number(strconv.FormatInt(e.At, 10))
+	texts := make([]string, len(e.Values))
+	for i, f := range e.Values {
+		texts[i] = features.FormatValue(f.Value)
+	}
+	for _, i := range tooMuch(texts) {
+		texts[i] = ""
+		s.left(e, e.Values[i].Name)
+	}
+	for i, f := range e.Values {
+		switch {
+		case texts[i] == "":
+		case isNumber(f.Value):
+			of[attribute(f.Name)] = number(texts[i])
+		default:
+			of[attribute(f.Name)] = text(texts[i])
+		}
+	}
+	return of
+}
+
+// tooMuch says which texts have to go, the longest first, for the others to be within what an item may have.
+func tooMuch(texts []string) []int {
+	sum := 0
+	for _, t := range texts {
+		sum += len(t)
+	}
+	if sum <= maxItem {
+		return nil
+	}
+	places := make([]int, len(texts))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(len(texts[b]), len(texts[a])) })
+	n := 0
+	for ; sum > maxItem; n++ {
+		sum -= len(texts[places[n]])
+	}
+	return places[:n]
+}
+
+// isNumber says that DynamoDB keeps the value exactly as a number: it has 38 decimal digits, exponents of up to three digits of which not
+// all, and no minus zero.
+func isNumber(v pipeline.Value) bool {
+	switch v.Kind {
+	case pipeline.Int:
+		return true
+	case pipeline.Float:
+		x := math.Abs(v.Float)
+		return x >= 1e-130 && x < 1e126 || v.Float == 0 && !math.Signbit(v.Float)
+	default:
+		return false
+	}
+}
+
+func text(of string) types.AttributeValue   { return &types.AttributeValueMemberS{Value: of} }
+func number(of string) types.AttributeValue { return &types.AttributeValueMemberN{Value: of} }
+
+// textOf an attribute, and whether it has one.
+func textOf(v types.AttributeValue) (string, bool) {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return v.Value, true
+	case *types.AttributeValueMemberN:
+		return v.Value, true
+	default:
+		return "", false
+	}
+}
+
+func wholeNumber(v types.AttributeValue) (n int64, ok bool) {
+	written, ok := textOf(v)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(written, 10, 64)
+	return n, err == nil
+}
+
+// entryOf an item, nil where it has none any more.
+// A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
+func (s *Store) entryOf(view *features.View, names []string, key string, of item, now time.Time) (*features.Entry, error) {
+	if _, there := of[atAttribute]; !there {
+		return nil, nil
+	}
+	// DynamoDB takes some days to remove what has expired.
+	if expires, ok := wholeNumber(of[expiresAttribute]); ok && expires < now.Unix() {
+		return nil, nil
+	}
+	e := &features.Entry{View: view.Name(), Key: key, Values: make([]pipeline.Field, len(names))}
+	var ok bool
+	if e.At, ok = wholeNumber(of[atAttribute]); !ok {
+		return nil, fmt.Errorf("attribute %s is no number: want milliseconds since 1970", atAttribute)
+	}
+	for i, name := range names {
+		e.Values[i].Name = name
+		v, there := of[attribute(name)]
+		if there {
+			written, ok := textOf(v)
+			if !ok {
+				written = "neither a number nor a text"
+			}
+			value, err := view.Parse(i, written)
+			if err == nil {
+				e.Values[i].Value = value
+				continue
+			}
+			s.unread(e, name, err)
+		}
+		e.Values[i].Value = view.Defaults()[i].Value
+	}
+	return e, nil
+}
