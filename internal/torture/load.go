@@ -37,6 +37,7 @@ func (l *load) run(ctx, intake context.Context) error {
 		kgo.DefaultProduceTopic(l.topic),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
 		kgo.MaxBufferedRecords(1<<17),
+		kgo.AlwaysRetryEOF(), // a broker that goes down hangs up in the middle of a greeting, which else counts as one that wants TLS
 		kgo.ConnIdleTimeout(time.Minute),
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.DialTimeout(time.Second),

@@ -125,6 +125,7 @@ func (r *run) reading(names ...string) []kgo.Opt {
 		kgo.FetchMaxBytes(96 << 20),
 		kgo.FetchMaxPartitionBytes(2 << 20), // a broker that nobody has told otherwise takes batches of 1,048,588 bytes
 		kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.AlwaysRetryEOF(),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.DialTimeout(time.Second),
 	}
@@ -132,7 +133,7 @@ func (r *run) reading(names ...string) []kgo.Opt {
 
 // admin dials the cluster.
 func (r *run) admin() (*kadm.Client, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second))
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second), kgo.AlwaysRetryEOF())
 	if err != nil {
 		return nil, err
 	}
