@@ -9,7 +9,6 @@ import (
 	"cloud.google.com/go/bigtable"
 
 	"nearline/features"
-	"nearline/pipeline"
 )
 
 // Families of the table: what remembers a deleted key is of another than features, since a family is what Bigtable has a rule for, of when to
@@ -89,24 +88,10 @@ func textsOf(row bigtable.Row) map[string]string {
 // entryOf a row's texts, nil where it has none.
 // A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
 func (s *Store) entryOf(view *features.View, names []string, key string, texts map[string]string) (*features.Entry, error) {
-	at, there := texts[atColumn]
-	if !there {
-		return nil, nil
-	}
-	e := &features.Entry{View: view.Name(), Key: key, Values: make([]pipeline.Field, len(names))}
-	var err error
-	if e.At, err = strconv.ParseInt(at, 10, 64); err != nil {
-		return nil, fmt.Errorf("column %s is %q: want milliseconds since 1970", atColumn, at)
-	}
-	for i, name := range names {
-		e.Values[i].Name = name
-		if text, ok := texts[name]; ok {
-			if e.Values[i].Value, err = view.Parse(i, text); err == nil {
-				continue
-			}
-			s.unread(e, name, err)
-		}
-		e.Values[i].Value = view.Defaults()[i].Value
-	}
-	return e, nil
+	return view.Stored(key, texts[atColumn], func(i int) (string, bool) {
+		text, there := texts[names[i]]
+		return text, there
+	}, func(name string, err error) {
+		s.strange.Unread("Bigtable", view.Name(), rowKey(view.Name(), key), name, err)
+	})
 }

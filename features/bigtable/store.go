@@ -7,10 +7,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"cloud.google.com/go/bigtable"
@@ -48,7 +46,7 @@ type Store struct {
 	config Config
 	where  string // for errors
 	// strange are the features of which some text could not be read, each of which is told of once.
-	strange sync.Map
+	strange features.Strange
 }
 
 var _ features.Lasting = (*Store)(nil)
@@ -208,7 +206,7 @@ func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
 func (s *Store) put(outer context.Context, entries []features.Entry) error {
 	group, ctx := errgroup.WithContext(outer)
 	group.SetLimit(s.config.Concurrency)
-	for _, places := range sameKey(entries) {
+	for _, places := range features.ByKey(entries) {
 		if ctx.Err() != nil {
 			break
 		}
@@ -227,23 +225,6 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 		return err
 	}
 	return outer.Err()
-}
-
-// sameKey has the places of each key's entries, in their order.
-func sameKey(entries []features.Entry) [][]int {
-	places := make([][]int, 0, len(entries))
-	seen := make(map[[2]string]int, len(entries))
-	for i := range entries {
-		of := [2]string{entries[i].View, entries[i].Key}
-		at, again := seen[of]
-		if !again {
-			seen[of] = len(places)
-			places = append(places, []int{i})
-			continue
-		}
-		places[at] = append(places[at], i)
-	}
-	return places
 }
 
 // Get reads keys of a view, all in one request, or where there are very many in some that are under way together. The entries do not say their
@@ -325,13 +306,5 @@ func together(keys []string) func(yield func(bigtable.RowList) bool) {
 		if begin < len(keys) {
 			yield(keys[begin:])
 		}
-	}
-}
-
-// unread tells of a feature that is not what the view declares, once for all keys.
-func (s *Store) unread(e *features.Entry, name string, err error) {
-	if _, told := s.strange.LoadOrStore(e.View+"."+name, true); !told {
-		slog.Warn("a feature in Bigtable is not what its view declares; lookups have its default until the key's next event",
-			"key", rowKey(e.View, e.Key), "feature", name, "error", err)
 	}
 }

@@ -24,21 +24,7 @@ import (
 	"nearline/pipeline"
 )
 
-var view = features.NewView(features.ViewConfig{Name: "view", Key: "item_id", Fields: []features.FieldConfig{
-	{Name: "reviews", Count: &features.CountConfig{}},
-	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
-}})
-
-func entry(key string, offset int64) features.Entry {
-	return features.Entry{View: "view", Key: key, At: 1_800_000_000_000, Source: "topic/0", Offset: offset, Values: []pipeline.Field{
-		{Name: "reviews", Value: pipeline.IntValue(12)},
-		{Name: "spent", Value: pipeline.FloatValue(0.30000000000000004)},
-		{Name: "sentiment", Value: pipeline.FloatValue(0.75)},
-		{Name: "latest", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{pipeline.StringValue("ann"), pipeline.StringValue(`b"b`)}}},
-	}}
-}
+var view = storetest.View
 
 // server is the vendor's own in memory, with a table as it has to be.
 func server(t *testing.T, options ...grpc.ServerOption) Config {
@@ -160,13 +146,13 @@ func TestStore(t *testing.T) {
 
 func TestOtherToolsReadARowForEachKey(t *testing.T) {
 	s := opened(t, server(t))
-	mustPut(t, s, entry("4711 a", 12))
+	mustPut(t, s, storetest.Entry("4711 a", 12))
 	want := map[string]string{
 		"features:reviews": "12", "features:spent": "0.30000000000000004", "features:sentiment": "0.75", "features:latest": `["ann","b\"b"]`,
 		"features:@at": "1800000000000", "features:@version": "7:topic/0@00000000000000000012",
 	}
 	equal(t, cells(t, s, "view#4711 a"), want)
-	mustPut(t, s, entry("4711 a", 13))
+	mustPut(t, s, storetest.Entry("4711 a", 13))
 	want["features:@version"] = "7:topic/0@00000000000000000013"
 	equal(t, cells(t, s, "view#4711 a"), want)
 	mustPut(t, s, features.Entry{View: "view", Key: "4711 a", Source: "topic/0", Offset: 14, Deleted: true})
@@ -202,7 +188,7 @@ func TestARowOfSomebodyElseYields(t *testing.T) {
 		if got := mustGet(t, s, k)[0]; got != nil {
 			t.Errorf("a row without a time is %v", got)
 		}
-		mustPut(t, s, entry(k, 1))
+		mustPut(t, s, storetest.Entry(k, 1))
 		if got := mustGet(t, s, k)[0]; got == nil || got.Values[0].Value.Int != 12 {
 			t.Errorf("in place of column %s there is %v", column, got)
 		}
@@ -211,7 +197,7 @@ func TestARowOfSomebodyElseYields(t *testing.T) {
 
 func TestAFeatureThatIsMissingOrCannotBeReadHasTheViewsDefault(t *testing.T) {
 	s := opened(t, server(t))
-	mustPut(t, s, entry("a", 1), entry("b", 2))
+	mustPut(t, s, storetest.Entry("a", 1), storetest.Entry("b", 2))
 	m := bigtable.NewMutation()
 	m.Set("features", "sentiment", forever, []byte("good"))
 	m.DeleteCellsInColumn("features", "latest")
@@ -234,9 +220,9 @@ func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
 	c := server(t)
 	c.TTL = time.Hour
 	s := opened(t, c)
-	mustPut(t, s, entry("new", 1))
+	mustPut(t, s, storetest.Entry("new", 1))
 	for key, age := range map[string]time.Duration{"young": 59 * time.Minute, "old": 61 * time.Minute} {
-		mustApply(t, s, rowKey("view", key), replacement(new(entry(key, 1)), time.Now().Add(-age)))
+		mustApply(t, s, rowKey("view", key), replacement(new(storetest.Entry(key, 1)), time.Now().Add(-age)))
 	}
 	got := mustGet(t, s, "new", "young", "old")
 	if got[0] == nil || got[1] == nil || got[2] != nil {
@@ -275,7 +261,7 @@ func TestAFillingLastsAsLongAsTheTable(t *testing.T) {
 	if other := filling("user"); other == first {
 		t.Error("two views have one filling")
 	}
-	mustPut(t, s, entry("@filling", 1), entry("filling", 1))
+	mustPut(t, s, storetest.Entry("@filling", 1), storetest.Entry("filling", 1))
 	if again := filling("view"); again != first {
 		t.Errorf("keys took the filling's place: it is %s, was %s", again, first)
 	}
@@ -307,7 +293,7 @@ func TestPingSaysWhichTableToMake(t *testing.T) {
 	missing := opened(t, c)
 	_, got := missing.Get(t.Context(), view, []string{"a"})
 	_, filled := missing.Filling(t.Context(), "view")
-	for _, err := range []error{missing.Ping(t.Context()), got, filled, missing.Put(t.Context(), []features.Entry{entry("a", 1)})} {
+	for _, err := range []error{missing.Ping(t.Context()), got, filled, missing.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})} {
 		wants(t, err, "elsewhere", remedy+`elsewhere "families=features:maxage=3600s||maxversions=1,deleted:`)
 	}
 }
@@ -365,7 +351,7 @@ func TestAPutIsTriedAgainWhereThatMayHelp(t *testing.T) {
 	} {
 		tries.Store(0)
 		code, refusals = c.code, c.refusals
-		err := s.Put(t.Context(), []features.Entry{entry("a", 1)})
+		err := s.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})
 		if c.want == nil && err != nil {
 			t.Error(err)
 		}
@@ -391,7 +377,7 @@ func TestALookupOfManyKeysIsOneRequest(t *testing.T) {
 	for i := range keys {
 		keys[i] = fmt.Sprint("key-", i)
 	}
-	mustPut(t, s, entry(keys[17], 1))
+	mustPut(t, s, storetest.Entry(keys[17], 1))
 	if got := mustGet(t, s, keys...); got[17] == nil || got[18] != nil {
 		t.Errorf("got %v and %v", got[17], got[18])
 	}

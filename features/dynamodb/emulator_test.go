@@ -102,7 +102,7 @@ func shown(of item) map[string]string {
 
 func TestOtherToolsReadAnItemForEachKey(t *testing.T) {
 	s := withTable(t, emulated(t))
-	mustPut(t, s, entry("4711 a", 12))
+	mustPut(t, s, storetest.Entry("4711 a", 12))
 	equal(t, shown(stored(t, s, "view:4711 a")), map[string]string{
 		"pk": "S view:4711 a", "reviews": "N 12", "spent": "N 0.30000000000000004", "sentiment": "N 0.75", "latest": `S ["ann","b\"b"]`,
 		"@at": "N 1800000000000", "@source": "S topic/0", "@offset": "N 12",
@@ -124,7 +124,7 @@ func TestNumbersThatDynamoDBWouldRoundAreTexts(t *testing.T) {
 		x    float64
 		want string
 	}{{1e300, "S 1e+300"}, {5e-324, "S 5e-324"}, {1e-130, "N"}, {1e21, "N"}} {
-		e := entry("a", 1)
+		e := storetest.Entry("a", 1)
 		e.Source = fmt.Sprint(c.x)
 		e.Values[1].Value = pipeline.FloatValue(c.x)
 		mustPut(t, s, e)
@@ -148,7 +148,7 @@ func TestAnItemOfSomebodyElseYields(t *testing.T) {
 		if got := mustGet(t, s, k)[0]; got != nil {
 			t.Errorf("an item without a time is %v", got)
 		}
-		mustPut(t, s, entry(k, 1))
+		mustPut(t, s, storetest.Entry(k, 1))
 		if got := mustGet(t, s, k)[0]; got == nil || got.Values[0].Value.Int != 12 {
 			t.Errorf("in place of %v there is %v", shown(of), got)
 		}
@@ -159,7 +159,7 @@ func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
 	c := emulated(t)
 	c.TTL = time.Hour
 	s := withTable(t, c)
-	mustPut(t, s, entry("a", 1))
+	mustPut(t, s, storetest.Entry("a", 1))
 	if mustGet(t, s, "a")[0] == nil {
 		t.Error("it expired at once")
 	}
@@ -175,7 +175,7 @@ func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
 
 func TestAnEntryTooLargeForAnItemHasDefaults(t *testing.T) {
 	s := withTable(t, emulated(t))
-	e := entry("a", 1)
+	e := storetest.Entry("a", 1)
 	list := &e.Values[3].Value
 	for range 500 {
 		list.List = append(list.List, pipeline.StringValue(strings.Repeat("x", 1024)))
@@ -198,7 +198,7 @@ func TestALookupOfMoreThanABatchHoldsIsWhole(t *testing.T) {
 	var entries []features.Entry
 	var keys []string
 	for i := range 90 {
-		e := entry(fmt.Sprint("key-", i), 1)
+		e := storetest.Entry(fmt.Sprint("key-", i), 1)
 		for range 250 {
 			e.Values[3].Value.List = append(e.Values[3].Value.List, pipeline.StringValue(strings.Repeat("x", 1024)))
 		}
@@ -238,7 +238,7 @@ func TestAFillingLastsAsLongAsTheTable(t *testing.T) {
 	if other := filling("user"); other == first {
 		t.Error("two views have one filling")
 	}
-	mustPut(t, s, entry("@filling", 1), entry("filling", 1))
+	mustPut(t, s, storetest.Entry("@filling", 1), storetest.Entry("filling", 1))
 	if again := filling("view"); again != first {
 		t.Errorf("keys took the filling's place: it is %s, was %s", again, first)
 	}
@@ -261,7 +261,7 @@ func TestPingSaysWhichTableToMake(t *testing.T) {
 	c := emulated(t)
 	c.Table = "not-there"
 	missing := opened(t, c)
-	for _, err := range []error{missing.Ping(t.Context()), missing.Put(t.Context(), []features.Entry{entry("a", 1)})} {
+	for _, err := range []error{missing.Ping(t.Context()), missing.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})} {
 		wants(t, err, "not-there", "aws dynamodb create-table --table-name not-there", "AttributeName=pk,KeyType=HASH", `"AttributeName": "@expires"`)
 	}
 	s := withTable(t, emulated(t))

@@ -1,10 +1,7 @@
 package dynamodb
 
 import (
-	"cmp"
-	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 
@@ -65,7 +62,7 @@ func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 	for i, f := range e.Values {
 		texts[i] = features.FormatValue(f.Value)
 	}
-	for _, i := range tooMuch(texts) {
+	for _, i := range features.Beyond(texts, maxItem) {
 		texts[i] = ""
 		s.left(e, e.Values[i].Name)
 	}
@@ -79,27 +76,6 @@ func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 		}
 	}
 	return of
-}
-
-// tooMuch says which texts have to go, the longest first, for the others to be within what an item may have.
-func tooMuch(texts []string) []int {
-	sum := 0
-	for _, t := range texts {
-		sum += len(t)
-	}
-	if sum <= maxItem {
-		return nil
-	}
-	places := make([]int, len(texts))
-	for i := range places {
-		places[i] = i
-	}
-	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(len(texts[b]), len(texts[a])) })
-	n := 0
-	for ; sum > maxItem; n++ {
-		sum -= len(texts[places[n]])
-	}
-	return places[:n]
 }
 
 // isNumber says that DynamoDB keeps the value exactly as a number: it has 38 decimal digits, exponents of up to three digits of which not
@@ -143,34 +119,22 @@ func wholeNumber(v types.AttributeValue) (n int64, ok bool) {
 // entryOf an item, nil where it has none any more.
 // A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
 func (s *Store) entryOf(view *features.View, names []string, key string, of item, now time.Time) (*features.Entry, error) {
-	if _, there := of[atAttribute]; !there {
-		return nil, nil
-	}
 	// DynamoDB takes some days to remove what has expired.
 	if expires, ok := wholeNumber(of[expiresAttribute]); ok && expires < now.Unix() {
 		return nil, nil
 	}
-	e := &features.Entry{View: view.Name(), Key: key, Values: make([]pipeline.Field, len(names))}
-	var ok bool
-	if e.At, ok = wholeNumber(of[atAttribute]); !ok {
-		return nil, fmt.Errorf("attribute %s is no number: want milliseconds since 1970", atAttribute)
-	}
-	for i, name := range names {
-		e.Values[i].Name = name
-		v, there := of[attribute(name)]
-		if there {
-			written, ok := textOf(v)
-			if !ok {
-				written = "neither a number nor a text"
-			}
-			value, err := view.Parse(i, written)
-			if err == nil {
-				e.Values[i].Value = value
-				continue
-			}
-			s.unread(e, name, err)
+	written := func(name string) (string, bool) {
+		v, there := of[name]
+		if !there {
+			return "", false
 		}
-		e.Values[i].Value = view.Defaults()[i].Value
+		text, ok := textOf(v)
+		if !ok {
+			text = "neither a number nor a text"
+		}
+		return text, true
 	}
-	return e, nil
+	at, _ := written(atAttribute)
+	return view.Stored(key, at, func(i int) (string, bool) { return written(attribute(names[i])) },
+		func(name string, err error) { s.unread(view.Name(), key, name, err) })
 }

@@ -11,7 +11,6 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,7 +57,7 @@ type Store struct {
 	config    Config
 	where     string // for errors
 	// strange are the features of which some value could not be read or put, each of which is told of once.
-	strange sync.Map
+	strange features.Strange
 }
 
 var _ features.Lasting = (*Store)(nil)
@@ -240,7 +239,7 @@ func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
 func (s *Store) put(outer context.Context, entries []features.Entry) error {
 	group, ctx := errgroup.WithContext(outer)
 	group.SetLimit(s.config.Concurrency)
-	for _, places := range sameKey(entries) {
+	for _, places := range features.ByKey(entries) {
 		if ctx.Err() != nil {
 			break
 		}
@@ -257,23 +256,6 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 		return err
 	}
 	return outer.Err()
-}
-
-// sameKey has the places of each key's entries, in their order.
-func sameKey(entries []features.Entry) [][]int {
-	places := make([][]int, 0, len(entries))
-	seen := make(map[[2]string]int, len(entries))
-	for i := range entries {
-		of := [2]string{entries[i].View, entries[i].Key}
-		at, again := seen[of]
-		if !again {
-			seen[of] = len(places)
-			places = append(places, []int{i})
-			continue
-		}
-		places[at] = append(places[at], i)
-	}
-	return places
 }
 
 func (s *Store) putOne(ctx context.Context, e *features.Entry) error {
@@ -394,17 +376,11 @@ func pause(ctx context.Context, try int) error {
 }
 
 // unread tells of a feature that is not what the view declares, once for all keys.
-func (s *Store) unread(e *features.Entry, name string, err error) {
-	if _, told := s.strange.LoadOrStore(e.View+"."+name, true); !told {
-		slog.Warn("a feature in DynamoDB is not what its view declares; lookups have its default until the key's next event",
-			"key", key(e.View, e.Key), "feature", name, "error", err)
-	}
+func (s *Store) unread(view, k, name string, err error) {
+	s.strange.Unread("DynamoDB", view, key(view, k), name, err)
 }
 
 // left tells of a feature that an item has no room for, once for all keys.
 func (s *Store) left(e *features.Entry, name string) {
-	if _, told := s.strange.LoadOrStore(e.View+"."+name+"@left", true); !told {
-		slog.Warn("a key has more features than an item of DynamoDB takes; lookups have the default of the largest: make its n smaller",
-			"key", key(e.View, e.Key), "feature", name, "max_bytes", maxItem)
-	}
+	s.strange.Left("an item of DynamoDB", e.View, key(e.View, e.Key), name, maxItem)
 }

@@ -13,24 +13,11 @@ import (
 	"time"
 
 	"nearline/features"
+	"nearline/features/storetest"
 	"nearline/pipeline"
 )
 
-var view = features.NewView(features.ViewConfig{Name: "view", Key: "item_id", Fields: []features.FieldConfig{
-	{Name: "reviews", Count: &features.CountConfig{}},
-	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
-}})
-
-func entry(key string, offset int64) features.Entry {
-	return features.Entry{View: "view", Key: key, At: 1_800_000_000_000, Source: "topic/0", Offset: offset, Values: []pipeline.Field{
-		{Name: "reviews", Value: pipeline.IntValue(12)},
-		{Name: "spent", Value: pipeline.FloatValue(0.30000000000000004)},
-		{Name: "sentiment", Value: pipeline.FloatValue(0.75)},
-		{Name: "latest", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{pipeline.StringValue("ann"), pipeline.StringValue(`b"b`)}}},
-	}}
-}
+var view = storetest.View
 
 // opened with credentials that nobody checks.
 func opened(t *testing.T, c Config) *Store {
@@ -114,7 +101,7 @@ func saying(t *testing.T, say func(operation string, request map[string]any, bef
 
 func TestARefusedConditionIsAnOlderEntry(t *testing.T) {
 	c, asked := saying(t, func(string, map[string]any, int) answer { return refusal("ConditionalCheckFailedException") })
-	mustPut(t, opened(t, c), entry("a", 1), entry("b", 2))
+	mustPut(t, opened(t, c), storetest.Entry("a", 1), storetest.Entry("b", 2))
 	if got := asked.Load(); got != 2 {
 		t.Errorf("there were %d requests, want one for each entry", got)
 	}
@@ -127,7 +114,7 @@ func TestATableThatTakesNoMoreAtOnceIsAskedAgain(t *testing.T) {
 		}
 		return answer{200, "{}"}
 	})
-	mustPut(t, opened(t, c), entry("a", 1))
+	mustPut(t, opened(t, c), storetest.Entry("a", 1))
 	if got := asked.Load(); got != 2 {
 		t.Errorf("there were %d requests, want 2", got)
 	}
@@ -267,31 +254,5 @@ func TestARegionIsNeeded(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestEntriesOfOneKeyStayInOrder(t *testing.T) {
-	got := sameKey([]features.Entry{entry("a", 1), entry("b", 1), entry("a", 2), {View: "other", Key: "a"}, entry("a", 3)})
-	if want := "[[0 2 4] [1] [3]]"; fmt.Sprint(got) != want {
-		t.Errorf("got %v, want %s", got, want)
-	}
-}
-
-func TestTheLongestTextsGo(t *testing.T) {
-	of := func(lengths ...int) (texts []string) {
-		for _, n := range lengths {
-			texts = append(texts, strings.Repeat("x", n))
-		}
-		return texts
-	}
-	for _, c := range []struct {
-		texts []string
-		want  string
-	}{
-		{of(1, maxItem-1), "[]"}, {of(1, maxItem), "[1]"}, {of(maxItem/2+1, 5, maxItem/2+1), "[0]"}, {of(maxItem, 5, 2*maxItem), "[2 0]"},
-	} {
-		if got := fmt.Sprint(tooMuch(c.texts)); got != c.want {
-			t.Errorf("got %s, want %s", got, c.want)
-		}
 	}
 }

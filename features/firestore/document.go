@@ -1,12 +1,10 @@
 package firestore
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,7 +85,7 @@ func (s *Store) fieldsOf(e *features.Entry, now time.Time) fields {
 		texts[i] = features.FormatValue(f.Value)
 		of[f.Name] = valueOf(f.Value, texts[i])
 	}
-	for _, i := range tooMuch(texts) {
+	for _, i := range features.Beyond(texts, maxDocument) {
 		delete(of, e.Values[i].Name)
 		s.left(e, e.Values[i].Name)
 	}
@@ -104,27 +102,6 @@ func valueOf(v pipeline.Value, written string) *firestorepb.Value {
 	default:
 		return text(written)
 	}
-}
-
-// tooMuch says which texts have to go, the longest first, for the others to be within what a document may have.
-func tooMuch(texts []string) []int {
-	sum := 0
-	for _, t := range texts {
-		sum += len(t)
-	}
-	if sum <= maxDocument {
-		return nil
-	}
-	places := make([]int, len(texts))
-	for i := range places {
-		places[i] = i
-	}
-	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(len(texts[b]), len(texts[a])) })
-	n := 0
-	for ; sum > maxDocument; n++ {
-		sum -= len(texts[places[n]])
-	}
-	return places[:n]
 }
 
 func text(of string) *firestorepb.Value {
@@ -181,33 +158,24 @@ func youngest(entries []features.Entry, places []int, have version) int {
 // entryOf a document's fields, nil where it has none any more.
 // A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
 func (s *Store) entryOf(view *features.View, names []string, key string, of fields, now time.Time) (*features.Entry, error) {
-	if _, there := of[atField]; !there {
-		return nil, nil
-	}
 	// Firestore takes a day to remove what has expired.
 	if expires := of[expiresField].GetTimestampValue(); expires != nil && expires.AsTime().Before(now) {
 		return nil, nil
 	}
-	at, ok := of[atField].GetValueType().(*firestorepb.Value_IntegerValue)
-	if !ok {
-		return nil, fmt.Errorf("field %s is no whole number: want milliseconds since 1970", atField)
-	}
-	e := &features.Entry{View: view.Name(), Key: key, At: at.IntegerValue, Values: make([]pipeline.Field, len(names))}
-	for i, name := range names {
-		e.Values[i].Name = name
-		if v, there := of[name]; there {
-			written, ok := textOf(v)
-			if !ok {
-				written = "neither a number nor a text"
-			}
-			value, err := view.Parse(i, written)
-			if err == nil {
-				e.Values[i].Value = value
-				continue
-			}
-			s.unread(e, name, err)
+	written := func(name string) (string, bool) {
+		v, there := of[name]
+		if !there {
+			return "", false
 		}
-		e.Values[i].Value = view.Defaults()[i].Value
+		text, ok := textOf(v)
+		if !ok {
+			text = "neither a number nor a text"
+		}
+		return text, true
 	}
-	return e, nil
+	at, _ := written(atField)
+	return view.Stored(key, at, func(i int) (string, bool) { return written(names[i]) },
+		func(name string, err error) {
+			s.strange.Unread("Firestore", view.Name(), s.short(s.name(view.Name(), key)), name, err)
+		})
 }

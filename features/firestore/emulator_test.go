@@ -76,7 +76,7 @@ func shown(of fields) map[string]string {
 
 func TestOtherToolsReadADocumentForEachKey(t *testing.T) {
 	s := opened(t, emulated(t))
-	mustPut(t, s, entry("4711/a", 12))
+	mustPut(t, s, storetest.Entry("4711/a", 12))
 	equal(t, shown(stored(t, s, "4711/a")), shown(fields{
 		"reviews": integer(12), "spent": {ValueType: &firestorepb.Value_DoubleValue{DoubleValue: 0.30000000000000004}},
 		"sentiment": {ValueType: &firestorepb.Value_DoubleValue{DoubleValue: 0.75}}, "latest": text(`["ann","b\"b"]`),
@@ -92,7 +92,7 @@ func TestOtherToolsReadADocumentForEachKey(t *testing.T) {
 		"@source": text("topic/0"), "@offset": integer(13), "@deleted": {ValueType: &firestorepb.Value_BooleanValue{BooleanValue: true}},
 	}))
 	long := strings.Repeat("/", 1000)
-	mustPut(t, s, entry(long, 1))
+	mustPut(t, s, storetest.Entry(long, 1))
 	if got := stored(t, s, long)["@key"].GetStringValue(); got != long {
 		t.Errorf("the key is %q, want it whole", got)
 	}
@@ -106,7 +106,7 @@ func TestADocumentOfSomebodyElseYields(t *testing.T) {
 		if got := mustGet(t, s, k)[0]; got != nil {
 			t.Errorf("a document without a time is %v", got)
 		}
-		mustPut(t, s, entry(k, 1))
+		mustPut(t, s, storetest.Entry(k, 1))
 		if got := mustGet(t, s, k)[0]; got == nil || got.Values[0].Value.Int != 12 {
 			t.Errorf("in place of %v there is %v", of, got)
 		}
@@ -115,7 +115,7 @@ func TestADocumentOfSomebodyElseYields(t *testing.T) {
 
 func TestAFeatureThatCannotBeReadHasTheViewsDefault(t *testing.T) {
 	s := opened(t, emulated(t))
-	mustPut(t, s, entry("a", 1), entry("b", 2))
+	mustPut(t, s, storetest.Entry("a", 1), storetest.Entry("b", 2))
 	of := stored(t, s, "a")
 	of["sentiment"], of["spent"] = text("good"), integer(100)
 	of["latest"] = &firestorepb.Value{ValueType: &firestorepb.Value_ArrayValue{ArrayValue: &firestorepb.ArrayValue{}}}
@@ -138,7 +138,7 @@ func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
 	c := emulated(t)
 	c.TTL = time.Hour
 	s := opened(t, c)
-	mustPut(t, s, entry("a", 1))
+	mustPut(t, s, storetest.Entry("a", 1))
 	if mustGet(t, s, "a")[0] == nil {
 		t.Error("it expired at once")
 	}
@@ -152,7 +152,7 @@ func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
 
 func TestAnEntryTooLargeForADocumentHasDefaults(t *testing.T) {
 	s := opened(t, emulated(t))
-	e := entry("a", 1)
+	e := storetest.Entry("a", 1)
 	list := &e.Values[3].Value
 	for range 500 {
 		list.List = append(list.List, pipeline.StringValue(strings.Repeat("\x01", 1024))) // six bytes each, as JSON
@@ -174,7 +174,7 @@ func TestLargeDocumentsGoInSeveralRequests(t *testing.T) {
 	var entries []features.Entry
 	var keys []string
 	for i := range 30 {
-		e := entry(fmt.Sprint("key-", i), 1)
+		e := storetest.Entry(fmt.Sprint("key-", i), 1)
 		for range 500 {
 			e.Values[3].Value.List = append(e.Values[3].Value.List, pipeline.StringValue(strings.Repeat("x", 1024)))
 		}
@@ -195,7 +195,7 @@ func TestManyWritersOfOneKeyEndWithTheYoungest(t *testing.T) {
 	for w := range writers {
 		go func() {
 			for offset := range int64(10) {
-				if err := s.Put(t.Context(), []features.Entry{entry("a", offset*writers+int64(w))}); err != nil {
+				if err := s.Put(t.Context(), []features.Entry{storetest.Entry("a", offset*writers+int64(w))}); err != nil {
 					ended <- err
 					return
 				}
@@ -215,7 +215,7 @@ func TestManyWritersOfOneKeyEndWithTheYoungest(t *testing.T) {
 
 func TestZeroKeepsItsSign(t *testing.T) {
 	s := opened(t, emulated(t))
-	e := entry("a", 1)
+	e := storetest.Entry("a", 1)
 	e.Values[1].Value = pipeline.FloatValue(math.Copysign(0, -1))
 	mustPut(t, s, e)
 	if got := mustGet(t, s, "a")[0].Values[1].Value.Float; got != 0 || !math.Signbit(got) {

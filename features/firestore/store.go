@@ -13,10 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	firestore "cloud.google.com/go/firestore/apiv1"
@@ -61,7 +59,7 @@ type Store struct {
 	database string
 	where    string // for errors
 	// strange are the features of which some value could not be read or put, each of which is told of once.
-	strange sync.Map
+	strange features.Strange
 }
 
 var _ features.Lasting = (*Store)(nil)
@@ -284,16 +282,9 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 // sameKey has the places of each key's entries, in their order.
 func (s *Store) sameKey(entries []features.Entry) []waiting {
 	documents := make([]waiting, 0, len(entries))
-	seen := make(map[string]int, len(entries))
-	for i := range entries {
-		name := s.name(entries[i].View, entries[i].Key)
-		at, again := seen[name]
-		if !again {
-			seen[name] = len(documents)
-			documents = append(documents, waiting{name, []int{i}})
-			continue
-		}
-		documents[at].places = append(documents[at].places, i)
+	for _, places := range features.ByKey(entries) {
+		first := &entries[places[0]]
+		documents = append(documents, waiting{s.name(first.View, first.Key), places})
 	}
 	return documents
 }
@@ -452,18 +443,7 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 // short is the collection and the id.
 func (s *Store) short(name string) string { return strings.TrimPrefix(name, s.database+"/documents/") }
 
-// unread tells of a feature that is not what the view declares, once for all keys.
-func (s *Store) unread(e *features.Entry, name string, err error) {
-	if _, told := s.strange.LoadOrStore(e.View+"."+name, true); !told {
-		slog.Warn("a feature in Firestore is not what its view declares; lookups have its default until the key's next event",
-			"document", s.short(s.name(e.View, e.Key)), "feature", name, "error", err)
-	}
-}
-
 // left tells of a feature that a document has no room for, once for all keys.
 func (s *Store) left(e *features.Entry, name string) {
-	if _, told := s.strange.LoadOrStore(e.View+"."+name+"@left", true); !told {
-		slog.Warn("a key has more features than a document of Firestore takes; lookups have the default of the largest: make its n smaller",
-			"document", s.short(s.name(e.View, e.Key)), "feature", name, "max_bytes", maxDocument)
-	}
+	s.strange.Left("a document of Firestore", e.View, s.short(s.name(e.View, e.Key)), name, maxDocument)
 }

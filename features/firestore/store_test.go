@@ -17,24 +17,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"nearline/features"
-	"nearline/pipeline"
+	"nearline/features/storetest"
 )
 
-var view = features.NewView(features.ViewConfig{Name: "view", Key: "item_id", Fields: []features.FieldConfig{
-	{Name: "reviews", Count: &features.CountConfig{}},
-	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
-}})
-
-func entry(key string, offset int64) features.Entry {
-	return features.Entry{View: "view", Key: key, At: 1_800_000_000_000, Source: "topic/0", Offset: offset, Values: []pipeline.Field{
-		{Name: "reviews", Value: pipeline.IntValue(12)},
-		{Name: "spent", Value: pipeline.FloatValue(0.30000000000000004)},
-		{Name: "sentiment", Value: pipeline.FloatValue(0.75)},
-		{Name: "latest", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{pipeline.StringValue("ann"), pipeline.StringValue(`b"b`)}}},
-	}}
-}
+var view = storetest.View
 
 // opened closes the store at the end of the test.
 func opened(t *testing.T, c Config) *Store {
@@ -158,25 +144,6 @@ func TestTheYoungestIsWrittenAsIfOneByOne(t *testing.T) {
 	}
 }
 
-func TestTheLongestTextsGo(t *testing.T) {
-	of := func(lengths ...int) (texts []string) {
-		for _, n := range lengths {
-			texts = append(texts, strings.Repeat("x", n))
-		}
-		return texts
-	}
-	for _, c := range []struct {
-		texts []string
-		want  string
-	}{
-		{of(1, maxDocument-1), "[]"}, {of(1, maxDocument), "[1]"}, {of(maxDocument/2+1, 5, maxDocument/2+1), "[0]"}, {of(maxDocument, 5, 2*maxDocument), "[2 0]"},
-	} {
-		if got := fmt.Sprint(tooMuch(c.texts)); got != c.want {
-			t.Errorf("got %s, want %s", got, c.want)
-		}
-	}
-}
-
 // answering is what the test says in place of Firestore.
 type answering struct {
 	firestorepb.UnimplementedFirestoreServer
@@ -234,7 +201,7 @@ func TestWhatWasOvertakenIsReadAgain(t *testing.T) {
 		},
 	}
 	s := opened(t, a.serve(t))
-	mustPut(t, s, entry("a", 1), entry("b", 1), entry("c", 1), entry("d", 1), entry("e", 1))
+	mustPut(t, s, storetest.Entry("a", 1), storetest.Entry("b", 1), storetest.Entry("c", 1), storetest.Entry("d", 1), storetest.Entry("e", 1))
 	if want := "[5 4 3 2 1]"; fmt.Sprint(reads) != want || fmt.Sprint(writes) != want {
 		t.Errorf("got reads %v and writes %v of documents, want %s", reads, writes, want)
 	}
@@ -252,7 +219,7 @@ func TestARefusalThatStaysIsAnError(t *testing.T) {
 		},
 	}
 	s := opened(t, a.serve(t))
-	wants(t, s.Put(t.Context(), []features.Entry{entry("a/b", 1)}), "put 1 entries", "nearline-view/a%2Fb", "said the test")
+	wants(t, s.Put(t.Context(), []features.Entry{storetest.Entry("a/b", 1)}), "put 1 entries", "nearline-view/a%2Fb", "said the test")
 	if n != 1 {
 		t.Errorf("it was tried %d times, want once", n)
 	}
@@ -279,7 +246,7 @@ func TestWhatIsWrongSaysWhatToLookAt(t *testing.T) {
 	wants(t, err, "1 keys of view view", "gcloud firestore databases create")
 	_, err = s.Filling(t.Context(), "view")
 	wants(t, err, "gcloud firestore databases create")
-	wants(t, s.Put(t.Context(), []features.Entry{entry("a", 1)}), "gcloud firestore databases create")
+	wants(t, s.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)}), "gcloud firestore databases create")
 }
 
 func TestALookupThatIsNotAnsweredEndsAtItsTimeout(t *testing.T) {

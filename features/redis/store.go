@@ -15,7 +15,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -54,7 +53,7 @@ type Store struct {
 	ttl       time.Duration
 	timeout   time.Duration
 	// strange are the features of which some text could not be read, each of which is told of once.
-	strange sync.Map
+	strange features.Strange
 }
 
 var _ features.Lasting = (*Store)(nil)
@@ -244,10 +243,7 @@ func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]
 
 // unread tells of a feature that is not what the view declares, once for all keys.
 func (s *Store) unread(view, key, name string, err error) {
-	if _, told := s.strange.LoadOrStore(view+"."+name, true); !told {
-		slog.Warn("a feature in Redis is not what its view declares; lookups have its default until the key's next event",
-			"key", s.key(view, key), "feature", name, "error", err)
-	}
+	s.strange.Unread("Redis", view, s.key(view, key), name, err)
 }
 
 func (s *Store) get(outer context.Context, view *features.View, keys []string) ([]*features.Entry, error) {

@@ -466,3 +466,21 @@ func cancelled(t *testing.T, s store) {
 	}
 	s.want(item, "key", &there)
 }
+
+// View is a small one, for a store's own tests.
+var View = features.NewView(features.ViewConfig{Name: "view", Key: "item_id", Fields: []features.FieldConfig{
+	{Name: "reviews", Count: &features.CountConfig{}},
+	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
+}})
+
+// Entry of View: 12 reviews, a sum that is no short decimal, a mean of 0.75, and two texts.
+func Entry(key string, offset int64) features.Entry {
+	return features.Entry{View: View.Name(), Key: key, At: 1_800_000_000_000, Source: "topic/0", Offset: offset, Values: []pipeline.Field{
+		{Name: "reviews", Value: pipeline.IntValue(12)},
+		{Name: "spent", Value: pipeline.FloatValue(0.30000000000000004)},
+		{Name: "sentiment", Value: pipeline.FloatValue(0.75)},
+		{Name: "latest", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{pipeline.StringValue("ann"), pipeline.StringValue(`b"b`)}}},
+	}}
+}
