@@ -12,11 +12,12 @@ import (
 
 var errRunning = errors.New("it runs")
 
-// Client dials the brokers directly.
+// Client dials the brokers directly. A broker that hangs up in a greeting is one that goes down here, never one that wants TLS.
 func (c *Cluster) Client(options ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(c.Direct()...),
 		kgo.DialTimeout(2 * time.Second),
+		kgo.AlwaysRetryEOF(),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 	}, options...)...)
 }

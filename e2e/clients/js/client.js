@@ -88,6 +88,7 @@ async function read () {
   await consumer.connect()
   await consumer.subscribe({ topics: o.topics.split(','), fromBeginning: true })
   let have = 0
+  let quiet
   await new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, TIMEOUT_MS)
     consumer.on(consumer.events.CRASH, (e) => reject(e.payload.error))
@@ -99,9 +100,10 @@ async function read () {
         console.log(JSON.stringify({
           topic, partition, offset: Number(message.offset), key: String(message.key), value: String(message.value), headers
         }))
-        if (++have === count) {
+        if (++have >= count) {
           clearTimeout(timer)
-          setTimeout(resolve, QUIET_MS)
+          clearTimeout(quiet)
+          quiet = setTimeout(resolve, QUIET_MS)
         }
       }
     }).catch(reject)
