@@ -618,6 +618,9 @@ func randomLife(t *testing.T, seed uint64) {
 			}
 			mu.Unlock()
 			padded := limits.Width(longest, len(batch), real) * len(batch)
+			if limits.Packed {
+				padded = real
+			}
 			if len(batch) > limits.MaxItems || padded > limits.MaxTokens {
 				t.Errorf("batch of %d rows and %d padded tokens: want at most %d and %d", len(batch), padded, limits.MaxItems, limits.MaxTokens)
 			}

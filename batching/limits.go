@@ -24,8 +24,8 @@ type Limits struct {
 	// MaxItems is the most rows in a batch. 1 for models whose answers depend on their neighbours, and on CPU, where a
 	// batch is no faster than its rows one by one.
 	MaxItems int
-	// MaxTokens is the most tokens in a batch, counted as the device computes them: the longest row times the rows. A
-	// single row longer than this cannot run: see ErrCost.
+	// MaxTokens is the most tokens in a batch, counted as the device computes them: the longest row times the rows, or with Packed all
+	// rows together. A single row longer than this cannot run: see ErrCost.
 	MaxTokens int
 	// MaxPadding is the most that a batch may cost over its rows alone: padded tokens ÷ real tokens. 1 means that only
 	// rows of the same cost share a batch.
@@ -34,6 +34,9 @@ type Limits struct {
 	// are chosen by shape. Where that would pass MaxTokens or MaxPadding, and above the last bucket, a batch is as long as
 	// its longest row. Nil where nothing is gained, as on CPU.
 	Buckets []int
+	// Packed says that rows lie one after the other in a run, without padding, as those of tables do: a batch costs what its rows
+	// do. MaxPadding and Buckets are then of no use.
+	Packed bool
 	// Order is Nearest unless a comparison wants otherwise.
 	Order Order
 	// Bound is how many rows may wait in each class before Add blocks. It is counted by class, so that a queue full of
@@ -42,7 +45,7 @@ type Limits struct {
 	Bound int
 }
 
-// Width is how long the rows of a batch are once they are padded, of so many rows and tokens in all.
+// Width is how long the rows of a batch are once they are padded, which packed ones are not, of so many rows and tokens in all.
 func (l *Limits) Width(longest, rows, real int) int {
 	at, _ := slices.BinarySearch(l.Buckets, longest)
 	if at == len(l.Buckets) {
@@ -52,6 +55,14 @@ func (l *Limits) Width(longest, rows, real int) int {
 		return longest
 	}
 	return l.Buckets[at]
+}
+
+// padded is what a batch costs on the device.
+func (l *Limits) padded(longest, rows, real int) int {
+	if l.Packed {
+		return real
+	}
+	return l.Width(longest, rows, real) * rows
 }
 
 // DefaultBuckets are eight lengths an octave, up to a model's limit, which is the last: rounding adds 6% on average, and a
@@ -75,6 +86,9 @@ func (l Limits) Validate() error {
 	}
 	if l.MaxTokens < 1 {
 		errs = append(errs, fmt.Errorf("max_tokens is %d: want at least the model's token limit", l.MaxTokens))
+	}
+	if l.Packed && len(l.Buckets) > 0 {
+		errs = append(errs, fmt.Errorf("buckets is %v: packed rows are not padded, want none", l.Buckets))
 	}
 	if !(l.MaxPadding >= 1) || math.IsInf(l.MaxPadding, 0) {
 		errs = append(errs, fmt.Errorf("max_padding is %v: want at least 1 (rows of equal length only), such as 1.1", l.MaxPadding))

@@ -21,6 +21,8 @@ func TestLimitsNameKeyValueAndRemedy(t *testing.T) {
 		{func(l *Limits) { l.Buckets = []int{8, 16} }, ""},
 		{func(l *Limits) { l.Buckets = []int{0, 16} }, "buckets is [0 16]: want lengths of at least 1, each above the last"},
 		{func(l *Limits) { l.Buckets = []int{8, 8} }, "buckets is [8 8]: want lengths of at least 1, each above the last"},
+		{func(l *Limits) { l.Packed = true }, ""},
+		{func(l *Limits) { l.Packed, l.Buckets = true, []int{8, 16} }, "buckets is [8 16]: packed rows are not padded, want none"},
 		{func(l *Limits) { l.Bound = 0 }, "bound is 0: want at least 1, and max_items or more to fill a batch"},
 		{func(l *Limits) { l.MaxItems, l.Bound = 0, 0 },
 			"max_items is 0: want at least 1\nbound is 0: want at least 1, and max_items or more to fill a batch"},

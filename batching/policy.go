@@ -57,6 +57,9 @@ func (b *batch) reset() {
 // fits says whether a row of this cost may join.
 func (b *batch) fits(cost int, limits *Limits, items int) bool {
 	rows := len(b.rows) + 1
+	if limits.Packed {
+		return rows <= items && b.real+cost <= limits.MaxTokens
+	}
 	padded := max(b.longest, cost) * rows
 	return rows <= items && padded <= limits.MaxTokens && float64(padded) <= limits.MaxPadding*float64(b.real+cost)
 }

@@ -73,6 +73,8 @@ func TestPolicyFillsWithNearestRows(t *testing.T) {
 		{"shorter ones go on when longer ones do not fit", limits(func(l *Limits) { l.MaxPadding = 1.2 }), []int{100, 150, 99, 80}, []int{100, 99, 80}},
 		{"first come takes the next, near or not", limits(func(l *Limits) { l.Order, l.MaxItems = FirstCome, 3 }), []int{10, 500, 3, 10}, []int{10, 500, 3}},
 		{"first come stops at the first that does not fit", limits(func(l *Limits) { l.Order, l.MaxPadding = FirstCome, 1.1 }), []int{10, 10, 50, 10}, []int{10, 10}},
+		{"packed rows add up, long ones and short", limits(func(l *Limits) { l.Packed, l.Order, l.MaxTokens, l.MaxPadding = true, FirstCome, 115, 1 }),
+			[]int{100, 5, 10, 1}, []int{100, 5, 10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tb := newTable([classes]time.Duration{}, c.limits)
@@ -221,6 +223,9 @@ func (p *plain) next(now time.Duration, free int) []*row {
 			longest, real = max(longest, r.cost), real+r.cost
 		}
 		padded := longest * (len(batch) + 1)
+		if limits.Packed {
+			return len(batch) < items && real <= limits.MaxTokens
+		}
 		return len(batch) < items && padded <= limits.MaxTokens && float64(padded) <= limits.MaxPadding*float64(real)
 	}
 	for class := range Class(classes) {
@@ -264,8 +269,11 @@ func randomLimits(rnd *rand.Rand) Limits {
 		Order:      Order(rnd.IntN(2)),
 		Bound:      1 << 10,
 	}
-	if rnd.IntN(2) == 0 {
+	switch rnd.IntN(3) {
+	case 0:
 		l.Buckets = DefaultBuckets(300)
+	case 1:
+		l.Packed = true
 	}
 	return l
 }

@@ -65,11 +65,11 @@ func (c *counters) close(name string) {
 // formed counts a batch that is about to run.
 func (c *counters) formed(now time.Duration, b *batch) {
 	s := b.queue.series
-	width := b.queue.limits.Width(b.longest, len(b.rows), b.real)
+	padded := b.queue.limits.padded(b.longest, len(b.rows), b.real)
 	for _, s := range [...]*series{s, &c.totals} {
 		s.batches++
 		s.realTokens += uint64(b.real)
-		s.paddedTokens += uint64(width * len(b.rows))
+		s.paddedTokens += uint64(padded)
 		for class, n := range b.entered {
 			s.rows[class] += uint64(n)
 		}

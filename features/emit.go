@@ -28,7 +28,7 @@ var _ pipeline.Step = (*Emit)(nil)
 // source is where in a row a value is.
 type source struct {
 	path string
-	// column and rest split the path where it is one of a prediction's.
+	// column and rest split the path where it is one of a prediction's, or of what was looked up.
 	column, rest string
 	read         int // the index in Row.Read otherwise
 }
@@ -194,7 +194,7 @@ func probability(v pipeline.Value, label string) (float64, bool) {
 	}
 }
 
-// find says where the value at a path is: a column of an earlier prediction, or of the event, whose decoder then has to read it.
+// find says where the value at a path is: a column of an earlier prediction or lookup, or of the event, whose decoder then has to read it.
 func find(path string, columns, reads []string) (source, []string) {
 	column, rest, _ := strings.Cut(path, ".")
 	if slices.Contains(columns, column) {
@@ -221,6 +221,11 @@ func (s *source) value(row *pipeline.Row) pipeline.Value {
 			if column.Name == s.column {
 				return inside(column.Value, s.rest)
 			}
+		}
+	}
+	for _, feature := range row.Features {
+		if feature.Name == s.column {
+			return inside(feature.Value, s.rest)
 		}
 	}
 	return pipeline.Value{}

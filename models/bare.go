@@ -25,7 +25,7 @@ func NewBare(m *Model, texts []string) (*Bare, error) {
 	b := &Bare{text: t}
 	for _, text := range texts {
 		var r row
-		if _, err := t.prepare(text, &r); err != nil {
+		if _, err := t.prepare(Input{Text: text}, &r); err != nil {
 			return nil, err
 		}
 		b.rows = append(b.rows, &r)

@@ -66,7 +66,7 @@ func BenchmarkPredict(b *testing.B) {
 	b.ReportAllocs()
 	rates, ratios := pace(b, len(texts),
 		func() error { return graph.Run(1) },
-		func() error { _, _, err := m.Predict(b.Context(), batching.Stream, texts); return err },
+		func() error { _, _, err := m.Predict(b.Context(), batching.Stream, Texts(texts...)); return err },
 		func() error { return graph.Run(32) })
 	b.ReportMetric(rates[1], "reviews/s")
 	b.ReportMetric(rates[1]*float64(graph.Tokens())/float64(len(texts)), "tokens/s")

@@ -119,7 +119,7 @@ func (t *textModel) checkGolden(ctx context.Context, m manifest) error {
 
 func (t *textModel) tryGolden(g golden, tolerance float64) error {
 	var r row
-	if _, err := t.prepare(g.Text, &r); err != nil {
+	if _, err := t.prepare(Input{Text: g.Text}, &r); err != nil {
 		return err
 	}
 	if err := t.answer(t.lanes[0], []*row{&r}); err != nil {
@@ -128,16 +128,7 @@ func (t *textModel) tryGolden(g golden, tolerance float64) error {
 	if r.err != nil {
 		return r.err
 	}
-	for _, column := range r.columns {
-		expect, ok := g.Expect[column.Name]
-		if !ok {
-			continue
-		}
-		if err := expect.Check(column.Value, tolerance); err != nil {
-			return fmt.Errorf("%s: %w", column.Name, err)
-		}
-	}
-	return nil
+	return g.compare(r.columns, tolerance)
 }
 
 // coarseTolerance is how far padding and a neighbour may move a logit before the model is refused. It is to tell a graph
@@ -150,7 +141,7 @@ func (t *textModel) checkNeighbours(m manifest) error {
 	rows := []row{t.filler(1 + t.max/8), t.filler(1 + t.max/2)}
 	for _, g := range m.Golden[:min(8, len(m.Golden))] {
 		var r row
-		if _, err := t.prepare(g.Text, &r); err != nil {
+		if _, err := t.prepare(Input{Text: g.Text}, &r); err != nil {
 			return err
 		}
 		rows = append(rows, r)

@@ -43,10 +43,10 @@ type Config struct {
 // BatchConfig bounds micro-batches; 0 is the default for the device. A graph that computes quantisation scales while it
 // runs gets one row at a time whatever is said here.
 type BatchConfig struct {
-	// MaxItems is the most rows in a batch; 0 is 1 on CPU, where one row without padding a run is as fast as any batch (300
+	// MaxItems is the most texts in a batch; 0 is 1 on CPU, where one row without padding a run is as fast as any batch (300
 	// to 370 reviews a second with all-MiniLM-L6-v2 in int8 on 4 cores either way), and 64 on a GPU, a guess.
 	MaxItems int `yaml:"max_items"`
-	// MaxTokens is the most tokens in a batch, padding included; 0 is 16384, a guess.
+	// MaxTokens is the most tokens in a batch, padding included, or the most rows of tables; 0 is 16384, a guess.
 	MaxTokens int `yaml:"max_tokens"`
 	// MaxPadding bounds padded tokens ÷ real tokens; 0 is 1.1. More fills batches faster, and computes more that is thrown
 	// away. A guess.
@@ -178,6 +178,25 @@ func (c Config) limits(maxTokens int, alone bool) (batching.Limits, error) {
 		l.Buckets = c.buckets(maxTokens, device.CUDA)
 	}
 	return l, nil
+}
+
+// tableRows is how many inputs of tables share a run: by then what a run costs beside its rows is nothing. A guess.
+const tableRows = 1024
+
+// tableLimits are those of a model that reads tables: their rows are not padded, so that as many share a run as there are. MaxTokens bounds their
+// rows; MaxItems and buckets are about texts.
+func (c Config) tableLimits(alone bool) batching.Limits {
+	l := batching.Limits{MaxItems: tableRows, MaxTokens: 16384, MaxPadding: 1, Packed: true, Order: batching.FirstCome, Bound: 4096}
+	if c.Batch.MaxTokens > 0 {
+		l.MaxTokens = c.Batch.MaxTokens
+	}
+	if c.Batch.Bound > 0 {
+		l.Bound = c.Batch.Bound
+	}
+	if alone {
+		l.MaxItems = 1
+	}
+	return l
 }
 
 // buckets of a model that takes texts of maxTokens: never past that.

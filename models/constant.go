@@ -18,7 +18,7 @@ func newConstant(m manifest) (*constant, error) {
 	return &constant{columns}, err
 }
 
-func (c *constant) prepare(string, *row) (int, error) { return 1, nil }
+func (c *constant) prepare(Input, *row) (int, error) { return 1, nil }
 
 func (c *constant) run(_ int, batch []batching.Item[*row]) error {
 	now := time.Now()

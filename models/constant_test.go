@@ -11,7 +11,7 @@ import (
 func TestConstantAnswersEveryTextAlikeWithoutARuntime(t *testing.T) {
 	c := constantModel(t)
 	m := loaded(t, c, "plumbing", running(t, c))
-	predictions, faults, err := m.Predict(t.Context(), batching.Stream, numbered(100))
+	predictions, faults, err := m.Predict(t.Context(), batching.Stream, Texts(numbered(100)...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -272,8 +272,8 @@ func TestDecoderThatCannotTellPaddingRunsAlone(t *testing.T) {
 }
 
 func TestGraphInputsMayBeNamedInOurFile(t *testing.T) {
-	m := manifest{Inputs: map[string]string{"input.1": "input_ids"}}
-	got, err := m.named([]onnx.Info{{Name: "input.1"}, {Name: "attention_mask"}})
+	m := manifest{Inputs: map[string]columnNames{"input.1": {"input_ids"}}}
+	got, _, err := m.named([]onnx.Info{{Name: "input.1"}, {Name: "attention_mask"}})
 	if err != nil || got[0].Name != "input_ids" || got[1].Name != "attention_mask" {
 		t.Errorf("got %v, %v, want input_ids and attention_mask", got, err)
 	}

@@ -98,7 +98,7 @@ func TestExportsLoad(t *testing.T) {
 			}
 			for i, s := range all.Texts {
 				var r row
-				if _, err := text.prepare(s, &r); err != nil {
+				if _, err := text.prepare(Input{Text: s}, &r); err != nil {
 					t.Fatal(err)
 				}
 				if !slices.Equal(r.ids, want.IDs[i]) {
@@ -210,7 +210,7 @@ func TestVariantIsChosenInOurFile(t *testing.T) {
 
 func predicted(t testing.TB, m *Model, texts []string) []pipeline.Prediction {
 	t.Helper()
-	predictions, faults, err := m.Predict(context.Background(), batching.Online, texts)
+	predictions, faults, err := m.Predict(context.Background(), batching.Online, Texts(texts...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,20 +30,49 @@ type manifest struct {
 	// Graph is the path of the graph below the folder, where there are several.
 	Graph     string `yaml:"graph"`
 	MaxTokens int    `yaml:"max_tokens"`
-	// Inputs says what inputs of the graph are whose names do not: input_ids by input.1, for example.
-	Inputs map[string]string `yaml:"inputs"`
-	Heads  []tasks.Head      `yaml:"heads"`
-	Golden []golden          `yaml:"golden"`
+	// Inputs says what inputs of the graph are whose names do not: input_ids by input.1, for example; and of a model of tables, how the
+	// columns are called that an input has, as float_input: [price, visits].
+	Inputs map[string]columnNames `yaml:"inputs"`
+	Heads  []tasks.Head           `yaml:"heads"`
+	Golden []golden               `yaml:"golden"`
 	// Tolerance is how far the scores of golden examples may be off: kinds of CPU differ.
 	Tolerance *float64 `yaml:"tolerance"`
 	// Columns are what a constant answers.
 	Columns yaml.MapSlice `yaml:"columns"`
 }
 
-// golden is a text with the answer that the model is known to give.
+// columnNames are one name, or a list of them.
+type columnNames []string
+
+// UnmarshalYAML reads either form.
+func (n *columnNames) UnmarshalYAML(unmarshal func(any) error) error {
+	var one string
+	if unmarshal(&one) == nil {
+		*n = columnNames{one}
+		return nil
+	}
+	return unmarshal((*[]string)(n))
+}
+
+// golden is a text, or a row of a table, with the answer that the model is known to give.
 type golden struct {
-	Text   string                  `yaml:"text"`
-	Expect map[string]tasks.Expect `yaml:"expect"` // by column
+	Text    string                  `yaml:"text"`
+	Columns map[string]any          `yaml:"columns"`
+	Expect  map[string]tasks.Expect `yaml:"expect"` // by column of the answer
+}
+
+// compare an answer with what is expected.
+func (g *golden) compare(answer []pipeline.Field, tolerance float64) error {
+	for _, column := range answer {
+		expect, ok := g.Expect[column.Name]
+		if !ok {
+			continue
+		}
+		if err := expect.Check(column.Value, tolerance); err != nil {
+			return fmt.Errorf("%s: %w", column.Name, err)
+		}
+	}
+	return nil
 }
 
 type task string
@@ -51,6 +80,7 @@ type task string
 const (
 	taskClassification task = "classification" // the default
 	taskEmbedding      task = "embedding"      // heads without a kind are embeddings; the default of sentence-transformers' folders
+	taskTable          task = "table"          // the model reads named columns; the default of graphs that have no input of tokens
 	taskConstant       task = "constant"       // no model: the same answer for every text
 )
 
@@ -117,9 +147,9 @@ func (m *manifest) validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch m.Task {
-	case "", taskClassification, taskEmbedding, taskConstant:
+	case "", taskClassification, taskEmbedding, taskTable, taskConstant:
 	default:
-		add("task is %q: want %s, %s or %s", m.Task, taskClassification, taskEmbedding, taskConstant)
+		add("task is %q: want %s, %s, %s or %s", m.Task, taskClassification, taskEmbedding, taskTable, taskConstant)
 	}
 	if m.Prompt != "" && m.PromptName != "" {
 		add("prompt_name is %q, and there is a prompt: want one of the two", m.PromptName)
@@ -134,8 +164,8 @@ func (m *manifest) validate() error {
 		add("tolerance is %v: want 0 or more, such as %v", *t, defaultTolerance)
 	}
 	for _, name := range sortedKeys(m.Inputs) {
-		if _, ok := inputNames[m.Inputs[name]]; !ok {
-			add("inputs.%s is %q: want %s", name, m.Inputs[name], oneOf(inputKinds))
+		if names := m.Inputs[name]; len(names) == 0 || slices.Contains(names, "") {
+			add("inputs.%s is %v: want what the input is, or the names of its columns", name, names)
 		}
 	}
 	for i, g := range m.Golden {
@@ -249,9 +279,10 @@ func (s *settings) padID(tokenizers int64) int64 {
 	return tokenizers
 }
 
-// named gives inputs of the graph the names that nearline.yaml has for them.
-func (m *manifest) named(inputs []onnx.Info) ([]onnx.Info, error) {
+// named gives inputs of the graph the names that nearline.yaml has for them. The columns of a table's input are named elsewhere.
+func (m *manifest) named(inputs []onnx.Info) (_ []onnx.Info, table bool, err error) {
 	inputs = slices.Clone(inputs)
+	columns := m.Task == taskTable
 	for _, name := range sortedKeys(m.Inputs) {
 		at := slices.IndexFunc(inputs, func(i onnx.Info) bool { return i.Name == name })
 		if at < 0 {
@@ -259,11 +290,21 @@ func (m *manifest) named(inputs []onnx.Info) ([]onnx.Info, error) {
 			for _, i := range inputs {
 				have = append(have, i.Name)
 			}
-			return nil, fmt.Errorf("inputs.%s: the graph has no such input, want %s", name, oneOf(have))
+			return nil, readsTables(inputs), fmt.Errorf("inputs.%s: the graph has no such input, want %s", name, oneOf(have))
 		}
-		inputs[at].Name = m.Inputs[name]
+		names := m.Inputs[name]
+		if _, token := inputNames[names[0]]; token && len(names) == 1 {
+			inputs[at].Name = names[0]
+		} else {
+			columns = true
+		}
 	}
-	return inputs, nil
+	table = readsTables(inputs)
+	if columns && !table {
+		return nil, false, fmt.Errorf("nearline.yaml has columns (inputs, task %s), and the graph wants %s: want matrices of float32, float64, int64, int32 or string; "+
+			"the inputs of a model that reads texts are %s", taskTable, strings.Join(described(inputs), ", "), oneOf(inputKinds))
+	}
+	return inputs, table, nil
 }
 
 // fix heeds how many tokens the graph takes, where that is fixed.

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ type Report struct {
 
 	Columns   []Column        `json:"columns,omitempty"`
 	Tokenizer *TokenizerFacts `json:"tokenizer,omitempty"`
+	Reads     []InputColumn   `json:"reads,omitempty"` // of a model of tables
 	MaxTokens int             `json:"max_tokens,omitempty"`
 	LimitFrom string          `json:"max_tokens_from,omitempty"` // the file and key that said so
 	Graph     *GraphFacts     `json:"graph,omitempty"`
@@ -192,6 +194,9 @@ func (r *Report) describe(folder string, p *parts) {
 	if p.text != nil {
 		r.Graph.Alone = p.text.alone(p.graph, p.settings)
 	}
+	if p.table != nil {
+		r.Reads, r.Graph.Alone = p.table.columns, p.table.alone(p.graph)
+	}
 	for _, n := range p.graph.Weights {
 		r.Graph.Weights += n
 	}
@@ -265,8 +270,14 @@ func (r *Report) try(ctx context.Context, c Config, o InspectOptions) error {
 	}
 	defer func() { _ = m.Close(context.WithoutCancel(ctx)) }() // nothing waits in it, and nothing was written
 	facts := DeviceFacts{Device: m.info.Device, Slots: device.Slots(), Load: m.info.LoadTime.Seconds()}
-	if text, ok := m.engine.(*textModel); ok && o.Speed {
-		if facts.Paces, err = r.paces(ctx, text, m.info.Limits, o.Round); err != nil {
+	if o.Speed {
+		switch engine := m.engine.(type) {
+		case *textModel:
+			facts.Paces, err = r.paces(ctx, engine, m.info.Limits, o.Round)
+		case *tableModel:
+			facts.Paces, err = engine.paces(ctx, m.info.Limits, cmp.Or(o.Round, defaultRound))
+		}
+		if err != nil {
 			return fmt.Errorf("measure on %s: %w", facts.Device, err)
 		}
 	}
@@ -274,11 +285,12 @@ func (r *Report) try(ctx context.Context, c Config, o InspectOptions) error {
 	return nil
 }
 
+// defaultRound is how long a figure is measured.
+const defaultRound = 200 * time.Millisecond
+
 // paces measures a few lengths and batch sizes.
 func (r *Report) paces(ctx context.Context, t *textModel, limits batching.Limits, round time.Duration) ([]Pace, error) {
-	if round == 0 {
-		round = 200 * time.Millisecond
-	}
+	round = cmp.Or(round, defaultRound)
 	batches := []int{1, 8, limits.MaxItems}
 	if r.Graph != nil && r.Graph.Alone != "" {
 		batches = []int{1}
@@ -322,9 +334,13 @@ func (r *Report) warn() {
 		return
 	}
 	add := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
+	example := "{text: ..., expect: {COLUMN: ...}}"
+	if len(r.Reads) > 0 {
+		example = "{columns: {COLUMN: ...}, expect: {COLUMN: ...}}"
+	}
 	if r.Golden == 0 {
-		add("no golden examples: nothing would notice that a wrong tokenizer or another runtime changed its answers; put some into " +
-			"nearline.yaml as golden: [{text: ..., expect: {COLUMN: ...}}]")
+		add("no golden examples: nothing would notice that a wrong tokenizer or another runtime changed its answers; put some into "+
+			"nearline.yaml as golden: [%s]", example)
 	}
 	for _, c := range r.Columns {
 		if generic(c.Labels) {

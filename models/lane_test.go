@@ -111,7 +111,7 @@ func TestPromptComesBeforeTheTextAndItsTokensAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r row
-	if _, err := text.prepare("bad day", &r); err != nil {
+	if _, err := text.prepare(Input{Text: "bad day"}, &r); err != nil {
 		t.Fatal(err)
 	}
 	if want := text.tokens.AppendIDs(nil, "good film bad day"); !slices.Equal(r.ids, want) || text.prompted != 3 {

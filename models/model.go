@@ -1,8 +1,8 @@
 // Package models turns folders into models that answer: it finds versions in a repository, loads one (tokenizer, graph,
-// heads, golden examples), and runs texts through it on a device that several models share.
+// heads, golden examples), and runs texts, or tables of named columns, through it on a device that several models share.
 //
 // How rows become batches is batching's; what graphs, tokens and logits are is onnx's, tokenizer's and tasks'. Nothing here
-// knows of Kafka, or of what texts are about.
+// knows of Kafka, or of what texts and columns are about.
 package models
 
 import (
@@ -37,33 +37,16 @@ type Info struct {
 	Device  string
 	// Heads are the columns that it answers with, in their order; nil for a constant.
 	Heads []tasks.Head
-	// MaxTokens is what texts are cut to, special tokens included; 0 for a constant.
+	// MaxTokens is what texts are cut to, special tokens included; 0 for a model that reads none.
 	MaxTokens int
+	// Reads are the columns that a model of tables reads, in their order; nil for one that reads texts.
+	Reads []InputColumn
 	// Limits of its batches.
 	Limits batching.Limits
 	// Alone says why rows are run one at a time; "" when nothing demands it.
 	Alone string
 	// LoadTime is how long it took to load, warm-up and golden examples included.
 	LoadTime time.Duration
-}
-
-// engine computes rows. prepare is called from many goroutines, run from one goroutine a slot.
-type engine interface {
-	// prepare makes a row of the text, and says what it costs, in tokens.
-	prepare(text string, r *row) (cost int, err error)
-	// run answers rows, as batching.Run asks for it.
-	run(slot int, batch []batching.Item[*row]) error
-	// close frees what the engine holds. No run is under way, and none follows.
-	close() error
-}
-
-// row is one text on its way through the model.
-type row struct {
-	ids, types []int64
-	positions  []int64 // nil where they are plain
-	columns    []pipeline.Field
-	at         time.Time
-	err        error // the row's own: the run went well, its answer did not
 }
 
 // Load finds the version of the model that the config asks for, loads it, warms it up, and checks that it gives the
@@ -108,7 +91,7 @@ func loadFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 		m.engine, err = newConstant(manifest)
 		m.info.Limits, _ = c.limits(1, false)
 	default:
-		m.engine, err = loadText(ctx, c, manifest, device.Slots(), m)
+		m.engine, err = loadGraph(ctx, c, manifest, device.Slots(), m)
 	}
 	if err != nil {
 		return nil, err
@@ -126,20 +109,20 @@ func (m *Model) labels() []string {
 // Info says what the model is. Do not change what its slices point to.
 func (m *Model) Info() Info { return m.info }
 
-// Predict answers texts: one prediction and one error each, in their order. An error of a text is that text's own fault (the
+// Predict answers rows: one prediction and one error each, in their order. An error of a row is that row's own fault (the
 // run fails with it alone, its answer is not a number), and its prediction is then of no use.
 //
 // The last error is nobody's: ctx has ended, the model is retired, or its runtime failed (it wraps pipeline.ErrRuntime);
 // then there are no answers. Predict returns only when nothing of it runs any more. Texts are tokenized in the caller's
 // goroutine, and the model starts on the first ones meanwhile.
-func (m *Model) Predict(ctx context.Context, class batching.Class, texts []string) ([]pipeline.Prediction, []error, error) {
-	rows := make([]row, len(texts))
-	faults := make([]error, len(texts))
+func (m *Model) Predict(ctx context.Context, class batching.Class, inputs []Input) ([]pipeline.Prediction, []error, error) {
+	rows := make([]row, len(inputs))
+	faults := make([]error, len(inputs))
 	group := m.queue.Group(class)
-	added := make([]int, 0, len(texts)) // indices of the texts that the group has
+	added := make([]int, 0, len(inputs)) // indices of the rows that the group has
 	var refused error
-	for i, text := range texts {
-		cost, err := m.engine.prepare(text, &rows[i])
+	for i, in := range inputs {
+		cost, err := m.engine.prepare(in, &rows[i])
 		if err != nil {
 			faults[i] = err
 			continue
@@ -169,7 +152,7 @@ func (m *Model) Predict(ctx context.Context, class batching.Class, texts []strin
 			faults[i] = err
 		}
 	}
-	predictions := make([]pipeline.Prediction, len(texts))
+	predictions := make([]pipeline.Prediction, len(inputs))
 	for i := range rows {
 		if faults[i] != nil {
 			m.series.faults.Inc()

@@ -41,7 +41,7 @@ func TestPlainExportLoadsWithoutOurFile(t *testing.T) {
 	if info.MaxTokens != 32 || info.Limits.MaxItems != 1 || info.Alone != "" || info.Device != "cpu" {
 		t.Errorf("got %+v, want 32 tokens, one row a batch on cpu, and nothing that demands it", info)
 	}
-	predictions, faults, err := m.Predict(t.Context(), batching.Online, []string{"great film", ""})
+	predictions, faults, err := m.Predict(t.Context(), batching.Online, Texts("great film", ""))
 	if err != nil || faults[0] != nil || faults[1] != nil {
 		t.Fatalf("got %v, %v", err, faults)
 	}
@@ -54,7 +54,7 @@ func TestPlainExportLoadsWithoutOurFile(t *testing.T) {
 func TestLoadFailsWhenAGoldenExampleDoesNotReproduce(t *testing.T) {
 	c := repository(t, map[string]string{"m": "single_label"}, nil)
 	m := loaded(t, c, "m", running(t, c))
-	predictions, _, err := m.Predict(t.Context(), batching.Online, []string{"great film"})
+	predictions, _, err := m.Predict(t.Context(), batching.Online, Texts("great film"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestTextThatTheGraphFailsOnFailsAlone(t *testing.T) {
 	m := loaded(t, c, "m", running(t, c))
 	texts := []string{"good", "boom", "bad film", "a boom too", "day"}
 	for range 20 {
-		_, faults, err := m.Predict(t.Context(), batching.Stream, texts)
+		_, faults, err := m.Predict(t.Context(), batching.Stream, Texts(texts...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestBucketsDoNotMoveAnswers(t *testing.T) {
 	var scores [2][]float64
 	for i, c := range []Config{plain, rounded} {
 		m := loaded(t, c, "m", running(t, c))
-		predictions, faults, err := m.Predict(t.Context(), batching.Stream, texts)
+		predictions, faults, err := m.Predict(t.Context(), batching.Stream, Texts(texts...))
 		if err != nil || slices.ContainsFunc(faults, func(err error) bool { return err != nil }) {
 			t.Fatalf("got %v, %v", faults, err)
 		}
@@ -139,7 +139,7 @@ func TestAnswerThatIsNotANumberIsAFault(t *testing.T) {
 	graph(t, c, "m", "nan.onnx")
 	m := loaded(t, c, "m", running(t, c))
 	// Letters are tokens below 50 in this vocabulary, words are not.
-	_, faults, err := m.Predict(t.Context(), batching.Stream, []string{"a b", "good", "c"})
+	_, faults, err := m.Predict(t.Context(), batching.Stream, Texts("a b", "good", "c"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func neighbours(t *testing.T, m *Model, texts, others []string, rounds int) floa
 	t.Helper()
 	alone := make([][]pipeline.Field, len(texts))
 	for i, text := range texts {
-		p, faults, err := m.Predict(t.Context(), batching.Online, []string{text})
+		p, faults, err := m.Predict(t.Context(), batching.Online, Texts(text))
 		if err != nil || faults[0] != nil {
 			t.Fatal(err, faults)
 		}
@@ -223,7 +223,7 @@ func neighbours(t *testing.T, m *Model, texts, others []string, rounds int) floa
 						asked, index = append(asked, others[random.IntN(len(others))]), append(index, -1)
 					}
 				}
-				p, faults, err := m.Predict(context.Background(), batching.Class(caller%3), asked)
+				p, faults, err := m.Predict(context.Background(), batching.Class(caller%3), Texts(asked...))
 				if err != nil {
 					return err
 				}

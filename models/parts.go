@@ -8,7 +8,7 @@ import (
 	"nearline/models/tokenizer"
 )
 
-// parts are what the files of a text model's folder say, before anything of it is on a device. Loading and inspecting begin
+// parts are what the files of a model's folder say, before anything of it is on a device. Loading and inspecting begin
 // with the same parts, so that they cannot disagree.
 type parts struct {
 	manifest manifest
@@ -23,7 +23,8 @@ type parts struct {
 	maxTokens  int
 	limitFrom  string // the file and key that said so
 
-	text *textModel // without lanes
+	text  *textModel  // without lanes; nil for one that reads tables
+	table *tableModel // without lanes; nil for one that reads texts
 }
 
 // readParts reads each file by itself, so that what is wrong with one does not hide what is wrong with the next. It returns
@@ -51,21 +52,35 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	p.settings, err = readSettings(folder)
 	settled := note(err)
 	var inputs []onnx.Info
+	tables := false
 	p.graphPath, p.graph, err = p.manifest.readGraph(folder)
 	drawn := note(err)
 	if drawn {
-		inputs, err = p.manifest.named(p.graph.Inputs)
+		inputs, tables, err = p.manifest.named(p.graph.Inputs)
 		drawn = note(in(folder, err))
+		// Tokens are whole numbers too, by whatever name: with a tokenizer beside it, a graph reads texts unless it is said.
+		tables = tables && (p.manifest.Task == taskTable || len(p.manifest.Inputs) > 0 || !tokenized(folder))
 		p.settings.fix(inputs)
 	}
-	if drawn && len(p.manifest.Heads) == 0 {
+	if drawn && !tables && len(p.manifest.Heads) == 0 {
 		drawn = note(in(p.graphPath, checkOutputs(p.graph.Outputs)))
 	}
 	if drawn && settled && said {
-		p.heads, err = tasks.Resolve(p.manifest.Heads, p.manifest.source(model, p.settings, p.graph))
+		source := p.manifest.source(model, p.settings, p.graph)
+		if tables {
+			source.Probabilities = probabilityOutputs
+		}
+		p.heads, err = tasks.Resolve(p.manifest.Heads, source)
 		if note(in(folder, err)) {
 			note(in(folder, p.manifest.checkGolden(p.heads)))
 		}
+	}
+	if tables {
+		table, err := newTable(p.heads, inputs, p.manifest.Inputs, s)
+		if note(in(p.graphPath, err)) {
+			p.table = table
+		}
+		return p, wrong
 	}
 	if p.tokensPath, err = tokenizerPath(folder); !note(err) {
 		return p, wrong
@@ -88,11 +103,21 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	return p, wrong
 }
 
+// probabilityOutputs are what exporters of classifiers call their probabilities: onnxmltools and skl2onnx.
+var probabilityOutputs = []string{"probabilities", "output_probability"}
+
+// tokenized says whether there is a tokenizer in the folder.
+func tokenized(folder string) bool {
+	return len(globbed(folder, "tokenizer.json", "onnx/tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "*.model")) > 0
+}
+
 // task is what nearline.yaml calls it, or else what the first head does.
 func (p *parts) task() string {
 	switch {
 	case p.manifest.Task != "":
 		return string(p.manifest.Task)
+	case p.table != nil:
+		return string(taskTable)
 	case len(p.heads) > 0:
 		return string(p.heads[0].Kind)
 	}

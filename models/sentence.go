@@ -243,10 +243,14 @@ func (t *textModel) setPrompt(m manifest, s sentence) (err error) {
 
 // source is what the files say of the heads.
 func (m *manifest) source(model string, s settings, graph *onnx.Graph) tasks.Source {
+	labels := s.labels()
+	if len(labels) == 0 {
+		labels = graph.Classes
+	}
 	return tasks.Source{
 		Model:       model,
 		Outputs:     rowOutputs(graph.Outputs),
-		Labels:      s.labels(),
+		Labels:      labels,
 		ProblemType: s.ProblemType,
 		Embedding:   m.embeds(s, graph),
 		Vector:      s.sentence.vector,

@@ -99,7 +99,7 @@ func TestFoldersOfSentenceTransformersGiveItsVectors(t *testing.T) {
 			for _, items := range []int{1, 8} {
 				config.Batch = BatchConfig{MaxItems: items, MaxPadding: 50}
 				m := loaded(t, config, "m", running(t, config))
-				predictions, faults, err := m.Predict(t.Context(), batching.Stream, all.Texts)
+				predictions, faults, err := m.Predict(t.Context(), batching.Stream, Texts(all.Texts...))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +129,7 @@ func TestHeadsOfSeveralKindsReadOneGraph(t *testing.T) {
 - {name: ratings, output: pooler_output, kind: score, labels: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]}
 `})
 	m := loaded(t, config, "m", running(t, config))
-	predictions, faults, err := m.Predict(t.Context(), batching.Online, []string{"A warm coat."})
+	predictions, faults, err := m.Predict(t.Context(), batching.Online, Texts("A warm coat."))
 	if err != nil || faults[0] != nil {
 		t.Fatal(err, faults)
 	}

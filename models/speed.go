@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"nearline/batching"
 )
 
-// Pace is how fast a model's graph runs texts of one length, so many at a time, on all slots at once. It is the graph's
+// Pace is how fast a model's graph runs texts of one length, or rows of tables, so many at a time, on all slots at once. It is the graph's
 // alone: reading, tokenizing and writing come on top, and run beside it.
 type Pace struct {
-	Tokens int     `json:"tokens"` // of each text
-	Batch  int     `json:"batch"`  // texts in a run
-	Texts  float64 `json:"texts_per_second"`
+	Tokens int     `json:"tokens,omitempty"` // of each text; 0 for rows of tables
+	Batch  int     `json:"batch"`            // texts, or rows, in a run
+	Texts  float64 `json:"texts_per_second"` // or rows
 }
 
 // Pace measures the graph alone on all slots at once, for about so long, with made-up texts of so many tokens, batch at a
@@ -24,31 +27,66 @@ func (m *Model) Pace(ctx context.Context, tokens, batch int, long time.Duration)
 	t, ok := m.engine.(*textModel)
 	switch {
 	case !ok:
-		return Pace{}, errors.New("a constant has no graph to measure")
+		return Pace{}, errors.New("the model has no graph that reads texts")
 	case tokens < 1 || tokens > t.max || batch < 1:
 		return Pace{}, fmt.Errorf("pace of %d texts of %d tokens: want at least one, of 1 to %d", batch, tokens, t.max)
 	}
 	return t.measure(ctx, tokens, batch, long)
 }
 
-// measure runs rows of made-up text for about so long. The first run of each slot is not
-// counted: it takes memory that the others find.
+// measure runs rows of made-up text for about so long.
 func (t *textModel) measure(ctx context.Context, tokens, batch int, long time.Duration) (Pace, error) {
 	rows := make([]*row, batch)
 	for i := range rows {
 		filler := t.filler(tokens)
 		rows[i] = &filler
 	}
+	return runsFor(ctx, tokens, batch, long, t.lanes, func(l *lane) error {
+		_, err := t.compute(l, rows)
+		return err
+	})
+}
+
+// paces measures runs of one row, of some, and of as many as share one.
+func (t *tableModel) paces(ctx context.Context, limits batching.Limits, long time.Duration) (paces []Pace, err error) {
+	if t.sample == nil {
+		return nil, nil // nobody says what its rows are like: want golden examples
+	}
+	batches := []int{1, 32, limits.MaxItems}
+	slices.Sort(batches)
+	for _, batch := range slices.Compact(batches) {
+		if batch > limits.MaxItems {
+			break
+		}
+		rows := make([]*row, batch)
+		for i := range rows {
+			rows[i] = &row{table: *t.sample}
+		}
+		p, err := runsFor(ctx, 0, batch, long, t.lanes, func(l *tableLane) error {
+			t.fill(l, rows)
+			_, err := l.runner.Run(l.inputs)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		paces = append(paces, p)
+	}
+	return paces, nil
+}
+
+// runsFor runs batches on all lanes for about so long. The first run of each is not counted: it takes memory that the others find.
+func runsFor[L any](ctx context.Context, tokens, batch int, long time.Duration, lanes []L, run func(L) error) (Pace, error) {
 	on := func(again func() bool) (runs int64, err error) {
 		var total atomic.Int64
 		var slots errgroup.Group
-		for _, l := range t.lanes {
+		for _, l := range lanes {
 			slots.Go(func() error {
 				for done := 0; done < 1 || again(); done++ {
 					if err := context.Cause(ctx); err != nil {
 						return err
 					}
-					if _, err := t.compute(l, rows); err != nil {
+					if err := run(l); err != nil {
 						return err
 					}
 					total.Add(1)

@@ -10,17 +10,24 @@ import (
 
 // Step adds a model's predictions to rows.
 type Step struct {
-	model *Model
-	class batching.Class
-	as    map[string]string
+	model   *Model
+	class   batching.Class
+	as      map[string]string
+	columns Columns
+}
+
+// Columns says what rows have for the columns of a model that reads tables, as Info.Reads names them.
+type Columns interface {
+	// Append a row's numbers and texts, each in the order of the columns, or say why the row has none.
+	Append(row *pipeline.Row, numbers []float64, texts []string) ([]float64, []string, *pipeline.Fault)
 }
 
 var _ pipeline.Step = (*Step)(nil)
 
 // NewStep makes the step of a model, whose rows are of the given class. as gives columns other names in the result, from
-// the model's name to the new one; nil leaves all as they are.
-func NewStep(model *Model, class batching.Class, as map[string]string) *Step {
-	return &Step{model: model, class: class, as: as}
+// the model's name to the new one; nil leaves all as they are. columns are for a model that reads tables, and nil for others.
+func NewStep(model *Model, class batching.Class, as map[string]string, columns Columns) *Step {
+	return &Step{model: model, class: class, as: as, columns: columns}
 }
 
 // Name is predict and the model.
@@ -28,15 +35,27 @@ func (s *Step) Name() string { return "predict " + s.model.info.Name }
 
 // Run answers the rows that have no fault yet.
 func (s *Step) Run(ctx context.Context, rows []*pipeline.Row) error {
-	texts := make([]string, 0, len(rows))
+	inputs := make([]Input, 0, len(rows))
 	sound := make([]*pipeline.Row, 0, len(rows))
+	var numbers []float64 // of all rows: what they are cut from may be made anew as it grows
+	var texts []string
 	for _, r := range rows {
-		if r.Fault == nil {
-			texts = append(texts, r.Text)
-			sound = append(sound, r)
+		if r.Fault != nil {
+			continue
 		}
+		in := Input{Text: r.Text}
+		if s.columns != nil {
+			from, begin := len(numbers), len(texts)
+			if numbers, texts, r.Fault = s.columns.Append(r, numbers, texts); r.Fault != nil {
+				r.Fault.Model, r.Fault.Version = s.model.info.Name, s.model.info.Version
+				numbers, texts = numbers[:from], texts[:begin]
+				continue
+			}
+			in = Input{Table: Table{Rows: 1, Numbers: numbers[from:], Texts: texts[begin:]}}
+		}
+		inputs, sound = append(inputs, in), append(sound, r)
 	}
-	predictions, faults, err := s.model.Predict(ctx, s.class, texts)
+	predictions, faults, err := s.model.Predict(ctx, s.class, inputs)
 	if err != nil {
 		return err
 	}
@@ -74,6 +93,8 @@ func (s *Step) Columns() []pipeline.Field {
 	case *constant:
 		columns = engine.columns
 	case *textModel:
+		columns = engine.example
+	case *tableModel:
 		columns = engine.example
 	}
 	if columns == nil {

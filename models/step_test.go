@@ -9,7 +9,7 @@ import (
 
 func TestStepAddsPredictionsAndFaults(t *testing.T) {
 	const letterQ = 10 + 'q' - 'a'
-	step := NewStep(fakeModel(t, 8, containing(letterQ, pipelineError("broken"))), batching.Stream, map[string]string{"last": "final"})
+	step := NewStep(fakeModel(t, 8, containing(letterQ, pipelineError("broken"))), batching.Stream, map[string]string{"last": "final"}, nil)
 	earlier := pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageDecode, "no text")
 	rows := []*pipeline.Row{{Text: "good"}, {Text: "q"}, {Fault: earlier}, {Text: "bad", Predictions: []pipeline.Prediction{{Model: "before"}}}}
 	if err := step.Run(t.Context(), rows); err != nil {
@@ -35,12 +35,12 @@ func TestStepAddsPredictionsAndFaults(t *testing.T) {
 
 func TestStepShowsWhatItsColumnsHold(t *testing.T) {
 	c := constantModel(t)
-	step := NewStep(loaded(t, c, "plumbing", running(t, c)), batching.Stream, map[string]string{"helpfulness": "helpful"})
+	step := NewStep(loaded(t, c, "plumbing", running(t, c)), batching.Stream, map[string]string{"helpfulness": "helpful"}, nil)
 	columns := step.Columns()
 	if len(columns) != 2 || columns[0].Name != "sentiment" || columns[0].Value.Kind != pipeline.Object || columns[1].Name != "helpful" || columns[1].Value.Float != 0.25 {
 		t.Errorf("a constant: got %+v", columns)
 	}
-	columns = NewStep(fakeModel(t, 1, runnerFunc(lastIDs)), batching.Stream, map[string]string{"last": "final"}).Columns()
+	columns = NewStep(fakeModel(t, 1, runnerFunc(lastIDs)), batching.Stream, map[string]string{"last": "final"}, nil).Columns()
 	if len(columns) != 1 || columns[0].Name != "final" || columns[0].Value.Kind != pipeline.Null {
 		t.Errorf("a model that was never tried: got %+v", columns)
 	}
@@ -51,7 +51,7 @@ type pipelineError string
 func (e pipelineError) Error() string { return string(e) }
 
 func TestStepOfNothingDoesNothing(t *testing.T) {
-	step := NewStep(fakeModel(t, 1, runnerFunc(lastIDs)), batching.Stream, nil)
+	step := NewStep(fakeModel(t, 1, runnerFunc(lastIDs)), batching.Stream, nil, nil)
 	if err := step.Run(t.Context(), nil); err != nil {
 		t.Error(err)
 	}

@@ -11,36 +11,31 @@ import (
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
-	"nearline/pipeline"
 )
 
 // textModel is the engine of a graph that reads tokens.
 type textModel struct {
+	graphEngine
+
 	tokens *tokenizer.Tokenizer
 	longer *tokenizer.Tokenizer // with room for one token more, to see whether a text was cut
 	max    int                  // tokens
 	limits batching.Limits      // of batches, for how far they are padded
 
-	prompt   string           // is put before every text
-	prompted int              // tokens that it has
-	example  []pipeline.Field // the answer to the sample; nil when that is not a number
+	prompt   string // is put before every text
+	prompted int    // tokens that it has
 
-	inputs  []input  // of the graph, in its order
-	types   bool     // token types are among them
-	outputs []string // of the graph, that heads read
-	heads   []tasks.Head
-	reads   []int // by head: the index of its output
-	series  series
+	inputs []input // of the graph, in its order
+	types  bool    // token types are among them
 
-	sessions []*onnx.Session
-	lanes    []*lane // by slot
-	pad      int64   // id
-	first    int64   // position of a row's first token; those before it are for padding
-	fixed    int     // tokens that every run has, padded; 0 where they may be any number
-	single   bool    // the graph takes one row
-	ones     []int64 // the mask of a row without padding
-	counts   []int64 // first, first+1 and so on: the positions of a row
-	sample   row     // a text that is known to work
+	lanes  []*lane // by slot
+	pad    int64   // id
+	first  int64   // position of a row's first token; those before it are for padding
+	fixed  int     // tokens that every run has, padded; 0 where they may be any number
+	single bool    // the graph takes one row
+	ones   []int64 // the mask of a row without padding
+	counts []int64 // first, first+1 and so on: the positions of a row
+	sample row     // a text that is known to work
 }
 
 // input is what a graph may ask for.
@@ -80,14 +75,10 @@ var foreignInputs = []struct{ prefix, what string }{
 	{"langs", "it wants the language of each token, which nobody tells: want a model that does without"},
 }
 
-// loadText loads the model in the folder of m.info, and completes m.info.
-func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Model) (_ *textModel, err error) {
-	p, wrong := readParts(m.info.Name, m.info.Folder, &manifest, m.series)
-	if len(wrong) > 0 {
-		return nil, errors.Join(wrong...)
-	}
+// loadText loads the model of the parts, and completes m.info.
+func loadText(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ *textModel, err error) {
 	t := p.text
-	m.info.Heads, m.info.MaxTokens, m.info.Alone = p.heads, p.maxTokens, t.alone(p.graph, p.settings)
+	m.info.MaxTokens, m.info.Alone = p.maxTokens, t.alone(p.graph, p.settings)
 	if m.info.Limits, err = c.limits(p.maxTokens, m.info.Alone != ""); err != nil {
 		return nil, err
 	}
@@ -97,10 +88,10 @@ func loadText(ctx context.Context, c Config, manifest manifest, slots int, m *Mo
 			t.close()
 		}
 	}()
-	if err := t.open(ctx, c, p.graphPath, slots); err != nil {
+	if err := t.open(ctx, c, p.graphPath, slots, func(r runner) { t.lanes = append(t.lanes, t.newLane(r)) }); err != nil {
 		return nil, err
 	}
-	return t, t.check(ctx, manifest, m.info.Limits, c.Override == nil)
+	return t, t.check(ctx, p.manifest, m.info.Limits, c.Override == nil)
 }
 
 // rowOutputs are the outputs that heads can read: of shape [batch], [batch, logits] or [batch, tokens, hidden], or not stated.
@@ -108,6 +99,7 @@ func rowOutputs(infos []onnx.Info) []tasks.Output {
 	var outputs []tasks.Output
 	for _, i := range infos {
 		switch {
+		case i.Type == onnx.String: // classes by name, of which there are the probabilities too
 		case i.Shape == nil:
 			tokens := i.Name == "last_hidden_state" || i.Name == "token_embeddings"
 			outputs = append(outputs, tasks.Output{Name: i.Name, Tokens: tokens})
@@ -124,7 +116,7 @@ func rowOutputs(infos []onnx.Info) []tasks.Output {
 
 // newText makes an engine that has no lanes yet.
 func newText(full *tokenizer.Tokenizer, limit int, heads []tasks.Head, inputs []onnx.Info, s series) (*textModel, error) {
-	t := &textModel{max: limit, heads: heads, series: s, pad: full.PadID(), ones: slices.Repeat([]int64{1}, limit)}
+	t := &textModel{graphEngine: newGraphEngine(heads, s), max: limit, pad: full.PadID(), ones: slices.Repeat([]int64{1}, limit)}
 	for i := range limit {
 		t.counts = append(t.counts, int64(i))
 	}
@@ -149,14 +141,6 @@ func newText(full *tokenizer.Tokenizer, limit int, heads []tasks.Head, inputs []
 			"as text: want an export with dynamic axes", t.fixed)
 	}
 	t.types = slices.Contains(t.inputs, tokenTypes)
-	for _, h := range heads {
-		at := slices.Index(t.outputs, h.Output)
-		if at < 0 {
-			at = len(t.outputs)
-			t.outputs = append(t.outputs, h.Output)
-		}
-		t.reads = append(t.reads, at)
-	}
 	return t, nil
 }
 
@@ -230,40 +214,10 @@ var decoders = []string{
 	"mistral", "mixtral", "mpt", "openai-gpt", "opt", "phi", "phi3", "qwen2", "qwen3", "stablelm", "starcoder2",
 }
 
-// open opens the sessions and makes the lanes.
-func (t *textModel) open(ctx context.Context, c Config, path string, slots int) error {
-	device, _, threads := c.machine()
-	options := onnx.Options{Library: c.Runtime, Device: device, Threads: threads, Outputs: t.outputs}
-	for slot := range slots {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		// Slots of one thread share a session: as fast as one each (1.00 in paired medians), with the weights in memory once.
-		// Where a session has more threads, its runs would share those.
-		if slot == 0 || threads > 1 || device.CUDA {
-			session, err := onnx.Open(path, options)
-			if err != nil {
-				return err
-			}
-			t.sessions = append(t.sessions, session)
-		}
-		t.lanes = append(t.lanes, t.newLane(t.sessions[len(t.sessions)-1].Runner()))
-	}
-	return nil
-}
-
-func (t *textModel) close() error {
-	var errs []error
-	for _, s := range t.sessions {
-		errs = append(errs, s.Close())
-	}
-	t.sessions = nil
-	return errors.Join(errs...)
-}
-
 var errNoTokens = errors.New("the text has no tokens")
 
-func (t *textModel) prepare(text string, r *row) (int, error) {
+func (t *textModel) prepare(in Input, r *row) (int, error) {
+	text := in.Text
 	if t.prompt != "" {
 		text = t.prompt + text
 	}
@@ -309,18 +263,7 @@ func (t *textModel) run(slot int, batch []batching.Item[*row]) error {
 		l.rows = append(l.rows, item.Value)
 	}
 	defer clear(l.rows)
-	err := t.answer(l, l.rows)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, onnx.ErrRuntime):
-		return fmt.Errorf("%w: %w", batching.ErrDevice, err)
-	case len(batch) > 1:
-		return err // it is halved until it is known whose fault this is
-	}
-	// The row, or the runtime? A text that is known to work tells.
-	if probe := t.answer(l, []*row{{ids: t.sample.ids, types: t.sample.types, positions: t.sample.positions}}); probe != nil {
-		return fmt.Errorf("%w: a text that used to work fails as well: %w", batching.ErrDevice, err)
-	}
-	return err
+	return verdict(t.answer(l, l.rows), len(batch), func() error {
+		return t.answer(l, []*row{{ids: t.sample.ids, types: t.sample.types, positions: t.sample.positions}})
+	})
 }

@@ -162,7 +162,7 @@ func TestPredictAnswersInTheOrderOfTheTexts(t *testing.T) {
 	for i := range 200 {
 		texts = append(texts, strings.Repeat("good ", i%7)+string(rune('a'+i%26)))
 	}
-	predictions, faults, err := m.Predict(t.Context(), batching.Online, texts)
+	predictions, faults, err := m.Predict(t.Context(), batching.Online, Texts(texts...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestOnlyTheGuiltyTextFails(t *testing.T) {
 	const letterQ = 10 + 'q' - 'a'
 	m := fakeModel(t, 32, containing(letterQ, errors.New("index out of range")))
 	texts := []string{"good", "q", "bad", "good q bad", "day"}
-	predictions, faults, err := m.Predict(t.Context(), batching.Stream, texts)
+	predictions, faults, err := m.Predict(t.Context(), batching.Stream, Texts(texts...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRuntimeFailureIsNobodysFault(t *testing.T) {
 		{"everything fails", func([]onnx.Input) ([]onnx.Output, error) { return nil, errors.New("something is wrong") }},
 	} {
 		m := fakeModel(t, 4, c.run)
-		_, _, err := m.Predict(t.Context(), batching.Stream, []string{"good", "a", "bad"})
+		_, _, err := m.Predict(t.Context(), batching.Stream, Texts("good", "a", "bad"))
 		if pipeline.Assign(err) != pipeline.BlameRuntime {
 			t.Errorf("%s: got %v, want the runtime blamed", c.name, err)
 		}
@@ -237,7 +237,7 @@ func TestEndOfContextLeavesNothingRunning(t *testing.T) {
 			synctest.Wait() // the others are withdrawn
 			close(release)
 		}()
-		predictions, faults, err := m.Predict(ctx, batching.Stream, numbered(50))
+		predictions, faults, err := m.Predict(ctx, batching.Stream, Texts(numbered(50)...))
 		if active, runs := active.Load(), runs.Load(); active != 0 || runs != 2 {
 			t.Errorf("got %d runs, %d of them after the end, want 2 and none", runs, active)
 		}
@@ -252,7 +252,7 @@ func TestClosedModelRefuses(t *testing.T) {
 	if err := m.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := m.Predict(t.Context(), batching.Online, []string{"good"}); !errors.Is(err, batching.ErrClosed) {
+	if _, _, err := m.Predict(t.Context(), batching.Online, Texts("good")); !errors.Is(err, batching.ErrClosed) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
 }
@@ -270,7 +270,7 @@ func TestTruncatedTextsAreCounted(t *testing.T) {
 	m := fakeModel(t, 1, runnerFunc(lastIDs))
 	// 30 words and the two special tokens are just what fits.
 	texts := []string{"good", strings.Repeat("good ", 30), strings.Repeat("good ", 31), strings.Repeat("bad ", 1000)}
-	if _, _, err := m.Predict(t.Context(), batching.Stream, texts); err != nil {
+	if _, _, err := m.Predict(t.Context(), batching.Stream, Texts(texts...)); err != nil {
 		t.Fatal(err)
 	}
 	if got := counted(t, m.series.truncated); got != 2 {

@@ -14,6 +14,7 @@ import (
 
 	"nearline/consumers"
 	"nearline/internal/config"
+	"nearline/internal/service"
 	"nearline/models"
 )
 
@@ -74,7 +75,7 @@ func (e noteError) Error() string { return string(e) }
 type sayer func(err error, format string, args ...any)
 
 func checkModels(ctx context.Context, c *config.Config, say sayer) {
-	seen := make(map[string]bool)
+	loaded := make(map[string]*models.Model) // nil for one that does not load
 	device := c.Models.NewDevice()
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -83,26 +84,41 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 		_ = device.Run(running)
 	}()
 	defer func() {
+		for name, model := range loaded {
+			if model == nil {
+				continue
+			}
+			if err := model.Close(ctx); err != nil {
+				say(err, "model %s ends", name)
+			}
+		}
 		stop()
 		<-ended
 	}()
-	for _, p := range c.Pipelines {
+	for i := range c.Pipelines {
+		p, whole := &c.Pipelines[i], true
 		for _, step := range p.Steps {
 			if step.Predict == nil {
 				continue
 			}
 			name := step.Predict.Model
-			if seen[name] {
+			if model, seen := loaded[name]; seen {
+				whole = whole && model != nil
 				continue
 			}
-			seen[name] = true
+			loaded[name] = nil
 			model, err := models.Load(ctx, c.Models, name, device, models.NewMetrics(nil))
 			if err != nil {
 				say(err, "model %s", name)
+				whole = false
 				continue
 			}
+			loaded[name] = model
 			info := model.Info()
-			say(model.Close(ctx), "model %s version %d loads on %s and reproduces its golden examples", info.Name, info.Version, info.Device)
+			say(nil, "model %s version %d loads on %s and reproduces its golden examples", info.Name, info.Version, info.Device)
+		}
+		if whole {
+			say(service.CheckSteps(c, p, loaded), "pipeline %s: steps, models and output fit each other", p.Name)
 		}
 	}
 }

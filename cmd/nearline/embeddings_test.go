@@ -145,7 +145,7 @@ func TestEmbeddingsExampleWritesVectorsInAvro(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		predict := models.NewStep(model, batching.Stream, step.Predict.As)
+		predict := models.NewStep(model, batching.Stream, step.Predict.As, nil)
 		columns = append(columns, predict.Columns()...)
 		if err := predict.Run(ctx, []*pipeline.Row{row}); err != nil || row.Fault != nil {
 			t.Fatal(err, row.Fault)

@@ -93,6 +93,9 @@ func describeModel(out io.Writer, r *models.Report) {
 	if t := r.Tokenizer; t != nil {
 		fact("tokenizer", "%s, %d tokens", t.Kind, t.Vocabulary)
 	}
+	if len(r.Reads) > 0 {
+		fact("reads", "%s", columnList(r.Reads))
+	}
 	if r.MaxTokens > 0 {
 		fact("text", "up to %d tokens (said by %s)", r.MaxTokens, r.LimitFrom)
 	}
@@ -100,7 +103,9 @@ func describeModel(out io.Writer, r *models.Report) {
 		fact("graph", "%s", strings.TrimSuffix(fmt.Sprintf("%s, opset %d, by %s", g.File, g.Opset, g.Producer), ", by "))
 		fact("inputs", "%s", strings.Join(g.Inputs, ", "))
 		fact("outputs", "%s", strings.Join(g.Outputs, ", "))
-		fact("precision", "%s (%s of them)", g.Precision, count(g.Weights))
+		if g.Weights > 0 {
+			fact("precision", "%s (%s of them)", g.Precision, count(g.Weights))
+		}
 		if g.Alone == "" {
 			fact("batches", "rows may share one: nothing in the graph makes them move each other's answers")
 		} else {
@@ -156,8 +161,16 @@ func describeSpeed(out io.Writer, fact func(string, string, ...any), devices []m
 		}
 		const indent = "         " // with the padding, where facts begin
 		table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(table, indent+"\ttokens a text\tbatch\ttexts/s\ttokens/s\t")
+		if d.Paces[0].Tokens == 0 {
+			fmt.Fprintln(table, indent+"\tbatch\trows/s\t")
+		} else {
+			fmt.Fprintln(table, indent+"\ttokens a text\tbatch\ttexts/s\ttokens/s\t")
+		}
 		for _, p := range d.Paces {
+			if p.Tokens == 0 {
+				fmt.Fprintf(table, "%s\t%d\t%.0f\t\n", indent, p.Batch, p.Texts)
+				continue
+			}
 			fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t\n", indent, p.Tokens, p.Batch, p.Texts, p.Texts*float64(p.Tokens))
 		}
 		_ = table.Flush() // to out, which is printed to like that everywhere
@@ -172,11 +185,20 @@ func describeConfig(out io.Writer, r *models.Report) {
 	}
 	name := topical(r.Name)
 	if r.Version > 0 && name == r.Name {
-		fmt.Fprintf(out, "\nIt loads. Run it with\n\n%s", snippet(filepath.Dir(filepath.Dir(folder)), r.Name))
+		fmt.Fprintf(out, "\nIt loads. Run it with\n\n%s", snippet(filepath.Dir(filepath.Dir(folder)), r.Name, r.Reads))
 		return
 	}
 	fmt.Fprintf(out, "\nIt loads. Put it into a repository:\n\n  mkdir -p my-models/%[1]s && cp -r %[2]s my-models/%[1]s/1\n\nand run it with\n\n%[3]s",
-		name, quoted(r.Folder), snippet("my-models", name))
+		name, quoted(r.Folder), snippet("my-models", name, r.Reads))
+}
+
+// columnList names columns, each with what it has if that is not a number.
+func columnList(columns []models.InputColumn) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 // topical makes a name that topics, groups and folders may have.
@@ -189,17 +211,29 @@ func topical(name string) string {
 	}, name)
 }
 
-// snippet is a configuration that runs a model; the names of topics are made up of its own.
-func snippet(repository, name string) string {
+// snippet is a configuration that runs a model, with its columns if it reads such; the names of topics are made up of its own.
+func snippet(repository, name string, reads []models.InputColumn) string {
+	mapping, inputs := "{id: id, text: text}", ""
+	if len(reads) > 0 {
+		const most = 6
+		var columns []string
+		for _, c := range reads[:min(most, len(reads))] {
+			columns = append(columns, fmt.Sprintf("%s: %[1]s", c.Name))
+		}
+		mapping, inputs = "{id: id}", ", inputs: {"+strings.Join(columns, ", ")+"}"
+		if len(reads) > most { // all by their names
+			inputs = ""
+		}
+	}
 	return fmt.Sprintf(`kafka: {brokers: ["localhost:9092"]}
 models: {repository: %[1]q}
 pipelines:
   - name: %[2]s
-    input: {topic: %[2]s.in, map: {id: id, text: text}}
-    steps: [{predict: {model: %[2]s}}]
+    input: {topic: %[2]s.in, map: %[3]s}
+    steps: [{predict: {model: %[2]s%[4]s}}]
     output: {topic: %[2]s.out}
     dead_letters: %[2]s.dlq
-`, repository, name)
+`, repository, name, mapping, inputs)
 }
 
 // quoted is a path as a shell takes it.

@@ -129,7 +129,7 @@ warning     word word word word word word word word word word word word word wor
 
 It loads. Run it with
 
-` + snippet("/m", "topic")
+` + snippet("/m", "topic", nil)
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

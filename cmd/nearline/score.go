@@ -13,6 +13,7 @@ import (
 
 	"nearline/batching"
 	"nearline/internal/dev"
+	"nearline/internal/service"
 	"nearline/models"
 	"nearline/offline"
 	"nearline/pipeline"
@@ -66,10 +67,6 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	for _, path := range f.copy {
 		output.Copy = append(output.Copy, schemas.NewCopyField(path))
 	}
-	decoder, err := schemas.NewDecoder(input, output)
-	if err != nil {
-		return err
-	}
 	encoder, err := schemas.NewEncoder(output, input)
 	if err != nil {
 		return err
@@ -82,6 +79,16 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	// A model of tables finds its columns under their names.
+	columns, reads, err := service.InputsOf(model, nil, nil, nil)
+	input.Reads, input.Textless = reads, columns != nil
+	var decoder pipeline.Decoder
+	if err == nil {
+		decoder, err = schemas.NewDecoder(input, output)
+	}
+	if err != nil {
+		return errors.Join(err, model.Close(ctx))
+	}
 	// The device outlives the interrupt, so that what is in it ends and is written.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -92,7 +99,7 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	stats, err := offline.Run(ctx, offline.Options{
 		In: files.in, Out: files.out, Rejects: files.rejects, Name: f.in,
 		Decoder: decoder,
-		Steps:   []pipeline.Step{models.NewStep(model, batching.Backfill, nil)},
+		Steps:   []pipeline.Step{models.NewStep(model, batching.Backfill, nil, columns)},
 		Encoder: encoder, Progress: bar.Show,
 	})
 	bar.Close()

@@ -136,7 +136,7 @@ func (g *gpuCheck) answers(ctx context.Context, repository, device string, texts
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.Close(ctx)) }()
-	predictions, faults, err := m.Predict(ctx, batching.Stream, texts)
+	predictions, faults, err := m.Predict(ctx, batching.Stream, models.Texts(texts...))
 	return predictions, errors.Join(append(faults, err)...)
 }
 

@@ -127,6 +127,9 @@ type Predict struct {
 	Model string `yaml:"model"`
 	// As gives the model's columns other names in the result, such as {sentiment: mood}.
 	As map[string]string `yaml:"as"`
+	// Inputs says what each column is made of that the model reads, by its name; nil takes each from the path that is called as it is. It is for
+	// models of tables.
+	Inputs map[string]features.ColumnConfig `yaml:"inputs"`
 }
 
 // Column is the name that a column of the model has in the result.
@@ -208,7 +211,8 @@ func (c *Config) fill() {
 		if p.Group == "" {
 			p.Group = groupOf(p.Name)
 		}
-		p.Input.Textless = !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Predict != nil })
+		// Whether a model without inputs reads texts is known once it is loaded.
+		p.Input.Textless = !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Predict != nil && s.Predict.Inputs == nil })
 	}
 }
 

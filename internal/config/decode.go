@@ -112,7 +112,11 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	}
 	switch target := v.Addr().Interface().(type) {
 	case interface{ UnmarshalYAML(func(any) error) error }:
-		if err := target.UnmarshalYAML(func(inner any) error { return d.try(path, node, inner) }); err != nil {
+		for _, err := range flatten(target.UnmarshalYAML(func(inner any) error { return d.try(path, node, inner) })) {
+			if p, ok := errors.AsType[*Problem](err); ok { // it has its own place
+				d.add(p.Line, p.Path, p.Message)
+				continue
+			}
 			d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
 		}
 		return

@@ -151,6 +151,9 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 				"remove it, or rename its columns with as", path, model, earlier)
 		}
 		predicted[model] = path
+		for _, column := range slices.Sorted(maps.Keys(step.Predict.Inputs)) {
+			v.join(step.Predict.Inputs[column].Validate(fmt.Sprintf("%s.predict.inputs.%s", path, column)))
+		}
 		names := map[string]string{}
 		for _, column := range slices.Sorted(maps.Keys(step.Predict.As)) {
 			as := step.Predict.As[column]

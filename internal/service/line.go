@@ -30,9 +30,10 @@ type line struct {
 	logger   *slog.Logger
 	options  []kgo.Opt
 
-	decoder pipeline.Decoder
-	steps   []pipeline.Step
-	builder *producers.Builder // with the limits of the config
+	decoder  pipeline.Decoder
+	steps    []pipeline.Step
+	builder  *producers.Builder // with the limits of the config
+	textless bool               // no step reads the events' text
 	// topics that are made where they are missing.
 	own     []consumers.NewTopic
 	view    *view // nil in a pipeline that keeps none
@@ -56,7 +57,7 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
 	}
 	input := c.Input.InputConfig
-	input.Reads = reads
+	input.Reads, input.Textless = reads, l.textless
 	if l.decoder, err = schemas.NewDecoder(input, c.Output.OutputConfig); err != nil {
 		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
 	}
@@ -85,6 +86,7 @@ func (s *Service) newLine(c *config.Pipeline) *line {
 		members:  consumers.NewMetrics(s.registry, c.Name),
 		clients:  newClientMetrics(c.Name),
 		options:  s.options.Kafka,
+		textless: true,
 		waiting:  errStarting,
 	}
 	s.registry.MustRegister(l.clients)
@@ -98,9 +100,15 @@ func (s *Service) newLine(c *config.Pipeline) *line {
 func (l *line) addSteps(s *Service) (columns []pipeline.Field, reads []string, err error) {
 	for i, step := range l.config.Steps {
 		if step.Predict != nil {
-			predict := models.NewStep(s.models[step.Predict.Model], batching.Stream, step.Predict.As)
+			model := s.models[step.Predict.Model]
+			var inputs models.Columns
+			if inputs, reads, err = InputsOf(model, step.Predict.Inputs, columns, reads); err != nil {
+				return nil, nil, fmt.Errorf("steps[%d].predict: %w", i, err)
+			}
+			predict := models.NewStep(model, batching.Stream, step.Predict.As, inputs)
 			columns = append(columns, predict.Columns()...)
 			l.steps = append(l.steps, predict)
+			l.textless = l.textless && inputs != nil
 			continue
 		}
 		if step.Lookup != nil {

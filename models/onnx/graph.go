@@ -31,6 +31,11 @@ type Graph struct {
 	// Coupled says why rows of a batch move each other's answers; "" says that nothing of the kind was found. Such a
 	// graph computes a quantisation scale while it runs, over the whole batch: its rows have to be run one at a time.
 	Coupled string
+	// Classes are the names of the classes that a classifier of scikit-learn's kind has in itself, in the order of its probabilities;
+	// nil where there are none, or several classifiers that do not agree.
+	Classes []string
+	// zipped says that an output is a sequence of maps in the file. Open makes a matrix of it, as Outputs have it.
+	zipped bool
 }
 
 // External is a file of weights.
@@ -55,8 +60,8 @@ func find(infos []Info, name string) (Info, bool) {
 }
 
 // maxNode bounds what Inspect reads into memory at once. Weights are initializers, which are passed by; what is left is
-// nodes, whose attributes are small.
-const maxNode = 64 << 20
+// nodes, whose attributes are small, but for a forest's, which is one node.
+const maxNode = 512 << 20
 
 // Inspect reads the ONNX file at path. Weights are passed by, so that it costs a read of the file and little memory;
 // external data is not opened.
@@ -95,6 +100,7 @@ type node struct {
 	op              string // with its domain, unless it is the default one
 	inputs, outputs []string
 	bodies          [][]node // of the graphs in its attributes
+	classes         []string // of a classifier, or of what makes maps of its probabilities
 }
 
 func inspect(r io.Reader, size int64) (*Graph, error) {
@@ -111,7 +117,34 @@ func inspect(r io.Reader, size int64) (*Graph, error) {
 		}
 	}
 	in.judge(in.nodes, in.initializers)
+	in.classify()
 	return &in.graph, nil
+}
+
+// classify takes note of classes, and of outputs that are made into maps by them.
+func (in *inspector) classify() {
+	disagree := false
+	for _, n := range in.nodes {
+		if n.classes == nil {
+			continue
+		}
+		if in.graph.Classes != nil && !slices.Equal(in.graph.Classes, n.classes) {
+			disagree = true
+		}
+		in.graph.Classes = n.classes
+		if n.op != zipMap {
+			continue
+		}
+		for i := range in.graph.Outputs {
+			if out := &in.graph.Outputs[i]; slices.Contains(n.outputs, out.Name) {
+				out.Type, out.Shape = Float32, []int64{-1, int64(len(n.classes))}
+				in.graph.zipped = true
+			}
+		}
+	}
+	if disagree {
+		in.graph.Classes = nil
+	}
 }
 
 // model reads a ModelProto.
@@ -347,8 +380,11 @@ func parseNode(b []byte, depth int) (node, error) {
 	return n, err
 }
 
-// parseAttribute keeps the graphs of an AttributeProto, as an If or a Loop has them.
+// parseAttribute keeps the graphs of an AttributeProto, as an If or a Loop has them, and the names of classes.
 func parseAttribute(b []byte, n *node, depth int) error {
+	if err := parseClasses(b, n); err != nil {
+		return err
+	}
 	return eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
 		if (num != 6 && num != 11) || value == nil { // g, graphs
 			return nil
@@ -358,6 +394,37 @@ func parseAttribute(b []byte, n *node, depth int) error {
 			return err
 		}
 		n.bodies = append(n.bodies, body)
+		return nil
+	})
+}
+
+// parseClasses reads classlabels_strings, classlabels_int64s and classlabels_ints, as operators of ai.onnx.ml have them.
+func parseClasses(b []byte, n *node) error {
+	named := false
+	err := eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
+		named = named || num == 1 && strings.HasPrefix(string(value), "classlabels_")
+		return nil
+	})
+	if err != nil || !named {
+		return err
+	}
+	number := func(v uint64) { n.classes = append(n.classes, strconv.FormatInt(int64(v), 10)) } //nolint:gosec // as protocol buffers have it
+	return eachField(b, func(num protowire.Number, value []byte, single uint64) error {
+		switch {
+		case num == 8 && value == nil: // ints
+			number(single)
+		case num == 8: // packed
+			for len(value) > 0 {
+				v, size := protowire.ConsumeVarint(value)
+				if size < 0 {
+					return protowire.ParseError(size)
+				}
+				number(v)
+				value = value[size:]
+			}
+		case num == 9: // strings
+			n.classes = append(n.classes, string(value))
+		}
 		return nil
 	})
 }

@@ -83,11 +83,23 @@ func (i Info) String() string {
 	return fmt.Sprintf("%s %s[%s]", i.Name, i.Type, strings.Join(dims, ", "))
 }
 
-// Input is a matrix for one run, row after row, in the caller's memory.
+// Input is a matrix for one run, row after row, in the caller's memory. One of its slices has Rows × Columns elements: the one that is of the
+// graph's type. An input that the graph has as a vector takes one column.
 type Input struct {
-	// Data has Rows × Columns elements. An input of the graph that is int32 takes them all the same, converted.
-	Data          []int64
+	Data    []int64   // of int64, and of int32, converted
+	Floats  []float32 // of float32
+	Doubles []float64 // of float64
+	Texts   []string  // of string
+
 	Rows, Columns int
+}
+
+// len is how many elements there are.
+func (i *Input) len() int { return len(i.Data) + len(i.Floats) + len(i.Doubles) + len(i.Texts) }
+
+// takes says whether inputs of a type can be given to a run.
+func takes(t Type) bool {
+	return t == Int64 || t == Int32 || t == Float32 || t == Float64 || t == String
 }
 
 // Output is a tensor that a run answered with, row after row.

@@ -127,26 +127,49 @@ func (r *Runner) free() {
 	r.forget()
 }
 
-// input wraps the data for the runtime, which reads it where it lies.
+// input wraps the data for the runtime, which reads it where it lies; texts it copies.
 func (r *Runner) input(i int, in Input) (ort.Value, error) {
-	if in.Rows < 1 || in.Columns < 1 || len(in.Data) != in.Rows*in.Columns {
-		return nil, fmt.Errorf("has %d elements", len(in.Data))
+	if in.Rows < 1 || in.Columns < 1 || in.len() != in.Rows*in.Columns {
+		return nil, fmt.Errorf("has %d elements", in.len())
 	}
 	shape := ort.Shape{int64(in.Rows), int64(in.Columns)}
-	if r.session.inputs[i].Type == Int64 {
-		r.pinner.Pin(&in.Data[0])
-		return value(ort.NewTensor(shape, in.Data))
+	if of := r.session.inputs[i].Shape; len(of) == 1 && in.Columns == 1 {
+		shape = shape[:1]
 	}
-	narrow := r.narrow[i][:0]
-	for _, v := range in.Data {
-		if v < math.MinInt32 || v > math.MaxInt32 {
-			return nil, fmt.Errorf("%d is not an int32", v)
+	switch kind := r.session.inputs[i].Type; {
+	case kind == Int64 && in.Data != nil:
+		return tensor(r, shape, in.Data)
+	case kind == Int32 && in.Data != nil:
+		narrow := r.narrow[i][:0]
+		for _, v := range in.Data {
+			if v < math.MinInt32 || v > math.MaxInt32 {
+				return nil, fmt.Errorf("%d is not an int32", v)
+			}
+			narrow = append(narrow, int32(v))
 		}
-		narrow = append(narrow, int32(v))
+		r.narrow[i] = narrow
+		return tensor(r, shape, narrow)
+	case kind == Float32 && in.Floats != nil:
+		return tensor(r, shape, in.Floats)
+	case kind == Float64 && in.Doubles != nil:
+		return tensor(r, shape, in.Doubles)
+	case kind == String && in.Texts != nil:
+		t, err := ort.NewStringTensor(shape)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.SetContents(in.Texts); err != nil {
+			_ = t.Destroy()
+			return nil, err
+		}
+		return t, nil
 	}
-	r.narrow[i] = narrow
-	r.pinner.Pin(&narrow[0])
-	return value(ort.NewTensor(shape, narrow))
+	return nil, fmt.Errorf("has values of another type: want %v", r.session.inputs[i].Type)
+}
+
+func tensor[T ort.TensorData](r *Runner, shape ort.Shape, data []T) (ort.Value, error) {
+	r.pinner.Pin(&data[0])
+	return value(ort.NewTensor(shape, data))
 }
 
 // value keeps a nil tensor from becoming a Value that is not nil.

@@ -30,7 +30,7 @@ type Session struct {
 }
 
 // Open reads the graph at path, with the external data that lies beside it, and makes it ready to run. Inputs have to be
-// int64 or int32 matrices.
+// matrices or vectors of int64, int32, float32, float64 or string.
 //
 // An error that wraps ErrUnavailable says that there is nothing to run it with; any other is the graph's or the device's.
 func Open(path string, o Options) (_ *Session, err error) {
@@ -50,8 +50,8 @@ func Open(path string, o Options) (_ *Session, err error) {
 		}
 	}
 	for _, i := range s.inputs {
-		if i.Type != Int64 && i.Type != Int32 {
-			return nil, fmt.Errorf("open model %s: input %s: want int64 or int32, as exports of transformers have it", path, i)
+		if !takes(i.Type) {
+			return nil, fmt.Errorf("open model %s: input %s: want int64, int32, float32, float64 or string", path, i)
 		}
 	}
 	for _, i := range s.outputs {
@@ -77,11 +77,27 @@ func Open(path string, o Options) (_ *Session, err error) {
 		return nil, fmt.Errorf("open model %s on %s: %w", path, o.Device, err)
 	}
 	defer options.Destroy()
-	s.session, err = ort.NewDynamicAdvancedSession(path, each(s.inputs), each(s.outputs), options)
+	if graph.zipped {
+		s.session, err = unzipped(path, s, options)
+	} else {
+		s.session, err = ort.NewDynamicAdvancedSession(path, each(s.inputs), each(s.outputs), options)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open model %s on %s: %w", path, o.Device, runError(remedied(trim(err))))
 	}
 	return s, nil
+}
+
+// unzipped opens a graph without the maps that it makes of probabilities.
+func unzipped(path string, s *Session, options *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
+	model, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if model, err = unzip(model); err != nil {
+		return nil, err
+	}
+	return ort.NewDynamicAdvancedSessionWithONNXData(model, each(s.inputs), each(s.outputs), options)
 }
 
 // sessionOptions sets what all sessions run with.

@@ -144,18 +144,18 @@ func wired(ir, opset uint64, out Type, nodes ...[]byte) []byte {
 	return slices.Concat(number(1, ir), model(g), field(8, number(2, opset)), field(8, slices.Concat(field(1, []byte("com.microsoft")), number(2, 1))))
 }
 
-func TestOpenRefusesInputsThatAreNoIntegers(t *testing.T) {
+func TestOpenRefusesInputsThatCannotBeGiven(t *testing.T) {
 	data := wired(9, 17, Float32, castOf("ids", "logits", Float32))
 	path := filepath.Join(t.TempDir(), "model.onnx")
-	// The input's type is the number behind field 1 of its tensor type: 7 is int64, 1 is float32.
+	// The input's type is the number behind field 1 of its tensor type: 7 is int64, 9 is bool.
 	at := bytes.Index(data, append([]byte("ids"), 2<<3|2))
 	kind := at + bytes.Index(data[at:], []byte{1 << 3, byte(Int64)})
-	data[kind+1] = byte(Float32)
+	data[kind+1] = byte(Bool)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(path, Options{})
-	if err == nil || !strings.Contains(err.Error(), "input ids float32[?, ?]: want int64 or int32") {
+	if err == nil || !strings.Contains(err.Error(), "input ids bool[?, ?]: want int64, int32, float32, float64 or string") {
 		t.Errorf("got %v, want the input refused by its type", err)
 	}
 }
@@ -416,7 +416,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 func TestRunAllocatesLittle(t *testing.T) {
 	r := open(t, "single_label/model.onnx", Options{}).Runner()
 	ids := make([]int64, 32)
-	in := []Input{{ids, 1, 32}, {slices.Repeat([]int64{1}, 32), 1, 32}}
+	in := []Input{{Data: ids, Rows: 1, Columns: 32}, {Data: slices.Repeat([]int64{1}, 32), Rows: 1, Columns: 32}}
 	run(t, r, in...)
 	if got := testing.AllocsPerRun(100, func() { run(t, r, in...) }); got > 30 {
 		t.Errorf("got %v allocations a run, want at most 30", got)

@@ -89,6 +89,8 @@ type Source struct {
 	Outputs     []Output // those that heads can read
 	Labels      []string // id2label of config.json, by id
 	ProblemType string   // problem_type of config.json
+	// Probabilities are the outputs whose numbers are probabilities already, as classifiers of scikit-learn's kind answer them.
+	Probabilities []string
 	// Embedding says that heads without a kind, and a model without heads, are embeddings, made as Vector says.
 	Embedding bool
 	Vector    Vector
@@ -108,8 +110,8 @@ type Row struct {
 }
 
 // Resolve fills in what the heads leave out, and checks them against the graph. Without heads there is one: of an embedding
-// for the output "sentence_embedding", "last_hidden_state" or "token_embeddings", otherwise for "logits", or else for the
-// only output. The error joins everything that is wrong; keys are those of nearline.yaml.
+// for the output "sentence_embedding", "last_hidden_state" or "token_embeddings", otherwise for "logits", or for probabilities, or
+// else for the only output. The error joins everything that is wrong; keys are those of nearline.yaml.
 //
 //   - name: the output's, if there are several heads; the model's for the only one
 //   - output: the one named as the head, or else the only one
@@ -139,7 +141,7 @@ func Resolve(heads []Head, s Source) ([]Head, error) {
 
 // usual is the output that exporters give the answer, "" when there is none of their names.
 func (s Source) usual(embedding bool) string {
-	usual := []string{"logits"}
+	usual := append([]string{"logits"}, s.Probabilities...)
 	if embedding {
 		usual = []string{"sentence_embedding", "last_hidden_state", "token_embeddings"}
 	}

@@ -14,7 +14,7 @@ const defaultThreshold = 0.5
 
 // resolveLabels completes a classification, with one label or with several.
 func (h *Head) resolveLabels(s Source, output Output) error {
-	if err := h.resolveActivation(); err != nil {
+	if err := h.resolveActivation(slices.Contains(s.Probabilities, output.Name)); err != nil {
 		return err
 	}
 	if err := h.takeLabels(s, output); err != nil {
@@ -35,14 +35,17 @@ func (h *Head) resolveLabels(s Source, output Output) error {
 	return nil
 }
 
-func (h *Head) resolveActivation() error {
+// resolveActivation of an output that has, or has not, probabilities already.
+func (h *Head) resolveActivation(probabilities bool) error {
 	usual := Softmax
 	if h.Kind == MultiLabel {
 		usual = Sigmoid
 	}
 	switch h.Activation {
 	case "":
-		h.Activation = usual
+		if h.Activation = usual; probabilities {
+			h.Activation = Identity
+		}
 	case usual, Identity:
 	case Sigmoid:
 		return fmt.Errorf(".activation is %q: the labels of a classification exclude each other, want %s, %s where the graph answers "+

@@ -1,0 +1,285 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"nearline/batching"
+	"nearline/models/onnx"
+	"nearline/models/tasks"
+	"nearline/pipeline"
+)
+
+// InputColumn is a column that a model of tables reads.
+type InputColumn struct {
+	Name string `json:"name"`
+	// Text says that it has texts; otherwise it has numbers.
+	Text bool `json:"text,omitempty"`
+	// Whole says that its numbers are whole ones, of which none may be missing. Others are missing where they are not numbers (NaN).
+	Whole bool `json:"whole,omitempty"`
+}
+
+func (c InputColumn) String() string {
+	switch {
+	case c.Text:
+		return c.Name + " (text)"
+	case c.Whole:
+		return c.Name + " (whole number)"
+	}
+	return c.Name
+}
+
+// Table is rows of named columns, as Info.Reads names them: a row after the other, the numbers and the texts each by themselves, in the order of
+// the columns. What it points to is not changed, and not kept after the answer.
+type Table struct {
+	Rows    int
+	Numbers []float64 // Rows × the columns that are not of texts
+	Texts   []string  // Rows × the columns of texts
+	// List asks for an answer for each row, as a list; otherwise there is one row, and the answer is its own.
+	List bool
+}
+
+// tableModel is the engine of a graph that reads columns: trees, linear models, whole pipelines of scikit-learn.
+type tableModel struct {
+	graphEngine
+
+	columns        []InputColumn
+	inputs         []tableInput // of the graph, in its order
+	numbers, texts int          // columns of each kind
+	single         bool         // the graph takes one row
+
+	lanes  []*tableLane // by slot
+	sample *Table       // a row that is known to work; nil until one is
+}
+
+// tableInput is an input of the graph, and where its columns are among those of its kind.
+type tableInput struct {
+	kind        onnx.Type
+	from, width int
+}
+
+// readsTables says whether the inputs are columns rather than tokens.
+func readsTables(inputs []onnx.Info) bool {
+	if len(inputs) == 0 {
+		return false
+	}
+	for _, i := range inputs {
+		_, token := inputNames[i.Name]
+		whole := i.Type == onnx.Int64 || i.Type == onnx.Int32
+		tokens := token || whole && len(i.Shape) == 2 && i.Shape[1] < 1 // of any number
+		if tokens || len(i.Shape) < 1 || len(i.Shape) > 2 || !slices.Contains(tableTypes, i.Type) {
+			return false
+		}
+	}
+	return true
+}
+
+var tableTypes = []onnx.Type{onnx.Float32, onnx.Float64, onnx.Int64, onnx.Int32, onnx.String}
+
+// newTable makes an engine that has no lanes yet. names are those that nearline.yaml has for the columns of inputs.
+func newTable(heads []tasks.Head, inputs []onnx.Info, names map[string]columnNames, s series) (*tableModel, error) {
+	t := &tableModel{graphEngine: newGraphEngine(heads, s)}
+	for _, i := range inputs {
+		if err := t.takes(i, names[i.Name], len(inputs) == 1); err != nil {
+			return nil, err
+		}
+	}
+	for i, c := range t.columns {
+		if slices.ContainsFunc(t.columns[:i], func(other InputColumn) bool { return other.Name == c.Name }) {
+			return nil, fmt.Errorf("two columns have the name %q: give one another in nearline.yaml, as inputs: {INPUT: [NAME, ...]}", c.Name)
+		}
+	}
+	return t, nil
+}
+
+// takes adds the columns of an input.
+func (t *tableModel) takes(i onnx.Info, names columnNames, only bool) error {
+	if i.Shape[0] > 1 {
+		return fmt.Errorf("the graph wants input %s, %d rows at a time: want an export with a dynamic batch axis", i, i.Shape[0])
+	}
+	t.single = t.single || i.Shape[0] == 1
+	width := 1
+	if len(i.Shape) == 2 {
+		width = int(i.Shape[1])
+	}
+	if width < 1 {
+		width = len(names)
+	}
+	switch {
+	case width < 1:
+		return fmt.Errorf("the graph wants input %s, and does not say how many columns that has: name them in nearline.yaml, as inputs: {%s: [NAME, ...]}", i, i.Name)
+	case len(names) > 0 && len(names) != width:
+		return fmt.Errorf("the graph wants input %s: inputs.%s names %d columns", i, i.Name, len(names))
+	case len(names) == 0 && width == 1:
+		names = columnNames{i.Name}
+	case len(names) == 0:
+		prefix := i.Name + "_"
+		if only {
+			prefix = "f" // as XGBoost calls columns without names
+		}
+		for n := range width {
+			names = append(names, prefix+strconv.Itoa(n))
+		}
+	}
+	in := tableInput{kind: i.Type, from: t.numbers, width: width}
+	if i.Type == onnx.String {
+		in.from = t.texts
+		t.texts += width
+	} else {
+		t.numbers += width
+	}
+	t.inputs = append(t.inputs, in)
+	for _, name := range names {
+		t.columns = append(t.columns, InputColumn{Name: name, Text: i.Type == onnx.String, Whole: i.Type == onnx.Int64 || i.Type == onnx.Int32})
+	}
+	return nil
+}
+
+// alone says why rows have to run one at a time, or "".
+func (t *tableModel) alone(g *onnx.Graph) string {
+	if g.Coupled == "" && t.single {
+		return "the graph takes one row at a time: it was exported without a dynamic batch axis"
+	}
+	return g.Coupled
+}
+
+func (t *tableModel) prepare(in Input, r *row) (int, error) {
+	table := in.Table
+	switch {
+	case table.Rows < 1 || !table.List && table.Rows != 1:
+		return 0, fmt.Errorf("the table has %d rows: want at least one, and for an answer that is no list one", table.Rows)
+	case len(table.Numbers) != table.Rows*t.numbers || len(table.Texts) != table.Rows*t.texts:
+		return 0, fmt.Errorf("the table has %d numbers and %d texts for %d rows: want %d and %d for each", len(table.Numbers), len(table.Texts), table.Rows, t.numbers, t.texts)
+	}
+	number := 0
+	for _, c := range t.columns {
+		if c.Text {
+			continue
+		}
+		for at := number; c.Whole && at < len(table.Numbers); at += t.numbers {
+			// Beyond 2^53 a number is not the one that was written.
+			if v := table.Numbers[at]; v != math.Trunc(v) || !(math.Abs(v) <= 1<<53) {
+				return 0, fmt.Errorf("column %s is %v: want a whole number", c.Name, v)
+			}
+		}
+		number++
+	}
+	r.table = table
+	return table.Rows, nil
+}
+
+func (t *tableModel) run(slot int, batch []batching.Item[*row]) error {
+	l := t.lanes[slot]
+	l.rows = l.rows[:0]
+	for _, item := range batch {
+		l.rows = append(l.rows, item.Value)
+	}
+	defer clear(l.rows)
+	var probe func() error
+	if t.sample != nil {
+		probe = func() error { return t.answer(l, []*row{{table: *t.sample}}) }
+	}
+	return verdict(t.answer(l, l.rows), len(batch), probe)
+}
+
+// tableLane is what one slot runs with; its buffers are used again for every run.
+type tableLane struct {
+	runner runner
+	inputs []onnx.Input
+	rows   []*row
+}
+
+// answer runs tables as one batch, and gives each its columns or its own error.
+func (t *tableModel) answer(l *tableLane, rows []*row) error {
+	total := t.fill(l, rows)
+	began := time.Now()
+	outputs, err := l.runner.Run(l.inputs)
+	t.series.ran(began, total)
+	if err != nil {
+		return err
+	}
+	for i, o := range outputs {
+		if n := len(o.Shape); n == 0 || n > 2 || o.Shape[0] != int64(total) {
+			return fmt.Errorf("output %s has shape %v for %d rows: want [rows] or [rows, numbers]", t.outputs[i], o.Shape, total)
+		}
+	}
+	now, from := time.Now(), 0
+	for _, r := range rows {
+		r.at = now
+		r.columns, r.err = t.answers(outputs, from, r.table)
+		from += r.table.Rows
+	}
+	return nil
+}
+
+// fill puts tables into the lane's inputs, one after the other, and returns how many rows they have.
+func (t *tableModel) fill(l *tableLane, rows []*row) (total int) {
+	for _, r := range rows {
+		total += r.table.Rows
+	}
+	for i := range t.inputs {
+		in, of := &l.inputs[i], &t.inputs[i]
+		in.Rows, in.Columns = total, of.width
+		in.Data, in.Floats, in.Doubles, in.Texts = in.Data[:0], in.Floats[:0], in.Doubles[:0], in.Texts[:0]
+		for _, r := range rows {
+			for n := range r.table.Rows {
+				if of.kind == onnx.String {
+					in.Texts = append(in.Texts, r.table.Texts[n*t.texts+of.from:][:of.width]...)
+					continue
+				}
+				numbers := r.table.Numbers[n*t.numbers+of.from:][:of.width]
+				switch of.kind {
+				case onnx.Float32:
+					in.Floats = appended(in.Floats, numbers)
+				case onnx.Float64:
+					in.Doubles = append(in.Doubles, numbers...)
+				default:
+					in.Data = appended(in.Data, numbers)
+				}
+			}
+		}
+	}
+	return total
+}
+
+func appended[T float32 | int64](to []T, numbers []float64) []T {
+	for _, v := range numbers {
+		to = append(to, T(v))
+	}
+	return to
+}
+
+// answers are the columns for a table whose rows begin at from.
+func (t *tableModel) answers(outputs []onnx.Output, from int, table Table) ([]pipeline.Field, error) {
+	columns := make([]pipeline.Field, len(t.heads))
+	for h := range t.heads {
+		head, o := &t.heads[h], outputs[t.reads[h]]
+		width := len(o.Data) / int(o.Shape[0])
+		at := func(n int) (pipeline.Field, error) {
+			return head.Column(tasks.Row{Values: o.Data[(from+n)*width:][:width], Width: width})
+		}
+		var err error
+		if !table.List {
+			if columns[h], err = at(0); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		list := pipeline.Value{Kind: pipeline.List, List: make([]pipeline.Value, table.Rows)}
+		for n := range table.Rows {
+			field, err := at(n)
+			if err != nil {
+				return nil, fmt.Errorf("row %d of %d: %w", n+1, table.Rows, err)
+			}
+			list.List[n] = field.Value
+		}
+		columns[h] = pipeline.Field{Name: head.Name, Value: list}
+	}
+	return columns, nil
+}
+
+var errNoTable = errors.New("the model reads tables of columns, and a text was given")
