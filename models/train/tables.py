@@ -1,0 +1,283 @@
+"""Tiny models over rows of columns, exported by the tools that people export with, for tests.
+
+    python tables.py models/testdata/tables
+
+Each case becomes CASE.onnx and an entry of golden.json: its inputs, and the answers that the library that trained the model
+gives to them (LightGBM, XGBoost or scikit-learn; not onnxruntime). Rows are random, with fixed seeds, and mean nothing.
+Needs trees/requirements.txt.
+
+An entry of golden.json holds `inputs` and `outputs` by name, and `tolerance`, how far a float may be off. A tensor is
+`{"type", "shape", "values"}`, its values flat in row order; null is NaN. A sequence of maps is `{"type", "maps"}`, one map a
+row, whose keys are written as strings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import lightgbm
+import numpy as np
+import onnx
+import onnxmltools
+import onnxruntime
+import pandas
+import xgboost
+from numpy.typing import NDArray
+from onnxmltools.convert.common.data_types import FloatTensorType as BoostFloats
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+warnings.filterwarnings("ignore")
+
+Floats = NDArray[np.float32]
+
+ROWS, GOLDEN_ROWS = 400, 6
+BOOST_OPSET, SKLEARN_OPSET = 15, 17
+LARGEST = 20_000
+TOLERANCE = 1e-5
+LIGHTGBM = {"n_estimators": 8, "num_leaves": 7, "min_child_samples": 10, "verbose": -1, "random_state": 1, "n_jobs": 1}
+XGBOOST = {"n_estimators": 8, "max_depth": 3, "random_state": 1, "n_jobs": 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An exported graph, what to ask it, and what the training library answers."""
+
+    graph: onnx.ModelProto
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, Any]
+
+
+def random_rows(seed: int, columns: int = 5, missing: float = 0) -> tuple[Floats, Floats]:
+    """Features [ROWS, columns], of which a share is NaN, and a value that depends on them [ROWS]."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(ROWS, columns)).astype(np.float32)
+    value = rows[:, 0] - 2 * (rows[:, 1] > 0) + rows[:, 2] * rows[:, 3] + random.normal(scale=0.2, size=ROWS)
+    rows[random.random(rows.shape) < missing] = np.nan
+    return rows, value.astype(np.float32)
+
+
+def asked(rows: Floats) -> Floats:
+    return rows[:GOLDEN_ROWS]
+
+
+def lightgbm_graph(model: Any, columns: int, **options: Any) -> onnx.ModelProto:
+    types = [("input", BoostFloats([None, columns]))]
+    return onnxmltools.convert_lightgbm(model, initial_types=types, target_opset=BOOST_OPSET, **options)
+
+
+def xgboost_graph(model: Any, columns: int) -> onnx.ModelProto:
+    return onnxmltools.convert_xgboost(model, initial_types=[("input", BoostFloats([None, columns]))], target_opset=BOOST_OPSET)
+
+
+def column(values: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(values).reshape(-1, 1)
+
+
+def maps(probabilities: NDArray[Any], classes: NDArray[Any]) -> list[dict[Any, float]]:
+    return [{name.item() if hasattr(name, "item") else name: float(p) for name, p in zip(classes, row)} for row in probabilities]
+
+
+def lightgbm_regressor() -> Case:
+    rows, value = random_rows(1)
+    model = lightgbm.LGBMRegressor(**LIGHTGBM).fit(rows, value)
+    return Case(lightgbm_graph(model, 5), {"input": asked(rows)}, {"variable": column(model.predict(asked(rows)))})
+
+
+def lightgbm_missing() -> Case:
+    """A fifth of the values is missing, at training and when asked; one row has none at all."""
+    rows, value = random_rows(2, missing=0.2)
+    model = lightgbm.LGBMRegressor(**LIGHTGBM).fit(rows, value)
+    question = asked(rows).copy()
+    question[-1] = np.nan
+    return Case(lightgbm_graph(model, 5), {"input": question}, {"variable": column(model.predict(question))})
+
+
+def lightgbm_ranker() -> Case:
+    rows, value = random_rows(3)
+    relevance = np.clip(np.round(value + 1), 0, 4).astype(int)
+    model = lightgbm.LGBMRanker(objective="lambdarank", **LIGHTGBM).fit(rows, relevance, group=[20] * (ROWS // 20))
+    # The converter knows rankers by their booster alone.
+    return Case(lightgbm_graph(model.booster_, 5), {"input": asked(rows)}, {"variable": column(model.predict(asked(rows)))})
+
+
+def lightgbm_binary(zipmap: bool) -> Case:
+    rows, value = random_rows(4)
+    model = lightgbm.LGBMClassifier(**LIGHTGBM).fit(rows, (value > 0).astype(int))
+    graph = lightgbm_graph(model, 5) if zipmap else lightgbm_graph(model, 5, zipmap=False)
+    probabilities = model.predict_proba(asked(rows))
+    answer = maps(probabilities, model.classes_) if zipmap else probabilities.astype(np.float32)
+    return Case(graph, {"input": asked(rows)}, {"label": model.predict(asked(rows)).astype(np.int64), "probabilities": answer})
+
+
+def xgboost_regressor() -> Case:
+    rows, value = random_rows(5)
+    model = xgboost.XGBRegressor(**XGBOOST).fit(rows, value)
+    return Case(xgboost_graph(model, 5), {"input": asked(rows)}, {"variable": column(model.predict(asked(rows)))})
+
+
+def xgboost_missing() -> Case:
+    rows, value = random_rows(6, missing=0.2)
+    model = xgboost.XGBRegressor(**XGBOOST).fit(rows, value)
+    question = asked(rows).copy()
+    question[-1] = np.nan
+    return Case(xgboost_graph(model, 5), {"input": question}, {"variable": column(model.predict(question))})
+
+
+def xgboost_classes() -> Case:
+    rows, value = random_rows(7)
+    classes = np.digitize(value, [-1.5, 0.5])
+    model = xgboost.XGBClassifier(**XGBOOST).fit(rows, classes)
+    probabilities = model.predict_proba(asked(rows))
+    return Case(
+        xgboost_graph(model, 5),
+        {"input": asked(rows)},
+        {"label": model.predict(asked(rows)).astype(np.int64), "probabilities": probabilities},
+    )
+
+
+def sklearn_columns() -> Case:
+    """Columns of several types, each an input of its own; labels are strings. One answer is asked of a colour never seen."""
+    random = np.random.default_rng(8)
+    table = pandas.DataFrame(
+        {
+            "colour": random.choice(["red", "green", "blue"], ROWS),
+            "size": random.choice(["large", "medium", "small"], ROWS),
+            "price": random.gamma(2, 20, ROWS).astype(np.float32),
+            "visits": random.integers(0, 30, ROWS),
+        }
+    )
+    wish = 0.05 * table["visits"] - 0.02 * table["price"] + (table["colour"] == "red") + random.normal(scale=0.3, size=ROWS)
+    labels = np.array(["leaves", "looks", "orders"])[np.digitize(wish, [-0.3, 0.7])]
+    columns = ColumnTransformer(
+        [
+            ("colour", OneHotEncoder(handle_unknown="ignore"), ["colour"]),
+            ("size", OrdinalEncoder(), ["size"]),
+            ("numbers", StandardScaler(), ["price", "visits"]),
+        ]
+    )
+    model = Pipeline([("columns", columns), ("classes", LogisticRegression(max_iter=1000))]).fit(table, labels)
+    types = [
+        ("colour", StringTensorType([None, 1])),
+        ("size", StringTensorType([None, 1])),
+        ("price", FloatTensorType([None, 1])),
+        ("visits", Int64TensorType([None, 1])),
+    ]
+    question = table.head(GOLDEN_ROWS).copy()
+    question.loc[1, "colour"] = "violet"
+    inputs = {name: question[[name]].to_numpy() for name in question}
+    return Case(
+        to_onnx(model, initial_types=types, target_opset=SKLEARN_OPSET),
+        {name: values.astype(object if values.dtype.kind in "OU" else values.dtype) for name, values in inputs.items()},
+        {
+            "output_label": model.predict(question),
+            "output_probability": maps(model.predict_proba(question), model.classes_),
+        },
+    )
+
+
+def sklearn_boosting() -> Case:
+    rows, value = random_rows(9)
+    model = GradientBoostingClassifier(n_estimators=8, max_depth=3, random_state=1).fit(rows, (value > 0).astype(int))
+    return Case(
+        to_onnx(model, initial_types=[("float_input", FloatTensorType([None, 5]))], target_opset=SKLEARN_OPSET),
+        {"float_input": asked(rows)},
+        {
+            "output_label": model.predict(asked(rows)).astype(np.int64),
+            "output_probability": maps(model.predict_proba(asked(rows)), model.classes_),
+        },
+    )
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "lightgbm-regressor": lightgbm_regressor,
+    "lightgbm-missing": lightgbm_missing,
+    "lightgbm-ranker": lightgbm_ranker,
+    "lightgbm-binary": lambda: lightgbm_binary(zipmap=True),
+    "lightgbm-binary-tensor": lambda: lightgbm_binary(zipmap=False),
+    "xgboost-regressor": xgboost_regressor,
+    "xgboost-missing": xgboost_missing,
+    "xgboost-classes": xgboost_classes,
+    "sklearn-columns": sklearn_columns,
+    "sklearn-boosting": sklearn_boosting,
+}
+
+
+def tensor(values: NDArray[Any]) -> dict[str, Any]:
+    """Floats are written as float32 has them."""
+    kinds = {"f": "float32", "i": "int64", "O": "string", "U": "string", "T": "string"}
+    kind = kinds[values.dtype.kind]
+    flat = values.ravel().tolist()
+    if kind == "float32":
+        flat = [None if math.isnan(value) else float(str(np.float32(value))) for value in flat]
+    return {"type": kind, "shape": list(values.shape), "values": flat}
+
+
+def written(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, list):
+        return tensor(np.asarray(answer))
+    key = "string" if isinstance(next(iter(answer[0])), str) else "int64"
+    rows = [{str(name): round(value, 7) for name, value in row.items()} for row in answer]
+    return {"type": f"sequence(map({key},float32))", "maps": rows}
+
+
+def check(name: str, case: Case, path: Path) -> float:
+    """onnxruntime must agree with the library; returns the largest difference of a float."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    got = dict(zip([output.name for output in session.get_outputs()], session.run(None, case.inputs)))
+    if got.keys() != case.outputs.keys():
+        raise SystemExit(f"{name}: outputs {sorted(got)}, want {sorted(case.outputs)}")
+    largest = 0.0
+    for output, want in case.outputs.items():
+        if isinstance(want, list):
+            pairs = [(row[key], value) for row, wanted in zip(got[output], want, strict=True) for key, value in wanted.items()]
+        elif np.asarray(want).dtype.kind == "f":
+            if got[output].shape != want.shape:
+                raise SystemExit(f"{name}: {output} is {got[output].shape}, want {want.shape}")
+            pairs = list(zip(got[output].ravel(), want.ravel()))
+        else:
+            pairs = []
+            if list(got[output]) != list(want):
+                raise SystemExit(f"{name}: {output} is {got[output]}, want {want}")
+        largest = max([largest] + [abs(float(a) - float(b)) for a, b in pairs])
+    if largest > TOLERANCE:
+        raise SystemExit(f"{name}: off by {largest:.2g}")
+    return largest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    golden = {}
+    for name, make in CASES.items():
+        case = make()
+        path = folder / f"{name}.onnx"
+        onnx.save(case.graph, str(path))
+        if path.stat().st_size > LARGEST:
+            raise SystemExit(f"{name}: {path.stat().st_size} bytes, want at most {LARGEST}")
+        largest = check(name, case, path)
+        print(f"{name}: {path.stat().st_size} bytes, off by {largest:.2g}")
+        golden[name] = {
+            "tolerance": TOLERANCE,
+            "inputs": {input_name: tensor(values) for input_name, values in case.inputs.items()},
+            "outputs": {output: written(answer) for output, answer in case.outputs.items()},
+        }
+    entries = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in golden.items())
+    (folder / "golden.json").write_text("{\n" + ",\n".join(entries) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
