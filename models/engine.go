@@ -73,10 +73,10 @@ func newGraphEngine(heads []tasks.Head, s series) graphEngine {
 	return e
 }
 
-// open opens the sessions, and hands out a runner for each slot.
-func (e *graphEngine) open(ctx context.Context, c Config, path string, slots int, each func(runner)) error {
+// open opens the sessions, and hands out a runner for each slot. rowsOf is the input that outputs have as many rows as.
+func (e *graphEngine) open(ctx context.Context, c Config, path string, rowsOf string, slots int, each func(runner)) error {
 	device, _, threads := c.machine()
-	options := onnx.Options{Library: c.Runtime, Device: device, Threads: threads, Outputs: e.outputs}
+	options := onnx.Options{Library: c.Runtime, Device: device, Threads: threads, Outputs: e.outputs, RowsOf: rowsOf}
 	for slot := range slots {
 		if err := context.Cause(ctx); err != nil {
 			return err

@@ -56,9 +56,12 @@ func (n *columnNames) UnmarshalYAML(unmarshal func(any) error) error {
 
 // golden is a text, or a row of a table, with the answer that the model is known to give.
 type golden struct {
-	Text    string                  `yaml:"text"`
-	Columns map[string]any          `yaml:"columns"`
-	Expect  map[string]tasks.Expect `yaml:"expect"` // by column of the answer
+	Text    string         `yaml:"text"`
+	Columns map[string]any `yaml:"columns"`
+	// History and Candidates are of a model that ranks: ids, oldest first; and a row for each candidate, with its id as item.
+	History    []string                `yaml:"history"`
+	Candidates []map[string]any        `yaml:"candidates"`
+	Expect     map[string]tasks.Expect `yaml:"expect"` // by column of the answer
 }
 
 // compare an answer with what is expected.
@@ -190,6 +193,10 @@ func (m *manifest) checkGolden(heads []tasks.Head) error {
 			at := slices.IndexFunc(heads, func(h tasks.Head) bool { return h.Name == name })
 			if at < 0 {
 				errs = append(errs, fmt.Errorf("golden[%d].expect.%s: there is no such head, want %s", i, name, oneOf(headNames(heads))))
+			} else if g.Candidates != nil && (heads[at].Kind != tasks.Score || len(g.Expect[name].Vector) != len(g.Candidates)) {
+				errs = append(errs, fmt.Errorf("golden[%d].expect: want %s to be a score, and a list with one for each of the %d candidates", i, name, len(g.Candidates)))
+			} else if g.Candidates != nil {
+				continue
 			} else if err := g.Expect[name].Fits(&heads[at]); err != nil {
 				errs = append(errs, fmt.Errorf("golden[%d].expect: %w", i, err))
 			}

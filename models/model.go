@@ -41,6 +41,8 @@ type Info struct {
 	MaxTokens int
 	// Reads are the columns that a model of tables reads, in their order; nil for one that reads texts.
 	Reads []InputColumn
+	// Items is how many items it knows by their ids: it ranks those of a table for who had others before. 0 for one that knows none.
+	Items int
 	// Limits of its batches.
 	Limits batching.Limits
 	// Alone says why rows are run one at a time; "" when nothing demands it.

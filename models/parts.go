@@ -77,7 +77,7 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	}
 	if tables {
 		table, err := newTable(p.heads, inputs, p.manifest.Inputs, s)
-		if note(in(p.graphPath, err)) {
+		if note(in(p.graphPath, err)) && (table.items == nil || note(table.items.read(folder))) {
 			p.table = table
 		}
 		return p, wrong

@@ -39,8 +39,11 @@ type Table struct {
 	Rows    int
 	Numbers []float64 // Rows × the columns that are not of texts
 	Texts   []string  // Rows × the columns of texts
-	// List asks for an answer for each row, as a list; otherwise there is one row, and the answer is its own.
+	// List asks for an answer for each row, as a list; otherwise there is one row, and the answer is its own. The list of a score is Floats.
 	List bool
+	// Items and History are for a model that knows items by their ids: the item of each row, and those that somebody had before, oldest first.
+	Items   []string
+	History []string
 }
 
 // tableModel is the engine of a graph that reads columns: trees, linear models, whole pipelines of scikit-learn.
@@ -52,14 +55,18 @@ type tableModel struct {
 	numbers, texts int          // columns of each kind
 	single         bool         // the graph takes one row
 
-	lanes  []*tableLane // by slot
-	sample *Table       // a row that is known to work; nil until one is
+	items *itemInputs  // nil for a model that does not know items
+	most  int          // rows in a run
+	lanes []*tableLane // by slot
+
+	sample *Table // a row that is known to work; nil until one is
 }
 
 // tableInput is an input of the graph, and where its columns are among those of its kind.
 type tableInput struct {
 	kind        onnx.Type
 	from, width int
+	role        itemRole // noItems for columns
 }
 
 // readsTables says whether the inputs are columns rather than tokens.
@@ -71,6 +78,9 @@ func readsTables(inputs []onnx.Info) bool {
 		_, token := inputNames[i.Name]
 		whole := i.Type == onnx.Int64 || i.Type == onnx.Int32
 		tokens := token || whole && len(i.Shape) == 2 && i.Shape[1] < 1 // of any number
+		if _, ok := itemRoles[i.Name]; ok {
+			continue
+		}
 		if tokens || len(i.Shape) < 1 || len(i.Shape) > 2 || !slices.Contains(tableTypes, i.Type) {
 			return false
 		}
@@ -84,9 +94,18 @@ var tableTypes = []onnx.Type{onnx.Float32, onnx.Float64, onnx.Int64, onnx.Int32,
 func newTable(heads []tasks.Head, inputs []onnx.Info, names map[string]columnNames, s series) (*tableModel, error) {
 	t := &tableModel{graphEngine: newGraphEngine(heads, s)}
 	for _, i := range inputs {
+		if role, ok := itemRoles[i.Name]; ok {
+			if err := t.takesItems(i, role); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err := t.takes(i, names[i.Name], len(inputs) == 1); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.items.whole(); err != nil {
+		return nil, err
 	}
 	for i, c := range t.columns {
 		if slices.ContainsFunc(t.columns[:i], func(other InputColumn) bool { return other.Name == c.Name }) {
@@ -152,6 +171,10 @@ func (t *tableModel) prepare(in Input, r *row) (int, error) {
 	switch {
 	case table.Rows < 1 || !table.List && table.Rows != 1:
 		return 0, fmt.Errorf("the table has %d rows: want at least one, and for an answer that is no list one", table.Rows)
+	case table.Rows > t.most:
+		return 0, fmt.Errorf("the table has %d rows: want at most %d, as many as a run takes (models.batch.max_tokens)", table.Rows, t.most)
+	case t.items != nil && len(table.Items) != table.Rows:
+		return 0, fmt.Errorf("the table has %d items for %d rows: want one for each", len(table.Items), table.Rows)
 	case len(table.Numbers) != table.Rows*t.numbers || len(table.Texts) != table.Rows*t.texts:
 		return 0, fmt.Errorf("the table has %d numbers and %d texts for %d rows: want %d and %d for each", len(table.Numbers), len(table.Texts), table.Rows, t.numbers, t.texts)
 	}
@@ -223,6 +246,10 @@ func (t *tableModel) fill(l *tableLane, rows []*row) (total int) {
 	}
 	for i := range t.inputs {
 		in, of := &l.inputs[i], &t.inputs[i]
+		if of.role != noItems {
+			t.items.fill(in, of.role, rows, total)
+			continue
+		}
 		in.Rows, in.Columns = total, of.width
 		in.Data, in.Floats, in.Doubles, in.Texts = in.Data[:0], in.Floats[:0], in.Doubles[:0], in.Texts[:0]
 		for _, r := range rows {
@@ -269,13 +296,22 @@ func (t *tableModel) answers(outputs []onnx.Output, from int, table Table) ([]pi
 			}
 			continue
 		}
-		list := pipeline.Value{Kind: pipeline.List, List: make([]pipeline.Value, table.Rows)}
+		list := pipeline.Value{Kind: pipeline.List}
+		if head.Kind == tasks.Score && len(head.Labels) == 0 {
+			list.Kind, list.Floats = pipeline.Floats, make([]float32, table.Rows)
+		} else {
+			list.List = make([]pipeline.Value, table.Rows)
+		}
 		for n := range table.Rows {
 			field, err := at(n)
 			if err != nil {
 				return nil, fmt.Errorf("row %d of %d: %w", n+1, table.Rows, err)
 			}
-			list.List[n] = field.Value
+			if list.Kind == pipeline.Floats {
+				list.Floats[n] = float32(field.Value.Float)
+			} else {
+				list.List[n] = field.Value
+			}
 		}
 		columns[h] = pipeline.Field{Name: head.Name, Value: list}
 	}

@@ -2,7 +2,9 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -15,12 +17,17 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 	t := p.table
 	m.info.Reads, m.info.Alone = t.columns, t.alone(p.graph)
 	m.info.Limits = c.tableLimits(m.info.Alone != "")
+	t.most = m.info.Limits.MaxTokens
+	rowsOf := ""
+	if t.items != nil {
+		m.info.Items, rowsOf = len(t.items.index), "candidates"
+	}
 	defer func() {
 		if err != nil {
 			t.close()
 		}
 	}()
-	err = t.open(ctx, c, p.graphPath, slots, func(r runner) {
+	err = t.open(ctx, c, p.graphPath, rowsOf, slots, func(r runner) {
 		t.lanes = append(t.lanes, &tableLane{runner: r, inputs: make([]onnx.Input, len(t.inputs))})
 	})
 	if err != nil {
@@ -38,7 +45,7 @@ func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) err
 		return nil
 	}
 	// Nobody says what its rows are like. It may refuse one of zeros, as a category that it does not know.
-	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.numbers), Texts: make([]string, t.texts)}}
+	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.numbers), Texts: make([]string, t.texts), List: t.items != nil, Items: []string{""}}}
 	if err := t.answer(t.lanes[0], []*row{&blank}); err == nil && blank.err == nil {
 		t.sample, t.example = &blank.table, blank.columns
 	}
@@ -94,17 +101,38 @@ func (t *tableModel) checkGolden(ctx context.Context, m manifest, neighbours boo
 
 // golden is the table of a golden example. A column that it leaves out is missing.
 func (t *tableModel) golden(g golden) (Table, error) {
-	table := Table{Rows: 1}
-	if g.Text != "" {
-		return table, errNoTable
+	switch {
+	case g.Text != "":
+		return Table{}, errNoTable
+	case g.Candidates == nil && t.items != nil:
+		return Table{}, errors.New("candidates is missing: the model ranks, want [{item: ID, COLUMN: ...}, ...]")
+	case g.Candidates == nil:
+		table := Table{Rows: 1}
+		return table, t.goldenRow(&table, g.Columns, "columns")
 	}
-	for _, name := range sortedKeys(g.Columns) {
+	table := Table{Rows: len(g.Candidates), List: true, History: g.History}
+	for i, candidate := range g.Candidates {
+		if t.items != nil {
+			table.Items = append(table.Items, fmt.Sprint(candidate["item"]))
+			candidate = maps.Clone(candidate)
+			delete(candidate, "item")
+		}
+		if err := t.goldenRow(&table, candidate, fmt.Sprintf("candidates[%d]", i)); err != nil {
+			return table, err
+		}
+	}
+	return table, nil
+}
+
+// goldenRow adds a row to a table.
+func (t *tableModel) goldenRow(table *Table, columns map[string]any, path string) error {
+	for _, name := range sortedKeys(columns) {
 		if !slices.ContainsFunc(t.columns, func(c InputColumn) bool { return c.Name == name }) {
-			return table, fmt.Errorf("columns.%s: the model has no such column, want %s", name, t.names())
+			return fmt.Errorf("%s.%s: the model has no such column, want %s", path, name, t.names())
 		}
 	}
 	for _, c := range t.columns {
-		value, given := g.Columns[c.Name]
+		value, given := columns[c.Name]
 		text, isText := value.(string)
 		number, isNumber := asNumber(value)
 		switch {
@@ -115,10 +143,10 @@ func (t *tableModel) golden(g golden) (Table, error) {
 		case !c.Text && !given && !c.Whole:
 			table.Numbers = append(table.Numbers, math.NaN())
 		default:
-			return table, fmt.Errorf("columns.%s is %v: want a %s", c.Name, value, map[bool]string{true: "text", false: "number"}[c.Text])
+			return fmt.Errorf("%s.%s is %v: want a %s", path, c.Name, value, map[bool]string{true: "text", false: "number"}[c.Text])
 		}
 	}
-	return table, nil
+	return nil
 }
 
 func (t *tableModel) names() string {

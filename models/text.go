@@ -88,7 +88,7 @@ func loadText(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ *
 			t.close()
 		}
 	}()
-	if err := t.open(ctx, c, p.graphPath, slots, func(r runner) { t.lanes = append(t.lanes, t.newLane(r)) }); err != nil {
+	if err := t.open(ctx, c, p.graphPath, "", slots, func(r runner) { t.lanes = append(t.lanes, t.newLane(r)) }); err != nil {
 		return nil, err
 	}
 	return t, t.check(ctx, p.manifest, m.info.Limits, c.Override == nil)

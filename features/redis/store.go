@@ -37,7 +37,7 @@ const (
 	// maxPiped entries go to the server before its answers are read, so that neither side holds more of them than that. It is a guess.
 	maxPiped = 1000
 	// stuck is how long a server that takes entries may say nothing. It is a guess.
-	stuck = 3 * time.Second
+	stuck = 10 * time.Second
 )
 
 //go:embed put.lua

@@ -150,6 +150,8 @@ type Options struct {
 	Threads int
 	// Outputs that runs compute, in this order; nil takes all that the graph has.
 	Outputs []string
+	// RowsOf is the input that outputs have as many rows as; "" is the first.
+	RowsOf string
 	// Bound has runs go through an IO binding: outputs are bound once for as long as their shape stays, and inputs are
 	// copied to the device as they are bound. It is so on a GPU whatever is said here; on CPU it saves nothing, and is for
 	// tests. A graph with an output whose shape it does not state cannot be bound, and runs the plain way.

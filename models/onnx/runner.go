@@ -42,8 +42,8 @@ func (s *Session) Runner() *Runner {
 	return r
 }
 
-// Run computes the graph: inputs in the order of Graph.Inputs, all with the same number of rows; answers in the order of
-// Options.Outputs, valid until the next Run. It returns only when the computation has ended.
+// Run computes the graph: inputs in the order of Graph.Inputs; answers in the order of
+// Options.Outputs, with as many rows as the input that Options.RowsOf names, valid until the next Run. It returns only when the computation has ended.
 //
 // An error that wraps ErrRuntime is nobody's fault. Any other may be that of what was put in (an id past the vocabulary,
 // more tokens than positions).
@@ -60,9 +60,10 @@ func (r *Runner) Run(inputs []Input) ([]Output, error) {
 		r.inputs[i] = value
 	}
 	fresh := false // an output lies elsewhere than in the last run
+	rows := inputs[r.session.rowsOf]
 	for i, b := range r.buffers {
 		last := b.value
-		value, err := b.sized(inputs[0].Rows, inputs[0].Columns)
+		value, err := b.sized(rows.Rows, rows.Columns)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %s", b.info.Name, trim(err))
 		}

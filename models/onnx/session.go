@@ -23,6 +23,7 @@ type Session struct {
 	graph   *Graph
 	inputs  []Info // the graph's
 	outputs []Info // those of Options.Outputs
+	rowsOf  int    // the input that outputs have as many rows as
 	bound   bool   // runs go through IO bindings
 
 	mu      sync.Mutex
@@ -60,6 +61,9 @@ func Open(path string, o Options) (_ *Session, err error) {
 		}
 	}
 	s.bound = (o.Bound || o.Device.CUDA) && !slices.ContainsFunc(s.outputs, func(i Info) bool { return !stated(i) })
+	if s.rowsOf = slices.IndexFunc(s.inputs, func(i Info) bool { return i.Name == o.RowsOf }); s.rowsOf < 0 {
+		s.rowsOf = 0
+	}
 	library, err := FindLibrary(o.Library)
 	if err != nil {
 		return nil, err
