@@ -1,3 +1,5 @@
+//go:build !nocloud
+
 // Package dynamodb is a store of features in a table of Amazon DynamoDB, which all replicas share and other tools read: an item for each key of
 // a view, whose partition key pk is VIEW:KEY, with an attribute for each feature, and beside them @at, @source and @offset.
 package dynamodb
