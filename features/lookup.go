@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -220,6 +221,7 @@ type Finder struct {
 	config  LookupConfig
 	cache   *otter.Cache[string, remembered] // nil for none
 	breaker *gobreaker.CircuitBreaker[[]*Entry]
+	failed  atomic.Pointer[error] // what the store said last that was no answer
 	logger  *slog.Logger
 	metrics *Metrics
 }
@@ -247,9 +249,9 @@ func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch {
 			case to == gobreaker.StateOpen && from == gobreaker.StateClosed:
-				logger.Warn("the store of features does not answer; lookups have what is remembered, or defaults", "view", view.name, "again_in", config.RetryAfter)
+				logger.Warn("the store of features does not answer; lookups have what is remembered, or defaults", "again_in", config.RetryAfter, "error", *f.failed.Load())
 			case to == gobreaker.StateClosed:
-				logger.Info("the store of features answers again", "view", view.name)
+				logger.Info("the store of features answers again")
 			}
 		},
 		// Whoever was not waited for says nothing of the store.
@@ -329,6 +331,9 @@ func (f *Finder) ask(ctx context.Context, keys []string, wait bool) ([]*Entry, e
 		entries, err := f.store.Get(asking, f.view, keys)
 		if err != nil && ctx.Err() != nil {
 			return nil, context.Canceled
+		}
+		if err != nil {
+			f.failed.Store(&err)
 		}
 		return entries, err
 	}

@@ -20,6 +20,7 @@ type shelf struct {
 	asked   [][]string
 	err     error
 	slow    bool
+	log     strings.Builder // of the finder
 }
 
 func (s *shelf) Put(context.Context, []Entry) error { return nil }
@@ -61,7 +62,7 @@ func inShelf(t *testing.T, wait bool, f func(s *shelf, view *View, look func(key
 		if err := config.Validate("lookup"); err != nil {
 			t.Fatal(err)
 		}
-		finder, err := NewFinder(view, s, config, slog.New(slog.DiscardHandler), nil)
+		finder, err := NewFinder(view, s, config, slog.New(slog.NewTextHandler(&s.log, nil)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,9 +132,10 @@ func TestLookupGoesOnWithoutItsStore(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		hurt func(*shelf)
+		why  string
 	}{
-		{"down", func(s *shelf) { s.err = errors.New("connection refused") }},
-		{"slow", func(s *shelf) { s.slow = true }},
+		{"down", func(s *shelf) { s.err = errors.New("connection refused") }, "connection refused"},
+		{"slow", func(s *shelf) { s.slow = true }, context.DeadlineExceeded.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inShelf(t, false, func(s *shelf, view *View, look func(...string) ([]string, error)) {
@@ -152,6 +154,9 @@ func TestLookupGoesOnWithoutItsStore(t *testing.T) {
 				}
 				if n := len(s.asked); n != 1+DefaultLookup().TripAfter {
 					t.Errorf("the store was asked %d times, want once and then until the breaker opens", n)
+				}
+				if log := s.log.String(); strings.Count(log, "does not answer") != 1 || !strings.Contains(log, c.why) {
+					t.Errorf("the log has %s, want once that the store does not answer, and why: %s", log, c.why)
 				}
 				time.Sleep(DefaultLookup().StaleFor)
 				got, err = look("a")

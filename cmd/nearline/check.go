@@ -23,8 +23,8 @@ func checkCommand() *cobra.Command {
 		Use:   "check --config FILE",
 		Short: "Say everything that is wrong with a configuration, and with the world it names",
 		Long: `Prints every problem of the configuration at once, each with its key, its value and what to do. If there is none, it asks the
-world: are the brokers reached, are the topics there with limits that fit each other, does every model load and reproduce its
-golden examples. The exit status is 0 when nothing is wrong.`,
+world: are the brokers reached, are the topics there with limits that fit each other, does the store of features answer and have
+what it needs, does every model load and reproduce its golden examples. The exit status is 0 when nothing is wrong.`,
 		Args: cobra.NoArgs,
 	}
 	file := configFlag(c)
@@ -57,6 +57,7 @@ func checkWorld(ctx context.Context, out io.Writer, c *config.Config) error {
 	}
 	fmt.Fprintln(out, "ok     configuration")
 	checkModels(ctx, c, say)
+	checkStore(ctx, c, say)
 	if err := checkKafka(ctx, c, say); err != nil {
 		return err
 	}
@@ -122,6 +123,25 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 		}
 	}
 }
+
+// checkStore asks the store of features that all replicas share, if there is one.
+func checkStore(ctx context.Context, c *config.Config, say sayer) {
+	const what = "store of features"
+	store, err := service.OpenStore(ctx, c.Features.Store)
+	if err != nil {
+		say(err, what)
+		return
+	}
+	if store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	say(errors.Join(store.Ping(ctx), store.Close()), what)
+}
+
+// storePatience is how long the store may take to answer at all.
+const storePatience = 10 * time.Second
 
 func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 	cluster, err := consumers.Dial(c.Kafka, slog.New(slog.DiscardHandler))

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/alicebob/miniredis/v2"
 
 	"nearline/internal/dev"
 )
@@ -65,6 +68,26 @@ func TestCheckSaysWhatTheWorldSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCheckAsksTheStoreOfFeatures(t *testing.T) {
+	path := configFile(t, startBroker(t))
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(address string) result {
+		write(t, path, string(file)+"features: {store: {redis: {addresses: [\""+address+"\"]}}}\n")
+		return execute(t, "", "check", "--config", path)
+	}
+	answers := at(miniredis.RunT(t).Addr())
+	if answers.failure != nil {
+		t.Errorf("got error %v, want none", answers.failure)
+	}
+	wantAll(t, "standard output", answers.out, "ok     store of features\n")
+	away := at("127.0.0.1:1")
+	away.fails(t)
+	wantAll(t, "standard output", away.out, "WRONG  store of features: features.store.redis.addresses is [\"127.0.0.1:1\"]: no Redis answers there", "1 thing is wrong")
 }
 
 func TestCheckSaysWhichModelIsWrong(t *testing.T) {

@@ -1,3 +1,5 @@
+//go:build !nocloud
+
 // Package bigtable is a store of features in a table of Google Bigtable, which all replicas share and other tools read: a row for each key of a
 // view, called VIEW#KEY, with a column for each feature in the family features, as text, and beside them @at and @version.
 package bigtable

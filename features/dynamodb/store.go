@@ -1,3 +1,5 @@
+//go:build !nocloud
+
 // Package dynamodb is a store of features in a table of Amazon DynamoDB, which all replicas share and other tools read: an item for each key of
 // a view, whose partition key pk is VIEW:KEY, with an attribute for each feature, and beside them @at, @source and @offset.
 package dynamodb
@@ -55,6 +57,7 @@ type Store struct {
 	transport *http.Transport
 	patient   aws.Retryer
 	config    Config
+	region    string
 	where     string // for errors
 	// strange are the features of which some value could not be read or put, each of which is told of once.
 	strange features.Strange
@@ -93,7 +96,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		Transport: transport, Timeout: stuck, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	s := &Store{
-		config: c, transport: transport, where: fmt.Sprintf("DynamoDB table %s in %s", c.Table, found.Region),
+		config: c, transport: transport, region: found.Region, where: fmt.Sprintf("DynamoDB table %s in %s", c.Table, found.Region),
 		client: dynamodb.NewFromConfig(found, func(o *dynamodb.Options) {
 			if c.Endpoint != "" {
 				o.BaseEndpoint = &c.Endpoint
@@ -156,22 +159,29 @@ func keyed(table *types.TableDescription) bool {
 	})
 }
 
-// creation is how the table is made, by the vendor's own command.
+// command of the vendor's own tool, for this table.
+func (s *Store) command(does, arguments string) string {
+	line := fmt.Sprintf("aws dynamodb %s --table-name %s --region %s", does, s.config.Table, s.region)
+	if s.config.Endpoint != "" {
+		line += " --endpoint-url " + s.config.Endpoint
+	}
+	return line + arguments
+}
+
+// creation is how the table is made.
 func (s *Store) creation() string {
-	return fmt.Sprintf("aws dynamodb create-table --table-name %s --attribute-definitions AttributeName=%s,AttributeType=S "+
-		"--key-schema AttributeName=%[2]s,KeyType=HASH --billing-mode PAY_PER_REQUEST", s.config.Table, keyAttribute)
+	return s.command("create-table", fmt.Sprintf(" --attribute-definitions AttributeName=%s,AttributeType=S --key-schema AttributeName=%[1]s,KeyType=HASH "+
+		"--billing-mode PAY_PER_REQUEST", keyAttribute))
 }
 
 func (s *Store) timeToLive() string {
-	return fmt.Sprintf(`aws dynamodb update-time-to-live --table-name %s --time-to-live-specification '{"Enabled": true, "AttributeName": %q}'`,
-		s.config.Table, expiresAttribute)
+	return s.command("update-time-to-live", fmt.Sprintf(` --time-to-live-specification '{"Enabled": true, "AttributeName": %q}'`, expiresAttribute))
 }
 
 // explained adds the remedy where there is one.
 func (s *Store) explained(err error) error {
 	if missing := (*types.ResourceNotFoundException)(nil); errors.As(err, &missing) {
-		return fmt.Errorf("there is no such table; make it by: %s && aws dynamodb wait table-exists --table-name %s && %s: %w",
-			s.creation(), s.config.Table, s.timeToLive(), err)
+		return fmt.Errorf("there is no such table; make it by: %s && %s && %s: %w", s.creation(), s.command("wait table-exists", ""), s.timeToLive(), err)
 	}
 	return err
 }

@@ -1,3 +1,5 @@
+//go:build !nocloud
+
 // Package firestore is a store of features in Google Cloud Firestore, which all replicas share and other tools read: a document for each key of a
 // view, in the collection PREFIX-VIEW, with a field for each feature, and beside them @at, @source and @offset.
 //

@@ -12,6 +12,9 @@ import (
 
 	"nearline/consumers"
 	"nearline/features"
+	"nearline/features/bigtable"
+	"nearline/features/dynamodb"
+	"nearline/features/firestore"
 	"nearline/features/redis"
 	"nearline/internal/observe"
 	"nearline/models"
@@ -38,7 +41,10 @@ type Features struct {
 
 // Store is one of these, or the memory of each replica.
 type Store struct {
-	Redis *redis.Config `yaml:"redis"`
+	Redis     *redis.Config     `yaml:"redis"`
+	DynamoDB  *dynamodb.Config  `yaml:"dynamodb"`
+	Bigtable  *bigtable.Config  `yaml:"bigtable"`
+	Firestore *firestore.Config `yaml:"firestore"`
 }
 
 // Pipeline reads one topic, and writes one result or dead letter for each of its records.

@@ -111,17 +111,26 @@ func TestBadFilesGolden(t *testing.T) {
 	}
 }
 
-// The full example is what the README explains: a key that is missing there is a key that nobody knows of.
+// The full example is what the README explains: a key that is missing there is a key that nobody knows of. There is one store at a time, so each
+// of the others has all its keys in an example that is called as it is.
 func TestFullExampleNamesEveryKey(t *testing.T) {
-	data, err := os.ReadFile("testdata/good/full.yaml")
-	if err != nil {
-		t.Fatal(err)
+	named := namedIn(t, "full")
+	stores := 0
+	for field := range reflect.TypeFor[Store]().Fields() {
+		name := field.Tag.Get("yaml")
+		path := "features.store." + name
+		if named[path] {
+			stores++
+			continue
+		}
+		for key := range namedIn(t, name) {
+			if key == path || strings.HasPrefix(key, path+".") {
+				named[key] = true
+			}
+		}
 	}
-	d := newDecoder("full.yaml")
-	d.decode(data, Default())
-	named := map[string]bool{} // whichever of a list has it: no step, and no feature, has every key
-	for path := range d.lines {
-		named[unindexed(path)] = true
+	if stores != 1 {
+		t.Errorf("testdata/good/full.yaml has %d stores, want one", stores)
 	}
 	var walk func(path string, typ reflect.Type)
 	walk = func(path string, typ reflect.Type) {
@@ -140,7 +149,7 @@ func TestFullExampleNamesEveryKey(t *testing.T) {
 					walk(path, field.Type)
 				case name != "" && name != "-":
 					if !named[join(path, name)] {
-						t.Errorf("%s is not in testdata/good/full.yaml", join(path, name))
+						t.Errorf("%s is not in testdata/good/full.yaml, nor, if it is of another store, in that one's", join(path, name))
 					}
 					walk(join(path, name), field.Type)
 				}
@@ -148,6 +157,22 @@ func TestFullExampleNamesEveryKey(t *testing.T) {
 		}
 	}
 	walk("", reflect.TypeFor[Config]())
+}
+
+// namedIn are the keys that a good file has, whichever of a list has them: no step, and no feature, has every key.
+func namedIn(t *testing.T, name string) map[string]bool {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "good", name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDecoder(name)
+	d.decode(data, Default())
+	named := map[string]bool{}
+	for path := range d.lines {
+		named[unindexed(path)] = true
+	}
+	return named
 }
 
 var selfReading = reflect.TypeFor[interface{ UnmarshalYAML(func(any) error) error }]()

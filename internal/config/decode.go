@@ -14,6 +14,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"nearline/features/bigtable"
+	"nearline/features/dynamodb"
+	"nearline/features/firestore"
 	"nearline/features/redis"
 )
 
@@ -42,8 +45,11 @@ func newDecoder(file string) *decoder {
 		file:      file,
 		lookupEnv: os.LookupEnv,
 		defaults: map[reflect.Type]reflect.Value{
-			reflect.TypeFor[Pipeline]():     reflect.ValueOf(DefaultPipeline()),
-			reflect.TypeFor[redis.Config](): reflect.ValueOf(redis.DefaultConfig()),
+			reflect.TypeFor[Pipeline]():         reflect.ValueOf(DefaultPipeline()),
+			reflect.TypeFor[redis.Config]():     reflect.ValueOf(redis.DefaultConfig()),
+			reflect.TypeFor[dynamodb.Config]():  reflect.ValueOf(dynamodb.DefaultConfig()),
+			reflect.TypeFor[bigtable.Config]():  reflect.ValueOf(bigtable.DefaultConfig()),
+			reflect.TypeFor[firestore.Config](): reflect.ValueOf(firestore.DefaultConfig()),
 		},
 		anchors: map[string]ast.Node{},
 		lines:   map[string]int{},
@@ -97,7 +103,8 @@ func (d *decoder) add(line int, path, message string) {
 	}
 }
 
-// value reads node into v, which is addressable and holds the default. A null leaves it.
+// value reads node into v, which is addressable and holds the default. A null leaves it, but where there is a choice that has defaults of its own:
+// there nothing would be chosen.
 func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	if _, known := d.lines[path]; !known && path != "" {
 		d.lines[path] = lineOf(node)
@@ -108,6 +115,9 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		return
 	}
 	if node.Type() == ast.NullType {
+		if v.Kind() == reflect.Pointer && d.defaults[v.Type().Elem()].IsValid() {
+			d.add(lineOf(node), path, path+" is empty: want {} for its defaults, or no such key")
+		}
 		return
 	}
 	switch target := v.Addr().Interface().(type) {

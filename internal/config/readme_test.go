@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,6 +45,56 @@ func TestConfigurationInTheREADMEExplainsEveryKey(t *testing.T) {
 			t.Errorf("the README's configuration lacks %s", match[1])
 		}
 	}
+}
+
+// The README's configuration has one store, and the others as comments in its place.
+func TestStoresInTheREADMETakeEachOthersPlace(t *testing.T) {
+	blocks := yamlBlocks(t)
+	shown := blocks[len(blocks)-1]
+	first := storeLines(shown, "    redis:\n", "      ")
+	if first == "" {
+		t.Fatal("the README's configuration has no redis")
+	}
+	for store := range reflect.TypeFor[config.Store]().Fields() {
+		name := store.Tag.Get("yaml")
+		if name == "redis" {
+			continue
+		}
+		lines := storeLines(shown, "    # "+name+":\n", "    #   ")
+		if lines == "" {
+			t.Errorf("the README's configuration lacks features.store.%s", name)
+			continue
+		}
+		uncommented := strings.ReplaceAll(strings.Replace(lines, "    # ", "    ", 1), "\n    # ", "\n    ")
+		text := strings.Replace(shown, first, uncommented, 1)
+		if _, err := config.Parse("README.md", []byte(text)); err != nil {
+			t.Errorf("with %s in place of redis the README's configuration is refused: %v", name, err)
+		}
+		field := regexp.MustCompile(`(?m)^      ([a-z_]+):`)
+		full, err := os.ReadFile(filepath.Join("testdata", "good", name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range field.FindAllStringSubmatch(storeLines(string(full), "    "+name+":\n", "      "), -1) {
+			if !strings.Contains(uncommented, "\n      "+match[1]+":") {
+				t.Errorf("the README's configuration lacks features.store.%s.%s", name, match[1])
+			}
+		}
+	}
+}
+
+// storeLines are a line, and those after it that begin as given.
+func storeLines(text, line, begin string) string {
+	at := strings.Index(text, "\n"+line)
+	if at < 0 {
+		return ""
+	}
+	rest := text[at+1:]
+	end := len(line)
+	for strings.HasPrefix(rest[end:], begin) {
+		end += strings.IndexByte(rest[end:], '\n') + 1
+	}
+	return rest[:end]
 }
 
 func TestPipelinesInTheREADMEAreAccepted(t *testing.T) {

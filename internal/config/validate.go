@@ -40,9 +40,7 @@ func (c *Config) Validate() error {
 			v.add("features.views[%d].source is %q: nobody else reaches the memory of a replica; want a store, such as features.store.redis", i, view.Source)
 		}
 	}
-	if c.Features.Store.Redis != nil {
-		v.join(c.Features.Store.Redis.Validate("features.store.redis"))
-	}
+	c.Features.Store.validate(v, "features.store")
 	v.join(c.Serving.Validate("serving"))
 	if len(c.Pipelines) == 0 {
 		v.add("pipelines is empty: want at least one, with name, input, steps, output and dead_letters")
@@ -52,6 +50,30 @@ func (c *Config) Validate() error {
 	}
 	c.validateLoops(v)
 	return errors.Join(v.errs...)
+}
+
+// validate that at most one store is named, and what is said of each.
+func (s *Store) validate(v *validation, path string) {
+	var named []string
+	add := func(name string, err error) {
+		named = append(named, name)
+		v.join(err)
+	}
+	if s.Redis != nil {
+		add("redis", s.Redis.Validate(path+".redis"))
+	}
+	if s.DynamoDB != nil {
+		add("dynamodb", s.DynamoDB.Validate(path+".dynamodb"))
+	}
+	if s.Bigtable != nil {
+		add("bigtable", s.Bigtable.Validate(path+".bigtable"))
+	}
+	if s.Firestore != nil {
+		add("firestore", s.Firestore.Validate(path+".firestore"))
+	}
+	if len(named) > 1 {
+		v.add("%s has %s: want one store, in which all views are kept; remove the others", path, strings.Join(named, " and "))
+	}
 }
 
 func (c *Config) validatePipeline(v *validation, i int) {

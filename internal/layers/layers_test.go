@@ -12,16 +12,33 @@ import (
 )
 
 func TestImportsPointOneWay(t *testing.T) {
-	// Files behind build tags are packages too: cgo on and off, and the tests in virtual time.
-	var packages []imports
-	for _, cgo := range []string{"CGO_ENABLED=1", "CGO_ENABLED=0"} {
-		packages = append(packages, list(t, cgo)...)
-	}
+	// Files behind build tags are packages too: cgo on and off, the stores of clouds in and out, and the tests in virtual time.
+	packages := slices.Concat(list(t, "CGO_ENABLED=1", "synctests"), list(t, "CGO_ENABLED=0", "synctests"), list(t, "CGO_ENABLED=1", "synctests,nocloud"))
 	if !slices.ContainsFunc(packages, func(p imports) bool { return p.path == "pipeline" }) {
 		t.Fatalf("go list found %d packages, and not the heart among them", len(packages))
 	}
 	for _, violation := range violations(packages) {
 		t.Error(violation)
+	}
+}
+
+// The tag is there for the binary's size.
+func TestNocloudLeavesTheCloudsClientsOut(t *testing.T) {
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags=nocloud", module+"/cmd/nearline")
+	command.Dir = "../.."
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"/features/dynamodb") {
+		t.Fatalf("go list found %d packages, and not that of a store's configuration among them", len(deps))
+	}
+	for _, path := range []string{"github.com/aws", "cloud.google.com/go", "github.com/googleapis", "google.golang.org/api", "google.golang.org/grpc"} {
+		if i := slices.IndexFunc(deps, func(dep string) bool { return below(dep, path) }); i >= 0 {
+			t.Errorf("%s is in it", deps[i])
+		}
 	}
 }
 
@@ -105,9 +122,9 @@ func TestViolationsAreFound(t *testing.T) {
 }
 
 // list asks the go command what every package of the module imports.
-func list(t *testing.T, env string) []imports {
+func list(t *testing.T, env, tags string) []imports {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags=synctests",
+	command := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags="+tags,
 		"-json=ImportPath,Imports,TestImports,XTestImports", module+"/...")
 	command.Dir = "../.."
 	command.Env = append(os.Environ(), env)

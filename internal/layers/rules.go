@@ -46,8 +46,8 @@ var layers = []layer{
 	{"models/tasks", []string{"pipeline"}, "outputs to predictions, nothing else"},
 
 	{"internal/config", []string{
-		"pipeline", "batching", "consumers", "schemas", "producers", "features", "features/redis", "offline", "serving", "models",
-		"internal/observe",
+		"pipeline", "batching", "consumers", "schemas", "producers", "features", "features/redis", "features/dynamodb", "features/bigtable",
+		"features/firestore", "offline", "serving", "models", "internal/observe",
 	}, "the whole configuration is made of the rooms' own"},
 	{"internal/committed", []string{"pipeline", "consumers/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},

@@ -71,7 +71,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.openViews(); err != nil {
+	if err := s.openViews(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.serve(ctx); err != nil {

@@ -12,7 +12,6 @@ import (
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/features/memory"
-	"nearline/features/redis"
 	"nearline/internal/config"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -33,12 +32,16 @@ type view struct {
 }
 
 // openViews makes the views and the store that they share; nothing is connected to yet.
-func (s *Service) openViews() error {
-	redisConfig := s.config.Features.Store.Redis
+func (s *Service) openViews(ctx context.Context) error {
+	// The cycles in hand look up features after ctx, which ends with intake.
+	shared, err := OpenStore(context.WithoutCancel(ctx), s.config.Features.Store)
+	if err != nil {
+		return err
+	}
 	own := memory.New()
 	s.store = own
-	if redisConfig != nil {
-		s.store = redis.Open(*redisConfig)
+	if shared != nil {
+		s.store = shared
 	}
 	for _, declared := range s.config.Features.Views {
 		v := &view{
@@ -50,11 +53,10 @@ func (s *Service) openViews() error {
 			logger:  s.options.Logger.With("view", declared.Name),
 		}
 		lookups := s.config.Features.Lookup
-		if redisConfig == nil {
+		if shared == nil {
 			own.Filling(declared.Name, true) // until its topic has been read
 			lookups.CacheKeys = 0            // it is as near as a cache
 		}
-		var err error
 		if v.finder, err = features.NewFinder(v.View, v.store, lookups, v.logger, v.metrics); err != nil {
 			return err
 		}
