@@ -99,10 +99,10 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 	for i := range c.Pipelines {
 		p, whole := &c.Pipelines[i], true
 		for _, step := range p.Steps {
-			if step.Predict == nil {
+			name := step.Model()
+			if name == "" {
 				continue
 			}
-			name := step.Predict.Model
 			if model, seen := loaded[name]; seen {
 				whole = whole && model != nil
 				continue

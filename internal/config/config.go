@@ -87,6 +87,7 @@ type Output struct {
 // Step is one thing done to rows: exactly one of its fields is set.
 type Step struct {
 	Predict   *Predict   `yaml:"predict"`
+	Rank      *Rank      `yaml:"rank"`
 	Lookup    *Lookup    `yaml:"lookup"`
 	Aggregate *Aggregate `yaml:"aggregate"`
 }
@@ -136,6 +137,50 @@ type Predict struct {
 	// Inputs says what each column is made of that the model reads, by its name; nil takes each from the path that is called as it is. It is for
 	// models of tables.
 	Inputs map[string]features.ColumnConfig `yaml:"inputs"`
+}
+
+// Rank orders an event's candidates by a model's scores.
+type Rank struct {
+	// Model names a folder of the repository: one that knows items, or any that reads columns and answers with one score.
+	Model string `yaml:"model"`
+	// Candidates is the path of the list of ids in events.
+	Candidates string `yaml:"candidates"`
+	// Otherwise is where the candidates of an event are that has no list. Without it there are none.
+	Otherwise *StoredList `yaml:"otherwise"`
+	// History is where the items are that somebody had before, youngest first, for a model that knows items.
+	History *StoredList `yaml:"history"`
+	// Items is a view that each candidate is looked up in by its id; empty looks nothing up.
+	Items string `yaml:"items"`
+	// Inputs says what each column is made of that the model reads: of the candidate (item_id, and the view's features), or as in predict.
+	Inputs map[string]features.ColumnConfig `yaml:"inputs"`
+	// As is the column's name in the result.
+	As string `yaml:"as"`
+	// Top is how many of the candidates the result has; 0 is all.
+	Top int `yaml:"top"`
+	// Wait for a store that does not answer, instead of going on with defaults.
+	Wait bool `yaml:"wait"`
+}
+
+// StoredList is a list of ids in a view.
+type StoredList struct {
+	View  string `yaml:"view"`
+	Field string `yaml:"field"`
+	// Key is the path of the key in these events; the view's is the default.
+	Key string `yaml:"key"`
+}
+
+// DefaultRank is a step that says nothing but what it lacks.
+func DefaultRank() Rank { return Rank{Candidates: "candidates", As: "ranking"} }
+
+// Model that the step needs, "" for none.
+func (s Step) Model() string {
+	switch {
+	case s.Predict != nil:
+		return s.Predict.Model
+	case s.Rank != nil:
+		return s.Rank.Model
+	}
+	return ""
 }
 
 // Column is the name that a column of the model has in the result.

@@ -46,6 +46,7 @@ func newDecoder(file string) *decoder {
 		lookupEnv: os.LookupEnv,
 		defaults: map[reflect.Type]reflect.Value{
 			reflect.TypeFor[Pipeline]():         reflect.ValueOf(DefaultPipeline()),
+			reflect.TypeFor[Rank]():             reflect.ValueOf(DefaultRank()),
 			reflect.TypeFor[redis.Config]():     reflect.ValueOf(redis.DefaultConfig()),
 			reflect.TypeFor[dynamodb.Config]():  reflect.ValueOf(dynamodb.DefaultConfig()),
 			reflect.TypeFor[bigtable.Config]():  reflect.ValueOf(bigtable.DefaultConfig()),

@@ -19,8 +19,7 @@ var planned = map[string]string{
 	"kafka.tls":                    "use a listener without TLS",
 	"kafka.sasl":                   "use a listener without authentication",
 	"kafka.registry":               "name the schema's file with schema",
-	"pipelines[].steps[].features": "the verbs are predict, lookup and aggregate",
-	"pipelines[].steps[].rank":     "the verbs are predict, lookup and aggregate",
+	"pipelines[].steps[].features": "the verbs are predict, rank, lookup and aggregate",
 }
 
 var (
@@ -143,7 +142,7 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 		for _, verb := range []struct {
 			name string
 			is   bool
-		}{{"predict", step.Predict != nil}, {"lookup", step.Lookup != nil}, {"aggregate", step.Aggregate != nil}} {
+		}{{"predict", step.Predict != nil}, {"rank", step.Rank != nil}, {"lookup", step.Lookup != nil}, {"aggregate", step.Aggregate != nil}} {
 			if verb.is {
 				verbs = append(verbs, verb.name)
 			}
@@ -154,6 +153,9 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 			continue
 		case step.Lookup != nil:
 			c.validateLookup(v, path+".lookup", step.Lookup)
+			continue
+		case step.Rank != nil:
+			c.validateRank(v, path+".rank", step.Rank)
 			continue
 		case step.Aggregate != nil:
 			c.validateAggregate(v, path+".aggregate", p, i)
@@ -187,6 +189,41 @@ func (c *Config) validateSteps(v *validation, path string, p *Pipeline) {
 			}
 			names[as] = column
 		}
+	}
+}
+
+func (c *Config) validateRank(v *validation, path string, r *Rank) {
+	if !legalName.MatchString(r.Model) {
+		v.add("%s.model is %q: want the name of a folder in models.repository (%s), such as recommender", path, r.Model, c.Models.Repository)
+	}
+	if r.Candidates == "" || slices.Contains(strings.Split(r.Candidates, "."), "") {
+		v.add("%s.candidates is %q: want the path of a list of ids, such as candidates", path, r.Candidates)
+	}
+	for key, list := range map[string]*StoredList{"otherwise": r.Otherwise, "history": r.History} {
+		if list == nil {
+			continue
+		}
+		view := c.Features.View(list.View)
+		switch {
+		case view == nil:
+			v.add("%s.%s.view is %q: want one of features.views (%s)", path, key, list.View, c.viewNames())
+		case !slices.ContainsFunc(view.Fields, func(f features.FieldConfig) bool {
+			return f.Name == list.Field && (f.Last != nil || f.Type == features.TypeTexts)
+		}):
+			v.add("%s.%s.field is %q: want a field of view %s that is a list of texts (last, or type: texts)", path, key, list.Field, list.View)
+		}
+	}
+	if r.Items != "" && c.Features.View(r.Items) == nil {
+		v.add("%s.items is %q: want one of features.views (%s), or leave it out", path, r.Items, c.viewNames())
+	}
+	for _, column := range slices.Sorted(maps.Keys(r.Inputs)) {
+		v.join(r.Inputs[column].Validate(fmt.Sprintf("%s.inputs.%s", path, column)))
+	}
+	if r.As == "" {
+		v.add("%s.as is empty: want the column's name in the result, such as ranking", path)
+	}
+	if r.Top < 0 {
+		v.add("%s.top is %d: want how many candidates a result has, or 0 for all", path, r.Top)
 	}
 }
 

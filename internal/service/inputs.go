@@ -1,11 +1,14 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"nearline/batching"
 	"nearline/features"
 	"nearline/features/memory"
 	"nearline/internal/config"
@@ -23,15 +26,80 @@ func InputsOf(m *models.Model, declared map[string]features.ColumnConfig, column
 	case info.Reads == nil:
 		return nil, reads, nil
 	}
-	wanted := make([]features.Column, len(info.Reads))
-	for i, c := range info.Reads {
-		wanted[i] = features.Column{Name: c.Name, Text: c.Text, Whole: c.Whole}
-	}
-	made, reads, err := features.NewColumns(info.Name, wanted, declared, columns, reads)
+	made, reads, err := features.NewColumns(info.Name, wanted(info), declared, columns, reads)
 	if err != nil {
 		return nil, nil, err
 	}
 	return made, reads, nil
+}
+
+// wanted are the columns that a model reads.
+func wanted(info models.Info) []features.Column {
+	columns := make([]features.Column, len(info.Reads))
+	for i, c := range info.Reads {
+		columns[i] = features.Column{Name: c.Name, Text: c.Text, Whole: c.Whole}
+	}
+	return columns
+}
+
+// rank is the step of a configuration.
+func (s *Service) rank(c *config.Rank, class batching.Class, columns []pipeline.Field, reads []string) (*models.RankStep, []string, error) {
+	model := s.models[c.Model]
+	stored := func(list *config.StoredList) *features.Stored {
+		if list == nil {
+			return nil
+		}
+		return &features.Stored{Finder: s.view(list.View).finder, Field: list.Field, Key: list.Key}
+	}
+	candidates := features.CandidatesConfig{
+		Model: c.Model, List: c.Candidates, Otherwise: stored(c.Otherwise), History: stored(c.History), Inputs: c.Inputs, Wait: c.Wait,
+	}
+	if c.Items != "" {
+		candidates.Items, candidates.As = s.view(c.Items).finder, c.Items
+	}
+	if c.History != nil && model.Info().Items == 0 {
+		return nil, nil, fmt.Errorf("history: model %s knows no items, remove it", c.Model)
+	}
+	made, reads, err := features.NewCandidates(candidates, wanted(model.Info()), columns, reads)
+	if err != nil {
+		return nil, nil, err
+	}
+	lists := &ranked{Candidates: made, items: model.Info().Items > 0}
+	lists.tells = !slices.ContainsFunc(columns, func(f pipeline.Field) bool { return f.Name == features.FreshnessField })
+	step, err := models.NewRankStep(model, class, lists, c.As, c.Top)
+	return step, reads, err
+}
+
+// ranked hands what features know of candidates to a model.
+type ranked struct {
+	*features.Candidates
+	items bool // the model knows items
+	tells bool // how fresh features are; otherwise an earlier step does
+}
+
+// Lists of rows.
+func (r *ranked) Lists(ctx context.Context, rows []*pipeline.Row) ([]models.CandidateList, error) {
+	found, err := r.Candidates.Lists(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	lists := make([]models.CandidateList, len(found))
+	for i := range found {
+		of := &found[i]
+		lists[i] = models.CandidateList{Items: of.Items, Table: models.Table{Rows: len(of.Items), Numbers: of.Numbers, Texts: of.Texts, List: true}}
+		if r.items {
+			lists[i].Table.Items, lists[i].Table.History = of.Items, of.History
+		}
+		if !r.tells {
+			continue
+		}
+		at := pipeline.Field{Name: "features_at"}
+		if !of.At.IsZero() {
+			at.Value = pipeline.StringValue(of.At.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+		}
+		lists[i].Fields = []pipeline.Field{{Name: features.FreshnessField, Value: pipeline.StringValue(of.Freshness.String())}, at}
+	}
+	return lists, nil
 }
 
 // CheckSteps says whether the steps of a pipeline fit each other, the models and the views, and its output what they add. Nothing is connected to.

@@ -111,6 +111,15 @@ func (l *line) addSteps(s *Service) (columns []pipeline.Field, reads []string, e
 			l.textless = l.textless && inputs != nil
 			continue
 		}
+		if step.Rank != nil {
+			var rank *models.RankStep
+			if rank, reads, err = s.rank(step.Rank, batching.Stream, columns, reads); err != nil {
+				return nil, nil, fmt.Errorf("steps[%d].rank: %w", i, err)
+			}
+			columns = append(columns, rank.Columns()...)
+			l.steps = append(l.steps, rank)
+			continue
+		}
 		if step.Lookup != nil {
 			var lookup *features.Lookup
 			if lookup, reads, err = s.lookup(step.Lookup, columns, reads); err != nil {

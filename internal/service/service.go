@@ -82,10 +82,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	metrics := models.NewMetrics(s.registry)
 	for i := range c.Pipelines {
 		for _, step := range c.Pipelines[i].Steps {
-			if step.Predict == nil {
+			if step.Model() == "" {
 				continue
 			}
-			if err := s.load(ctx, step.Predict.Model, metrics); err != nil {
+			if err := s.load(ctx, step.Model(), metrics); err != nil {
 				return nil, err
 			}
 		}
