@@ -77,7 +77,7 @@ class Scorer(nn.Module):
     def forward(self, history: Tensor, candidates: Tensor, user: Tensor, features: Tensor) -> Tensor:
         """history: int64 [users, items], left-padded with 0; candidates, user: int64 [candidates]; features: float32
         [candidates, 3]. Returns float32 [candidates]."""
-        queries = self.network.queries(history[:, -LONGEST:])[:, -1]
+        queries = self.network.queries(history[:, -LONGEST:], newest=True)[:, 0]
         met = (queries.index_select(0, user) * self.network.vectors(candidates)).sum(-1)
         popularity, sentiment, helpfulness = features.unbind(-1)
         return met + self.network.features(popularity, sentiment) + Features.of_helpfulness(helpfulness)
