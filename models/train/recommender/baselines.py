@@ -2,7 +2,8 @@
 
     python baselines.py --data DATA --out RUN/baselines.json
 
-Each is given all that a user had; neighbours are also asked of the `last` items alone, as order tells much here. The settings are chosen by NDCG@10 on the validation split; with them each is fitted anew for the reported one.
+Each is given all that a user had; neighbours are also asked of the `last` items alone, as order tells much here. The
+settings are chosen by NDCG@10 on the validation split; with them each is fitted anew for the reported one.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ BASELINES = [
     Baseline("item-kNN, cosine, last items", neighbours(CosineRecommender), {"K": [20, 50, 100, 200, 500], "last": [2, 5, 10, 20, 50]}),
     Baseline("item-kNN, BM25", neighbours(BM25Recommender), {"K": [50, 200, 500], "K1": [0.6, 1.2, 2.4], "B": [0.2, 0.5, 0.8]}),
     Baseline(
-        "implicit ALS", factors, {"factors": [16, 32, 64], "regularization": [0.01, 0.1, 1.0], "alpha": [1.0, 5.0, 20.0]}
+        "implicit ALS", factors, {"factors": [32, 64, 128], "regularization": [0.01, 0.1, 1.0], "alpha": [0.5, 1.0, 5.0]}
     ),
 ]
 

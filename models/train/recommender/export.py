@@ -77,7 +77,7 @@ class Scorer(nn.Module):
     def forward(self, history: Tensor, candidates: Tensor, user: Tensor, features: Tensor) -> Tensor:
         """history: int64 [users, items], left-padded with 0; candidates, user: int64 [candidates]; features: float32
         [candidates, 3]. Returns float32 [candidates]."""
-        queries = self.network.queries(history[:, -LONGEST:])[:, -1]
+        queries = self.network.queries(history[:, -LONGEST:], newest=True)[:, 0]
         met = (queries.index_select(0, user) * self.network.vectors(candidates)).sum(-1)
         popularity, sentiment, helpfulness = features.unbind(-1)
         return met + self.network.features(popularity, sentiment) + Features.of_helpfulness(helpfulness)
@@ -122,13 +122,17 @@ class Served:
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self.index = {film: place for place, film in enumerate(films, 1)}
 
+    def known(self, history: list[str]) -> list[str]:
+        """Without the films that are not listed, which would pass for padding."""
+        return [film for film in history if film in self.index]
+
     def ask(self, cases: list[dict[str, Any]], padding: int = 0) -> list[data.Floats]:
         """All cases in one run, histories padded to the longest and by so much more."""
-        longest = max(1, *(len(case["history"]) for case in cases)) + padding
+        longest = max(1, *(len(self.known(case["history"])) for case in cases)) + padding
         history = np.zeros((len(cases), longest), np.int64)
         for row, case in enumerate(cases):
-            for place, film in enumerate(reversed(case["history"]), 1):
-                history[row, -place] = self.index.get(film, 0)
+            for place, film in enumerate(reversed(self.known(case["history"])), 1):
+                history[row, -place] = self.index[film]
         sizes = [len(case["candidates"]) for case in cases]
         inputs = {
             "history": history,
@@ -188,20 +192,24 @@ def check(served: Served, network: Network, films: list[str]) -> None:
 
 @torch.no_grad()
 def asked(network: Network, served: Served, case: dict[str, Any]) -> data.Floats:
-    history = torch.tensor([[served.index.get(film, 0) for film in case["history"]] or [0]])
+    history = torch.tensor([[served.index[film] for film in served.known(case["history"])] or [0]])
     candidates = torch.tensor([served.index.get(film, 0) for film in case["candidates"]])
     popularity, sentiment, helpfulness = torch.tensor(case["features"], dtype=torch.float32).unbind(-1)
     met = network.vectors(candidates) @ network.queries(history)[0, -1]
     return (met + network.features(popularity, sentiment) + Features.of_helpfulness(helpfulness)).numpy()
 
 
-def write_golden(served: Served, path: Path) -> None:
-    """null stands for what is not a number."""
-    entries = []
+def write_manifest(served: Served, path: Path) -> None:
+    """nearline.yaml: the columns' names, and the golden questions with what the graph answers. What is not a number is left out."""
+    names = ["popularity", "sentiment", "helpfulness"]
+    lines = [f"inputs: {{features: [{', '.join(names)}]}}", "tolerance: 0.001", "golden:"]
     for case, scores in zip(CASES, served.ask(CASES), strict=True):
-        features = [[None if math.isnan(value) else value for value in row] for row in case["features"]]
-        entries.append(json.dumps(case | {"features": features, "scores": [round(float(score), 6) for score in scores]}))
-    path.write_text('{"cases": [\n' + ",\n".join(entries) + "\n]}\n")
+        lines += [f"  # {case['name']}", f"  - history: {json.dumps(case['history'])}", "    candidates:"]
+        for film, row in zip(case["candidates"], case["features"], strict=True):
+            columns = [f"{name}: {value}" for name, value in zip(names, row, strict=True) if not math.isnan(value)]
+            lines.append(f"      - {{{', '.join([f'item: {json.dumps(film)}', *columns])}}}")
+        lines.append(f"    expect: {{recommender: [{', '.join(str(round(float(score), 6)) for score in scores)}]}}")
+    path.write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
@@ -223,8 +231,8 @@ def main() -> None:
     (options.out / "items.txt").write_text("\n".join(films) + "\n")
     served = Served(path, films)
     check(served, scorer.network, films)
-    write_golden(served, options.out / "golden.json")
-    print((options.out / "golden.json").read_text())
+    write_manifest(served, options.out / "nearline.yaml")
+    print((options.out / "nearline.yaml").read_text())
 
 
 if __name__ == "__main__":

@@ -45,12 +45,14 @@ class Block(nn.Module):
         self.distances = nn.Parameter(torch.zeros(self.heads, LONGEST))
         self.dropout = nn.Dropout(sizes.dropout)
 
-    def forward(self, x: Tensor, back: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, back: Tensor, bias: Tensor, asking: slice) -> Tensor:
         """x: [users, items, width]; back: how far an item lies behind another, [items, items]; bias, added to the attention's
-        scores: [users, 1, items, items]."""
+        scores: [users, 1, items, items]. Returns the states of the `asking` items."""
         normed = self.attention_norm(x)
+        x, back, bias = x[:, asking], back[asking], bias[:, :, asking]
         query, key, value = (
-            part(normed).unflatten(-1, (self.heads, self.head_size)).transpose(1, 2) for part in (self.query, self.key, self.value)
+            part(seen).unflatten(-1, (self.heads, self.head_size)).transpose(1, 2)
+            for part, seen in ((self.query, normed[:, asking]), (self.key, normed), (self.value, normed))
         )
         scores = (query @ key.transpose(-1, -2) * self.head_size**-0.5 + self.distances[:, back] + bias).softmax(-1)
         mixed = (self.dropout(scores) @ value).transpose(1, 2).flatten(-2)
@@ -65,7 +67,7 @@ class Features(nn.Module):
     item's sentiment moves its score by at least 0.8 * SENTIMENT_FLOOR. What is not a number counts as TYPICAL, and so moves nothing.
     """
 
-    SENTIMENT_FLOOR, HELPFULNESS = 1.0, 0.2
+    SENTIMENT_FLOOR, HELPFULNESS = 2.0, 0.2
     TYPICAL_SENTIMENT, TYPICAL_HELPFULNESS = 0.68, 0.5
 
     def __init__(self, sentiment: bool) -> None:
@@ -113,8 +115,9 @@ class Network(nn.Module):
         self.turned.weight.copy_(WARM_SCALE * torch.diag(sign))
         self.items.weight.add_(WARM_ITEMS * vectors)
 
-    def queries(self, history: Tensor) -> Tensor:
-        """history: int64 [users, items]. What each prefix of it asks for: [users, items, 2 * width]."""
+    def queries(self, history: Tensor, newest: bool = False) -> Tensor:
+        """history: int64 [users, items]. What each prefix of it asks for, or the whole alone: [users, items or 1, 2 * width]."""
+        asking = slice(-1, None) if newest else slice(None)
         length = history.shape[1]
         known = history != 0
         mask = known.to(torch.float32)
@@ -124,11 +127,11 @@ class Network(nn.Module):
         back = back.clamp(min=0)
         x = self.dropout(self.items(history) * self.sizes.width**0.5)
         for block in self.blocks:
-            x = block(x, back, bias)
-        weight = torch.where(causal, self.recency[back].exp(), 0.0)
+            x = block(x, back, bias, asking if block is self.blocks[-1] else slice(None))
+        weight = torch.where(causal, self.recency[back].exp(), 0.0)[asking]
         companions = self.dropout(self.companions(history)) * mask.unsqueeze(-1)
         pooled = self.turned(weight @ companions)
-        some = (mask.cumsum(1) > 0).to(torch.float32).unsqueeze(-1)
+        some = (mask.cumsum(1)[:, asking] > 0).to(torch.float32).unsqueeze(-1)
         return torch.cat([self.norm(x), pooled], -1) * some
 
     def vectors(self, candidates: Tensor) -> Tensor:

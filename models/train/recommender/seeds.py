@@ -67,14 +67,15 @@ def main() -> None:
             if kind == "with":
                 runs["falls"].append(moved(network, task, known) | {"weight": network.features.weights()[1].item()})
                 save_file(network.state_dict(), str(options.out / f"seed-{seed}.safetensors"))
-    found = {"baselines": json.loads(options.baselines.read_text()), "runs": runs, "mean_and_spread": {k: spread(v) for k, v in runs.items()}}
+    together = {kind: spread(found) for kind, found in runs.items()}
+    found = {"baselines": json.loads(options.baselines.read_text()), "runs": runs, "mean_and_spread": together}
     (options.out / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
     for baseline in found["baselines"]:
         print(line(baseline["name"], *(f"{baseline['reported'][name]:.4f}" for name in ("hr", "ndcg"))))
     for kind in ("without", "with"):
-        mean = found["mean_and_spread"][kind]
+        mean = together[kind]
         print(line(f"this model, {kind} sentiment", *(f"{mean[name][0]:.4f} ± {mean[name][1]:.4f}" for name in ("hr", "ndcg"))))
-    print(found["mean_and_spread"]["falls"])
+    print(together["falls"])
 
 
 if __name__ == "__main__":
