@@ -27,6 +27,8 @@ var _ pipeline.Step = (*RankStep)(nil)
 type Candidates interface {
 	// Lists of rows, in their order, all at once. Those with a fault have none; a row whose candidates cannot be had gets its fault.
 	Lists(ctx context.Context, rows []*pipeline.Row) ([]CandidateList, error)
+	// Fields are examples of what lists have for the result.
+	Fields() []pipeline.Field
 }
 
 // CandidateList is what a row has to be ranked.
@@ -54,14 +56,8 @@ func (s *RankStep) Name() string { return "rank " + s.model.info.Name }
 
 // Columns that the step adds to a result, with an example.
 func (s *RankStep) Columns() []pipeline.Field {
-	return []pipeline.Field{{Name: s.as, Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{rankedItem("", 0)}}}}
-}
-
-func rankedItem(id string, score float32) pipeline.Value {
-	return pipeline.ObjectValue(
-		pipeline.Field{Name: "item_id", Value: pipeline.StringValue(id)},
-		pipeline.Field{Name: "score", Value: pipeline.FloatValue(float64(score))},
-	)
+	entry := pipeline.ObjectValue(pipeline.Field{Name: "item_id", Value: pipeline.StringValue("")}, pipeline.Field{Name: "score", Value: pipeline.FloatValue(0)})
+	return append(s.of.Fields(), pipeline.Field{Name: s.as, Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{entry}}})
 }
 
 // Run ranks for the rows that have no fault yet. A row without candidates has an empty ranking, and the model is not asked.

@@ -32,6 +32,8 @@ func (a asked) Lists(context.Context, []*pipeline.Row) ([]CandidateList, error) 
 	return a.lists, a.err
 }
 
+func (a asked) Fields() []pipeline.Field { return nil }
+
 // candidatesOf are items of which nothing is known but what their reviews say.
 func candidatesOf(history []string, sentiment float64, items ...string) CandidateList {
 	l := CandidateList{Items: items, Table: Table{Rows: len(items), List: true, Items: items, History: history}}

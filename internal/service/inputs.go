@@ -102,6 +102,14 @@ func (r *ranked) Lists(ctx context.Context, rows []*pipeline.Row) ([]models.Cand
 	return lists, nil
 }
 
+// Fields of the lists, as examples.
+func (r *ranked) Fields() []pipeline.Field {
+	if !r.tells {
+		return nil
+	}
+	return []pipeline.Field{{Name: features.FreshnessField, Value: pipeline.StringValue(features.Fresh.String())}, {Name: "features_at", Value: pipeline.StringValue("")}}
+}
+
 // CheckSteps says whether the steps of a pipeline fit each other, the models and the views, and its output what they add. Nothing is connected to.
 func CheckSteps(c *config.Config, p *config.Pipeline, loaded map[string]*models.Model) error {
 	s := checked(c, loaded)

@@ -30,10 +30,9 @@ type line struct {
 	logger   *slog.Logger
 	options  []kgo.Opt
 
-	decoder  pipeline.Decoder
-	steps    []pipeline.Step
-	builder  *producers.Builder // with the limits of the config
-	textless bool               // no step reads the events' text
+	decoder pipeline.Decoder
+	steps   []pipeline.Step
+	builder *producers.Builder // with the limits of the config
 	// topics that are made where they are missing.
 	own     []consumers.NewTopic
 	view    *view // nil in a pipeline that keeps none
@@ -52,26 +51,86 @@ var errStarting = errors.New("starting: the cluster has not told about the topic
 
 func (s *Service) line(c *config.Pipeline) (*line, error) {
 	l := s.newLine(c)
-	columns, reads, err := l.addSteps(s)
+	made, err := s.work(c, batching.Stream)
 	if err != nil {
-		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
+		return nil, err
 	}
-	input := c.Input.InputConfig
-	input.Reads, input.Textless = reads, l.textless
-	if l.decoder, err = schemas.NewDecoder(input, c.Output.OutputConfig); err != nil {
-		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
-	}
-	encoder, err := schemas.NewEncoder(c.Output.OutputConfig, c.Input.InputConfig)
-	if err != nil {
-		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
-	}
-	if l.builder, err = producers.New(c.Producer(), encoder); err != nil {
-		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
-	}
-	if err := encoder.Check(columns); err != nil {
+	l.steps, l.own, l.decoder = made.steps, made.own, made.decoder
+	if l.builder, err = producers.New(c.Producer(), made.encoder); err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
 	return l, nil
+}
+
+// work is what a pipeline does to events, wherever they come from.
+type work struct {
+	decoder pipeline.Decoder
+	steps   []pipeline.Step
+	encoder schemas.Encoder
+	own     []consumers.NewTopic // topics that the steps need
+
+	columns  []pipeline.Field // that the steps add to results, with examples
+	reads    []string         // that they want of events
+	textless bool             // none of them reads the events' text
+}
+
+// work of a pipeline for rows of a class. For those of the online API it has no updates of views: what they ask is no event.
+func (s *Service) work(c *config.Pipeline, class batching.Class) (*work, error) {
+	w := &work{textless: true}
+	for i, step := range c.Steps {
+		if err := s.addStep(w, step, class); err != nil {
+			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
+		}
+	}
+	input, output := c.Input.InputConfig, c.Output.OutputConfig
+	if input.Reads, input.Textless = w.reads, w.textless; class == batching.Online {
+		input.Format, output.Format, output.Schema = schemas.FormatJSON, schemas.FormatJSON, ""
+	}
+	var err error
+	if w.decoder, err = schemas.NewDecoder(input, output); err != nil {
+		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
+	}
+	if w.encoder, err = schemas.NewEncoder(output, input); err != nil {
+		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
+	}
+	if err := w.encoder.Check(w.columns); err != nil {
+		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
+	}
+	return w, nil
+}
+
+func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err error) {
+	switch {
+	case step.Predict != nil:
+		model := s.models[step.Predict.Model]
+		var inputs models.Columns
+		if inputs, w.reads, err = InputsOf(model, step.Predict.Inputs, w.columns, w.reads); err != nil {
+			return fmt.Errorf("predict: %w", err)
+		}
+		predict := models.NewStep(model, class, step.Predict.As, inputs)
+		w.steps, w.columns = append(w.steps, predict), append(w.columns, predict.Columns()...)
+		w.textless = w.textless && inputs != nil
+	case step.Rank != nil:
+		var rank *models.RankStep
+		if rank, w.reads, err = s.rank(step.Rank, class, w.columns, w.reads); err != nil {
+			return fmt.Errorf("rank: %w", err)
+		}
+		w.steps, w.columns = append(w.steps, rank), append(w.columns, rank.Columns()...)
+	case step.Lookup != nil:
+		var lookup *features.Lookup
+		if lookup, w.reads, err = s.lookup(step.Lookup, w.columns, w.reads); err != nil {
+			return fmt.Errorf("lookup: %w", err)
+		}
+		w.steps, w.columns = append(w.steps, lookup), append(w.columns, lookup.Columns()...)
+	case class != batching.Online:
+		v := s.view(step.Aggregate.View)
+		var emit *features.Emit
+		if emit, w.reads, err = v.emit(step.Aggregate.Map, w.columns, w.reads); err != nil {
+			return fmt.Errorf("aggregate: %w", err)
+		}
+		w.steps, w.own = append(w.steps, emit), append(w.own, v.topics()...)
+	}
+	return nil
 }
 
 // newLine is a line without what it does to records.
@@ -86,7 +145,6 @@ func (s *Service) newLine(c *config.Pipeline) *line {
 		members:  consumers.NewMetrics(s.registry, c.Name),
 		clients:  newClientMetrics(c.Name),
 		options:  s.options.Kafka,
-		textless: true,
 		waiting:  errStarting,
 	}
 	s.registry.MustRegister(l.clients)
@@ -94,49 +152,6 @@ func (s *Service) newLine(c *config.Pipeline) *line {
 		l.status = append(l.status, &pipeline.Status{})
 	}
 	return l
-}
-
-// addSteps makes the steps of the configuration. It returns the columns of their predictions, and what they want to read of events.
-func (l *line) addSteps(s *Service) (columns []pipeline.Field, reads []string, err error) {
-	for i, step := range l.config.Steps {
-		if step.Predict != nil {
-			model := s.models[step.Predict.Model]
-			var inputs models.Columns
-			if inputs, reads, err = InputsOf(model, step.Predict.Inputs, columns, reads); err != nil {
-				return nil, nil, fmt.Errorf("steps[%d].predict: %w", i, err)
-			}
-			predict := models.NewStep(model, batching.Stream, step.Predict.As, inputs)
-			columns = append(columns, predict.Columns()...)
-			l.steps = append(l.steps, predict)
-			l.textless = l.textless && inputs != nil
-			continue
-		}
-		if step.Rank != nil {
-			var rank *models.RankStep
-			if rank, reads, err = s.rank(step.Rank, batching.Stream, columns, reads); err != nil {
-				return nil, nil, fmt.Errorf("steps[%d].rank: %w", i, err)
-			}
-			columns = append(columns, rank.Columns()...)
-			l.steps = append(l.steps, rank)
-			continue
-		}
-		if step.Lookup != nil {
-			var lookup *features.Lookup
-			if lookup, reads, err = s.lookup(step.Lookup, columns, reads); err != nil {
-				return nil, nil, fmt.Errorf("steps[%d].lookup: %w", i, err)
-			}
-			columns = append(columns, lookup.Columns()...)
-			l.steps = append(l.steps, lookup)
-			continue
-		}
-		v := s.view(step.Aggregate.View)
-		var emit *features.Emit
-		if emit, reads, err = v.emit(step.Aggregate.Map, columns, reads); err != nil {
-			return nil, nil, fmt.Errorf("steps[%d].aggregate: %w", i, err)
-		}
-		l.steps, l.own = append(l.steps, emit), append(l.own, v.topics()...)
-	}
-	return columns, reads, nil
 }
 
 // run asks the cluster what it must know once, then runs the members until ctx ends or one of them has to stop.

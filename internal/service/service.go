@@ -49,6 +49,7 @@ type Service struct {
 	attempts *consumers.Attempts // nil when they are off
 	brokers  *brokerWatch
 	http     *observe.Server // nil when it is off
+	rankings *rankings       // answers once the models are there
 	lines    []*line
 }
 
@@ -64,6 +65,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		device:   c.Models.NewDevice(),
 		models:   make(map[string]*models.Model),
 	}
+	s.rankings = newRankings(s)
 	s.registry.MustRegister(s.device, s.health)
 	s.checkDevice()
 	defer func() {
@@ -89,6 +91,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 				return nil, err
 			}
 		}
+	}
+	if err := s.openRankings(); err != nil {
+		return nil, err
 	}
 	s.cluster, err = consumers.Dial(c.Kafka, o.Logger, o.Kafka...)
 	if err != nil {
@@ -137,6 +142,9 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	}
 	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", serving.FeaturesHandler(lookups{s}))
 	s.http.Handle("GET /v1/features/", "", serving.FeaturesHandler(lookups{s}))
+	if len(s.rankings.names) > 0 {
+		s.http.Handle("POST /v1/rank", "ranks candidates (POST), as the stream does", serving.RankHandler(s.rankings))
+	}
 	s.options.Logger.Info("serving HTTP", "address", s.HTTP())
 	s.core.run("http", func(ctx context.Context) error {
 		err := s.http.Run(ctx, httpGrace)

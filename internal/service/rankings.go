@@ -1,0 +1,103 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"nearline/batching"
+	"nearline/internal/config"
+	"nearline/pipeline"
+	"nearline/serving"
+)
+
+// rankings answer for the online API what pipelines answer in the stream: the same steps on the same models, as rows of a more urgent class.
+type rankings struct {
+	service *Service
+	names   []string // of pipelines that rank
+	largest int
+
+	works atomic.Pointer[map[string]*work] // by pipeline; nil while models are loaded
+}
+
+var _ serving.Rankings = (*rankings)(nil)
+
+func newRankings(s *Service) *rankings {
+	r := &rankings{service: s}
+	for i := range s.config.Pipelines {
+		p := &s.config.Pipelines[i]
+		if slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Rank != nil }) {
+			r.names = append(r.names, p.Name)
+			r.largest = max(r.largest, cmp.Or(p.Input.MaxValueBytes, 1<<20))
+		}
+	}
+	return r
+}
+
+// openRankings once models and views are there.
+func (s *Service) openRankings() error {
+	works := map[string]*work{}
+	for i := range s.config.Pipelines {
+		p := &s.config.Pipelines[i]
+		if !slices.Contains(s.rankings.names, p.Name) {
+			continue
+		}
+		made, err := s.work(p, batching.Online)
+		if err != nil {
+			return err
+		}
+		works[p.Name] = made
+	}
+	s.rankings.works.Store(&works)
+	return nil
+}
+
+// Largest request.
+func (r *rankings) Largest() int { return r.largest }
+
+// Rank answers one request.
+func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byte, error) {
+	if name == "" && len(r.names) == 1 {
+		name = r.names[0]
+	}
+	works := r.works.Load()
+	if works == nil {
+		return nil, errors.New("the models are still loaded")
+	}
+	made := (*works)[name]
+	if made == nil {
+		return nil, fmt.Errorf("%w as %q: want ?pipeline= to be %s", serving.ErrUnknownPipeline, name, strings.Join(r.names, " or "))
+	}
+	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
+	row, fault := made.decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
+	if fault != nil {
+		return nil, refused(fault)
+	}
+	if row.ID == "" { // in the stream its place in the topic would name it
+		row.ID = rand.Text()
+	}
+	rows := []*pipeline.Row{row}
+	for _, step := range made.steps {
+		if err := step.Run(ctx, rows); err != nil {
+			r.service.options.Logger.Debug("a request was not answered", "pipeline", name, "error", err) // which says where things are
+			if errors.Is(err, pipeline.ErrAway) {
+				return nil, errors.New("the store of features does not answer")
+			}
+			return nil, fmt.Errorf("%s does not answer now", step.Name())
+		}
+		if row.Fault != nil {
+			return nil, refused(row.Fault)
+		}
+	}
+	result, fault := made.encoder.Append(nil, row)
+	if fault != nil {
+		return nil, refused(fault)
+	}
+	return result, nil
+}
