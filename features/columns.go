@@ -345,7 +345,7 @@ func (s *ScaleConfig) of(number float64) float64 {
 }
 
 func (v *columnValue) length(value pipeline.Value) (given, error) {
-	n := 0
+	var n int
 	switch text, ok := textOf(value); {
 	case v.config.Length == LengthItems && value.Kind == pipeline.List:
 		n = len(value.List)

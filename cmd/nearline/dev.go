@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"nearline/internal/dev"
 	"nearline/internal/observe"
 	"nearline/internal/service"
+	"nearline/models"
 )
 
 // devFlags are what `nearline dev` can be told.
@@ -106,7 +108,20 @@ func devConfig(f devFlags) (*config.Config, error) {
 	c.Kafka.Replica = "dev"
 	c.Models.Repository = f.models
 	c.Serving.HTTP = f.http
+	// A repository of one's own need not have a model that ranks.
+	c.Pipelines = slices.DeleteFunc(c.Pipelines, func(p config.Pipeline) bool {
+		if !ranks(p) {
+			return false
+		}
+		_, err := models.Versions(c.Models.Repository, p.Steps[0].Model())
+		return err != nil
+	})
 	return c, c.Validate()
+}
+
+// ranks says whether a pipeline answers requests for rankings.
+func ranks(p config.Pipeline) bool {
+	return slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Rank != nil })
 }
 
 // lookUpItem asks the service's own views.
@@ -164,6 +179,12 @@ func (d *devRun) run(ctx context.Context) (err error) {
 		return err
 	}
 	p := &c.Pipelines[0]
+	var visitor *dev.Visitor
+	var ranking func() (dev.Ranking, bool)
+	if i := slices.IndexFunc(c.Pipelines, ranks); i >= 0 && f.sample {
+		visitor = &dev.Visitor{Brokers: c.Kafka.Brokers, Requests: c.Pipelines[i].Input.Topic, Results: c.Pipelines[i].Output.Topic}
+		ranking = visitor.Latest
+	}
 	file, _ := d.out.(*os.File)
 	view, err := dev.OpenView(ctx, dev.ViewConfig{
 		Feed:  dev.FeedConfig{Brokers: c.Kafka.Brokers, Input: p.Input.Topic, Output: p.Output.Topic, DeadLetters: p.DeadLetters, Group: p.Group},
@@ -173,13 +194,14 @@ func (d *devRun) run(ctx context.Context) (err error) {
 		Out:   d.out,
 		Logs:  d.logs,
 
-		LookUp: lookUpItem(s),
+		LookUp:  lookUpItem(s),
+		Ranking: ranking,
 	})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
 	defer view.Close()
-	err = d.work(ctx, s, view, c)
+	err = d.work(ctx, s, view, visitor, c)
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_, finishErr := view.Finish(finish)
@@ -187,7 +209,7 @@ func (d *devRun) run(ctx context.Context) (err error) {
 }
 
 // work until ctx ends, the time is over or the person quits.
-func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, c *config.Config) error {
+func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, visitor *dev.Visitor, c *config.Config) error {
 	f := d.flags
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -205,6 +227,11 @@ func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, c
 		return err
 	})
 	if f.sample {
+		var blame func() string
+		if visitor != nil {
+			blame = visitor.Disappointed
+			group.Go(func() error { return visitor.Run(ctx) })
+		}
 		group.Go(func() error {
 			_, err := dev.SampleStream{
 				Brokers: c.Kafka.Brokers,
@@ -213,6 +240,7 @@ func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, c
 				Sample:  liveSample(),
 				Backlog: f.backlog,
 				Rate:    f.rate,
+				Blame:   blame,
 			}.Run(ctx)
 			return err
 		})

@@ -50,6 +50,8 @@ type Facts struct {
 	Input       string
 	Output      string
 	DeadLetters string
+	// Ranking has a line for what a visitor is shown.
+	Ranking bool
 }
 
 // window is what "now" means: rates and latencies are those of the last ten seconds.
@@ -85,6 +87,7 @@ type Board struct {
 	rows     ring[Scored]
 	faults   ring[DeadLetter]
 	items    Items             // the latest look at the busiest
+	ranking  Ranking           // the latest
 	past     map[string][]Item // by item, the oldest first
 	seen     map[string]int    // results by item
 	notice   string            // the latest line of log, for the foot
@@ -125,7 +128,7 @@ func NewBoard(facts Facts, begin time.Time, renderer *lipgloss.Renderer) *Board 
 	return &Board{facts: facts, begin: begin, style: newStyle(renderer), labels: map[string]int64{}, dead: map[string]int64{}, past: map[string][]Item{}, seen: map[string]int{}}
 }
 
-// Add counts an event: Scored, DeadLetter, Tombstone, Items or Lag.
+// Add counts an event: Scored, DeadLetter, Tombstone, Items, Ranking or Lag.
 func (b *Board) Add(event any) {
 	switch e := event.(type) {
 	case Scored:
@@ -146,6 +149,8 @@ func (b *Board) Add(event any) {
 	case Tombstone:
 		b.tombstones++
 		b.count(e.At)
+	case Ranking:
+		b.ranking = e
 	case Items:
 		b.look(e)
 	case Lag:
@@ -423,7 +428,11 @@ func (d *drawing) numbers(b *Board, now time.Time) []string {
 	if len(b.dead) > 0 {
 		dead = d.style.alarm.Render(dead)
 	}
-	return []string{pace, scored, dead, d.items(b)}
+	numbers := []string{pace, scored, dead, d.items(b)}
+	if b.facts.Ranking {
+		numbers = append(numbers, d.ranking(b))
+	}
+	return numbers
 }
 
 // barWidth of the score, in cells.

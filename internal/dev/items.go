@@ -69,6 +69,11 @@ func (v *View) followItems(ctx context.Context, emit func([]any)) {
 		if len(found) > 0 {
 			emit([]any{found})
 		}
+		if v.cfg.Ranking != nil {
+			if ranking, ok := v.cfg.Ranking(); ok {
+				emit([]any{ranking})
+			}
+		}
 	}
 }
 

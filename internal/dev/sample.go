@@ -83,6 +83,14 @@ func (s *Sample) Next() Event {
 	return Event{Key: key, Value: value}
 }
 
+// Blame makes a bad review of an item.
+func (s *Sample) Blame(itemID string) Event {
+	review := s.review()
+	w := writer{rng: s.rng, product: pick(s.rng, products)}
+	review.ItemID, review.Rating, review.Language, review.Title, review.Text = itemID, 1, "en", w.title(), w.write(s.words())
+	return Event{Key: []byte(itemID), Value: s.encode(review)}
+}
+
 func (s *Sample) encode(v any) []byte {
 	s.buf.Reset()
 	encoder := json.NewEncoder(&s.buf)
@@ -392,7 +400,15 @@ type SampleStream struct {
 	Events string
 	// Rate is reviews a second after that; zero means none.
 	Rate float64
+	// Blame says now and then which item a burst of bad reviews is to be of, among the others; "" is none. Nil has no bursts.
+	Blame func() string
 }
+
+// The bursts of bad reviews: as many reviews of one item as this, one beside each of the others, and then none for as long.
+const (
+	blameReviews = 60
+	blameEvery   = 25 * time.Second
+)
 
 // The defaults of the sample stream: a backlog of some ten seconds for a machine of four cores, then a pace that leaves
 // it room for what people send themselves.
@@ -427,9 +443,15 @@ func (s SampleStream) Run(ctx context.Context) (int, error) {
 		})
 	}
 	acts := NewActs(s.Sample)
+	var blamed string
+	left, again := 0, time.Now().Add(blameEvery/2)
 	send := func(n int) {
 		for ; n > 0 && running.Err() == nil; n-- {
 			produce(s.Topic, sample.Next())
+			if left > 0 {
+				left--
+				produce(s.Topic, sample.Blame(blamed))
+			}
 			for range actsPerReview {
 				if s.Events != "" {
 					produce(s.Events, acts.Next())
@@ -447,6 +469,12 @@ func (s SampleStream) Run(ctx context.Context) (int, error) {
 			select {
 			case <-running.Done():
 			case now := <-ticker.C:
+				if s.Blame != nil && now.After(again) {
+					again = now.Add(blameEvery)
+					if blamed = s.Blame(); blamed != "" {
+						left = blameReviews
+					}
+				}
 				due := int(now.Sub(begin).Seconds() * s.Rate)
 				send(due - sent)
 				sent = due

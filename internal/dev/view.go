@@ -30,6 +30,8 @@ type ViewConfig struct {
 	Out io.Writer
 	// LookUp says what is known of an item; nil shows no items.
 	LookUp LookUp
+	// Ranking is the latest of a visitor, looked at as often as items are; nil shows none.
+	Ranking func() (Ranking, bool)
 	// Logs are held back while the screen is up; nil holds nothing back.
 	Logs *Logs
 }
@@ -53,7 +55,7 @@ func OpenView(ctx context.Context, cfg ViewConfig) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := Facts{Kafka: cfg.Kafka, HTTP: cfg.HTTP, Input: cfg.Feed.Input, Output: cfg.Feed.Output, DeadLetters: cfg.Feed.DeadLetters}
+	facts := Facts{Kafka: cfg.Kafka, HTTP: cfg.HTTP, Input: cfg.Feed.Input, Output: cfg.Feed.Output, DeadLetters: cfg.Feed.DeadLetters, Ranking: cfg.Ranking != nil}
 	return &View{cfg: cfg, feed: feed, board: NewBoard(facts, time.Now(), lipgloss.NewRenderer(cfg.Out))}, nil
 }
 

@@ -4,6 +4,7 @@ package service
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -230,7 +231,7 @@ func TestStepsThatRankAreChecked(t *testing.T) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			err = CheckSteps(c, &c.Pipelines[1], map[string]*models.Model{"recommender": m})
+			err = errors.Join(CheckSteps(c, &c.Pipelines[1], map[string]*models.Model{"recommender": m}), m.Close(b.Context()))
 			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q", err, want)
 			}
