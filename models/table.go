@@ -216,6 +216,10 @@ type tableLane struct {
 	rows   []*row
 }
 
+func (t *tableModel) newLane(r runner) *tableLane {
+	return &tableLane{runner: r, inputs: make([]onnx.Input, len(t.inputs))}
+}
+
 // answer runs tables as one batch, and gives each its columns or its own error.
 func (t *tableModel) answer(l *tableLane, rows []*row) error {
 	total := t.fill(l, rows)

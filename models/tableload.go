@@ -8,8 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-
-	"nearline/models/onnx"
 )
 
 // loadTable loads the model of the parts, and completes m.info.
@@ -28,7 +26,7 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 		}
 	}()
 	err = t.open(ctx, c, p.graphPath, rowsOf, slots, func(r runner) {
-		t.lanes = append(t.lanes, &tableLane{runner: r, inputs: make([]onnx.Input, len(t.inputs))})
+		t.lanes = append(t.lanes, t.newLane(r))
 	})
 	if err != nil {
 		return nil, err

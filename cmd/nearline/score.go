@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -22,15 +23,20 @@ import (
 
 type scoreFlags struct {
 	model, in, out, rejects, models, runtime string
+	config, pipeline, into                   string
 	mapping                                  schemas.Mapping
 	copy                                     []string
 }
 
 func scoreCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "score --model NAME",
+		Use:   "score {--model NAME | --config FILE --pipeline NAME}",
 		Short: "Run a file of JSON lines through the same engine, in input order",
+		Long: `Runs a model, or the steps of a pipeline, over a file. The steps look features up in the store of the configuration, which has to be a shared one; they
+aggregate nothing. With --into VIEW.FIELD the list of each result is also put into a view that others fill (source: store), by the view's key: a daily job makes the
+candidates of everybody like that, and rank steps find them there (otherwise: {view: VIEW, field: FIELD}).`,
 		Example: `  nearline score --model sentiment --in reviews.jsonl --out scored.jsonl --rejects rejects.jsonl
+  nearline score --config shop.yaml --pipeline ranks --in requests.jsonl --out ranked.jsonl --into daily.items
   echo '{"text":"Never again."}' | nearline score --model sentiment`,
 		Args: cobra.NoArgs,
 	}
@@ -45,8 +51,20 @@ func scoreCommand() *cobra.Command {
 	c.Flags().StringVar(&f.mapping.Text, "text", "text", "the `FIELD` with the text")
 	c.Flags().StringVar(&f.mapping.Title, "title", "title", "the `FIELD` with the title, if events have one")
 	c.Flags().StringSliceVar(&f.copy, "copy", []string{"item_id", "user_id"}, "`FIELDS` to copy through")
-	_ = c.MarkFlagRequired("model")
+	c.Flags().StringVar(&f.config, "config", "", "`FILE` of a configuration, in place of a model")
+	c.Flags().StringVar(&f.pipeline, "pipeline", "", "`NAME` of the configuration's pipeline whose steps are run")
+	c.Flags().StringVar(&f.into, "into", "", "`VIEW.FIELD` of the configuration that each result's list is put into")
+	c.MarkFlagsOneRequired("model", "config")
+	c.MarkFlagsRequiredTogether("config", "pipeline")
+	for _, other := range []string{"id", "text", "title", "copy", "models", "onnxruntime"} {
+		c.MarkFlagsMutuallyExclusive("config", other) // the configuration says it
+	}
+	c.MarkFlagsMutuallyExclusive("config", "model")
+	c.MarkFlagsMutuallyExclusive("into", "model")
 	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+		if f.config != "" {
+			return scorePipeline(c, f)
+		}
 		if f.models, err = repository(); err != nil {
 			return err
 		}
@@ -95,20 +113,41 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	var running errgroup.Group
 	running.Go(func() error { return device.Run(inner) })
 
-	bar := offline.NewBar(os.Stderr, files.size, "scoring")
-	stats, err := offline.Run(ctx, offline.Options{
-		In: files.in, Out: files.out, Rejects: files.rejects, Name: f.in,
-		Decoder: decoder,
-		Steps:   []pipeline.Step{models.NewStep(model, batching.Backfill, nil, columns)},
-		Encoder: encoder, Progress: bar.Show,
+	return f.run(c, files, offline.Options{Decoder: decoder, Steps: []pipeline.Step{models.NewStep(model, batching.Backfill, nil, columns)}, Encoder: encoder}, func() error {
+		err := model.Close(inner)
+		stop()
+		return errors.Join(err, running.Wait())
 	})
+}
+
+// scorePipeline runs the steps of a configuration's pipeline.
+func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
+	loaded, err := loadConfig(f.config, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	files, err := openFiles(c, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.close()) }()
+	work, err := service.OpenOffline(c.Context(), loaded, f.pipeline, f.into, service.Options{Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		return err
+	}
+	return f.run(c, files, offline.Options{Decoder: work.Decoder(), Steps: work.Steps(), Encoder: work.Encoder()}, work.Close)
+}
+
+// run over the files, and then stop what it ran on.
+func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options, stop func() error) error {
+	bar := offline.NewBar(os.Stderr, files.size, "scoring")
+	o.In, o.Out, o.Rejects, o.Name, o.Progress = files.in, files.out, files.rejects, f.in, bar.Show
+	stats, err := offline.Run(c.Context(), o)
 	bar.Close()
-	if err != nil && ctx.Err() != nil {
+	if err != nil && c.Context().Err() != nil {
 		err = fmt.Errorf("interrupted after line %d", stats.Lines)
 	}
-	err = errors.Join(err, model.Close(inner))
-	stop()
-	err = errors.Join(err, running.Wait())
+	err = errors.Join(err, stop())
 	if f.out != "-" || err != nil || dev.IsTerminal(os.Stderr) {
 		fmt.Fprintln(c.ErrOrStderr(), tally(stats))
 	}

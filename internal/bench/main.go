@@ -44,6 +44,7 @@ var figures = []struct {
 	{"memory", memory},
 	{"replicas", replicas},
 	{"features", featuring},
+	{"ranking", ranking},
 }
 
 func main() {

@@ -74,16 +74,21 @@ type work struct {
 	textless bool             // none of them reads the events' text
 }
 
-// work of a pipeline for rows of a class. For those of the online API it has no updates of views: what they ask is no event.
-func (s *Service) work(c *config.Pipeline, class batching.Class) (*work, error) {
+// work of a pipeline for rows of a class. But for the stream it has no updates of views: neither a request nor a line of a file is an event. more adds steps.
+func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*work) error) (*work, error) {
 	w := &work{textless: true}
 	for i, step := range c.Steps {
 		if err := s.addStep(w, step, class); err != nil {
 			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
 		}
 	}
+	for _, add := range more {
+		if err := add(w); err != nil {
+			return nil, err
+		}
+	}
 	input, output := c.Input.InputConfig, c.Output.OutputConfig
-	if input.Reads, input.Textless = w.reads, w.textless; class == batching.Online {
+	if input.Reads, input.Textless = w.reads, w.textless; class != batching.Stream {
 		input.Format, output.Format, output.Schema = schemas.FormatJSON, schemas.FormatJSON, ""
 	}
 	var err error
@@ -122,7 +127,7 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 			return fmt.Errorf("lookup: %w", err)
 		}
 		w.steps, w.columns = append(w.steps, lookup), append(w.columns, lookup.Columns()...)
-	case class != batching.Online:
+	case class == batching.Stream:
 		v := s.view(step.Aggregate.View)
 		var emit *features.Emit
 		if emit, w.reads, err = v.emit(step.Aggregate.Map, w.columns, w.reads); err != nil {

@@ -1,0 +1,96 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nearline/batching"
+	"nearline/features"
+	"nearline/internal/config"
+	"nearline/internal/observe"
+	"nearline/models"
+	"nearline/pipeline"
+	"nearline/schemas"
+)
+
+// Offline is a pipeline for files: the same steps, on models of its own and the store of the configuration, without Kafka. Updates of views are left out:
+// a file is no stream of events.
+type Offline struct {
+	service *Service
+	work    *work
+}
+
+// OpenOffline loads what the pipeline of a configuration needs. Into, VIEW.FIELD, puts each result's list into a view that others fill; "" does not.
+func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Options) (_ *Offline, err error) {
+	i := slices.IndexFunc(c.Pipelines, func(p config.Pipeline) bool { return p.Name == name })
+	if i < 0 {
+		var names []string
+		for _, p := range c.Pipelines {
+			names = append(names, p.Name)
+		}
+		return nil, fmt.Errorf("there is no pipeline %q: want %s", name, strings.Join(names, " or "))
+	}
+	p := &c.Pipelines[i]
+	s := &Service{config: c, options: o, registry: observe.NewRegistry(o.Build), health: observe.NewHealth(), core: newCore(ctx), device: c.Models.NewDevice(),
+		models: make(map[string]*models.Model)}
+	offline := &Offline{service: s}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.openViews(ctx); err != nil {
+		return nil, err
+	}
+	if _, shared := s.store.(features.Lasting); !shared && slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Lookup != nil || s.Rank != nil }) {
+		return nil, errors.New("features.store is the memory of each replica, which a file cannot look into: want one that is shared, such as redis")
+	}
+	s.core.run("device", s.device.Run)
+	metrics := models.NewMetrics(s.registry)
+	for _, step := range p.Steps {
+		if step.Model() == "" {
+			continue
+		}
+		if err := s.load(ctx, step.Model(), metrics); err != nil {
+			return nil, err
+		}
+	}
+	offline.work, err = s.work(p, batching.Backfill, func(w *work) error { return s.addInto(w, into) })
+	return offline, err
+}
+
+// addInto adds the step that puts lists into a view.
+func (s *Service) addInto(w *work, into string) error {
+	if into == "" {
+		return nil
+	}
+	name, field, _ := strings.Cut(into, ".")
+	v := s.view(name)
+	if v == nil {
+		return fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
+	}
+	if len(w.columns) == 0 {
+		return fmt.Errorf("into %s: the pipeline has no results", into)
+	}
+	step, reads, err := features.NewInto(v.View, v.store, field, w.columns[len(w.columns)-1].Name, w.columns, w.reads)
+	if err != nil {
+		return fmt.Errorf("into %s: %w", into, err)
+	}
+	w.steps, w.reads = append(w.steps, step), reads
+	return nil
+}
+
+// Decoder of the lines.
+func (o *Offline) Decoder() pipeline.Decoder { return o.work.decoder }
+
+// Steps that lines go through.
+func (o *Offline) Steps() []pipeline.Step { return o.work.steps }
+
+// Encoder of the answers.
+func (o *Offline) Encoder() schemas.Encoder { return o.work.encoder }
+
+// Close the models and the store.
+func (o *Offline) Close() error { return o.service.Close() }
