@@ -35,6 +35,8 @@ type CandidatesConfig struct {
 	// Inputs are the columns of a candidate, whose id is called item_id there.
 	Inputs map[string]ColumnConfig
 	Wait   bool
+	// Most is how many candidates the model takes for one event.
+	Most int
 }
 
 // Candidates makes of events what a model ranks: for each the candidates, with what is known of them. Each item of a cycle is looked up once, all in one
@@ -151,6 +153,7 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 			lists[i].History = c.history.texts(row, histories)
 			slices.Reverse(lists[i].History) // of our own
 		}
+		lists[i].Freshness = max(c.history.staleness(row, histories), c.otherwise.staleness(row, offline))
 		all = append(all, lists[i].Items...)
 	}
 	known, err := c.look(ctx, all)
@@ -187,11 +190,25 @@ func (c *Candidates) items(row *pipeline.Row, offline map[string]Found) ([]strin
 		return nil, c.columns.fault("%s is no list: want ids of items", c.list.path)
 	}
 	seen := make(map[string]struct{}, len(ids))
-	return slices.DeleteFunc(ids, func(id string) bool {
+	ids = slices.DeleteFunc(ids, func(id string) bool {
 		_, again := seen[id]
 		seen[id] = struct{}{}
 		return again
-	}), nil
+	})
+	if len(ids) > c.config.Most {
+		return nil, c.columns.fault("there are %d candidates: model %s takes at most %d (models.batch.max_tokens)", len(ids), c.config.Model, c.config.Most)
+	}
+	return ids, nil
+}
+
+// staleness is Stale for a list that is remembered from before the store went away, and Fresh otherwise.
+func (s *stored) staleness(row *pipeline.Row, found map[string]Found) Freshness {
+	if s != nil {
+		if key, _ := textOf(s.key.value(row)); found[key].Freshness == Stale {
+			return Stale
+		}
+	}
+	return Fresh
 }
 
 // texts that are stored for a row; a list of the caller's own.
@@ -216,25 +233,32 @@ type knownItem struct {
 	at        int64 // of its latest event, 0 for none
 }
 
+// lookedAtOnce is how many items one trip to the store is for, each trip with a deadline of its own: a cycle of long lists has tens of thousands. A guess.
+const lookedAtOnce = 2000
+
 // look all items up.
 func (c *Candidates) look(ctx context.Context, ids []string) (map[string]*knownItem, error) {
 	finder := c.config.Items
 	if finder == nil || len(ids) == 0 {
 		return nil, nil
 	}
-	found, err := finder.find(ctx, ids, c.config.Wait)
-	if err != nil {
-		return nil, err
-	}
-	known, now := make(map[string]*knownItem, len(found)), time.Now()
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	known, now := make(map[string]*knownItem, len(ids)), time.Now()
 	nothing := pipeline.Field{Name: c.config.As, Value: pipeline.ObjectValue(finder.view.defaults...)}
-	for id, of := range found {
-		item := &knownItem{feature: nothing, freshness: of.Freshness}
-		if of.Entry != nil {
-			item.feature.Value = pipeline.ObjectValue(of.Entry.Now(finder.view, now)...)
-			item.at = of.Entry.At
+	for some := range slices.Chunk(ids, lookedAtOnce) {
+		found, err := finder.find(ctx, some, c.config.Wait)
+		if err != nil {
+			return nil, err
 		}
-		known[id] = item
+		for id, of := range found {
+			item := &knownItem{feature: nothing, freshness: of.Freshness}
+			if of.Entry != nil {
+				item.feature.Value = pipeline.ObjectValue(of.Entry.Now(finder.view, now)...)
+				item.at = of.Entry.At
+			}
+			known[id] = item
+		}
 	}
 	return known, nil
 }
@@ -260,7 +284,7 @@ func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known map[stri
 			return
 		}
 	}
-	if !anything {
+	if !anything && known != nil {
 		list.Freshness = Default
 	}
 	if latest > 0 {

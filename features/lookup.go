@@ -32,6 +32,16 @@ const (
 
 func (f Freshness) String() string { return [...]string{"fresh", "stale", "default"}[f] }
 
+// ParseFreshness reads what String wrote; anything else is Default.
+func ParseFreshness(s string) Freshness {
+	for f := range Default {
+		if f.String() == s {
+			return f
+		}
+	}
+	return Default
+}
+
 // FreshnessField of results says how fresh is what was looked up.
 const FreshnessField = "features"
 

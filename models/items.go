@@ -38,6 +38,16 @@ const (
 
 var itemRoles = map[string]itemRole{"history": itemHistory, "candidates": itemCandidates, "user": itemUser}
 
+// rolesOf inputs. A column may be called user, or history: they are items only beside a vector of candidates.
+func rolesOf(inputs []onnx.Info) map[string]itemRole {
+	for _, i := range inputs {
+		if i.Name == "candidates" && i.Type == onnx.Int64 && len(i.Shape) == 1 && i.Shape[0] < 0 {
+			return itemRoles
+		}
+	}
+	return nil
+}
+
 // defaultHistory is how many items of a history are read of a model that does not say it.
 const defaultHistory = 50
 
@@ -66,8 +76,6 @@ func (s *itemInputs) whole() error {
 	switch {
 	case s == nil:
 		return nil
-	case !s.has[itemCandidates]:
-		return errors.New("the graph has no input candidates, and one of history or user: want int64[?], the items to be scored")
 	case s.has[itemHistory] != s.has[itemUser]:
 		return errors.New("the graph has one of history and user: want both, or neither")
 	}
@@ -99,6 +107,9 @@ func (s *itemInputs) read(folder string) error {
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	if len(s.index) == 0 {
+		return fmt.Errorf("%s is empty: want the ids of the items that the model knows, one a line", path)
 	}
 	return nil
 }
@@ -155,4 +166,12 @@ func (s *itemInputs) known(history []string) []int64 {
 		known[i], known[j] = known[j], known[i]
 	}
 	return known
+}
+
+// cost of a history in a batch, in rows.
+func (s *itemInputs) cost(history []string) int {
+	if s == nil || !s.has[itemHistory] {
+		return 0
+	}
+	return min(len(history), s.most)
 }

@@ -43,6 +43,8 @@ type Info struct {
 	Reads []InputColumn
 	// Items is how many items it knows by their ids: it ranks those of a table for who had others before. 0 for one that knows none.
 	Items int
+	// History is how many items it reads of what somebody had before, the last ones; 0 for none.
+	History int
 	// Limits of its batches.
 	Limits batching.Limits
 	// Alone says why rows are run one at a time; "" when nothing demands it.

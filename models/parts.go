@@ -2,6 +2,8 @@ package models
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"nearline/models/onnx"
 	"nearline/models/tasks"
@@ -68,11 +70,17 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	if drawn && settled && said {
 		source := p.manifest.source(model, p.settings, p.graph)
 		if tables {
-			source.Probabilities = probabilityOutputs
+			source.Probabilities = slices.Concat(probabilityOutputs, p.graph.Zipped)
 		}
 		p.heads, err = tasks.Resolve(p.manifest.Heads, source)
 		if note(in(folder, err)) {
 			note(in(folder, p.manifest.checkGolden(p.heads)))
+		}
+	}
+	if drawn && !tables && !tokenized(folder) {
+		if err := neither(inputs); err != nil {
+			note(in(p.graphPath, err))
+			return p, wrong
 		}
 	}
 	if tables {
@@ -105,6 +113,22 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 
 // probabilityOutputs are what exporters of classifiers call their probabilities: onnxmltools and skl2onnx.
 var probabilityOutputs = []string{"probabilities", "output_probability"}
+
+// neither says what a graph wants that is neither a text nor a table, if so.
+func neither(inputs []onnx.Info) error {
+	for _, i := range inputs {
+		_, token := inputNames[i.Name]
+		foreign := slices.ContainsFunc(foreignInputs, func(f struct{ prefix, what string }) bool { return strings.HasPrefix(i.Name, f.prefix) })
+		switch {
+		case token || foreign || i.Shape == nil:
+			return nil // it is told of as a model of texts
+		case !slices.Contains(tableTypes, i.Type) || len(i.Shape) < 1 || len(i.Shape) > 2:
+			return fmt.Errorf("the graph wants input %s, and there is no tokenizer.json: want columns of float32, float64, int64, int32 or string, as [rows] or "+
+				"[rows, columns], or a model that reads texts, with its tokenizer", i)
+		}
+	}
+	return nil
+}
 
 // tokenized says whether there is a tokenizer in the folder.
 func tokenized(folder string) bool {

@@ -48,6 +48,9 @@ func NewRankStep(model *Model, class batching.Class, of Candidates, as string, t
 	if info.Reads == nil && info.Items == 0 || len(info.Heads) != 1 || info.Heads[0].Kind != tasks.Score || len(info.Heads[0].Labels) > 0 {
 		return nil, fmt.Errorf("model %s does not rank: want one that reads columns or items, and answers with one score for each", info.Name)
 	}
+	if info.Alone != "" {
+		return nil, fmt.Errorf("model %s does not rank: its rows run one at a time, since %s", info.Name, info.Alone)
+	}
 	return &RankStep{model: model, class: class, of: of, as: as, top: top}, nil
 }
 

@@ -133,7 +133,7 @@ func TestRankingsOfOddLists(t *testing.T) {
 			t.Errorf("list %d: got %v by %+v, want %d of them by recommender 1", i, got, rows[i].Predictions[0], want)
 		}
 	}
-	if f := rows[3].Fault; f == nil || !strings.Contains(f.Cause, "the table has 20000 rows: want at most 16384") {
+	if f := rows[3].Fault; f == nil || !strings.Contains(f.Cause, "the table has 20000 rows: want at most 16334") {
 		t.Errorf("got %v, want a fault that names how many there may be", f)
 	}
 	if want := "[item-0 item-1 item-2]"; fmt.Sprint(idsOf(rows[2])) != want {
@@ -173,6 +173,26 @@ func TestTreesRankToo(t *testing.T) {
 	}
 }
 
+// A graph whose rows move each other, or that takes one alone, would rank a list by how it was batched.
+func TestModelsWhoseRowsAreNotTheirOwnDoNotRank(t *testing.T) {
+	config := tableRepository(t, nil, "odd-listwise", "odd-one-row")
+	device := running(t, config)
+	for name, want := range map[string]string{"odd-listwise": "rows beside each other move each other's answers", "odd-one-row": "the graph takes one row at a time"} {
+		m := loaded(t, config, name, device)
+		if m.Info().Limits.MaxItems != 1 {
+			t.Errorf("%s: got limits %+v, want rows one at a time", name, m.Info().Limits)
+		}
+		if _, err := NewRankStep(m, batching.Stream, asked{}, "ranking", 0); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+		// One by one it answers.
+		_, faults, err := m.Predict(t.Context(), batching.Online, []Input{{Table: Table{Rows: 1, Numbers: []float64{1, 2}}}, {Table: Table{Rows: 1, Numbers: []float64{3, 4}}}})
+		if err := errors.Join(append(faults, err)...); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRankHandsOnWhatKeepsCandidatesAway(t *testing.T) {
 	m := recommender(t)
 	step, err := NewRankStep(m, batching.Stream, asked{err: pipeline.ErrAway}, "ranking", 0)
@@ -186,7 +206,7 @@ func TestRankHandsOnWhatKeepsCandidatesAway(t *testing.T) {
 
 func TestItemsAreReadFromTheirFile(t *testing.T) {
 	for content, want := range map[string]string{
-		"":          "",
+		"":          "items.txt is empty",
 		"a\nb\nc\n": "",
 		"a\n\nc\n":  "items.txt:2: \"\" is empty, or there already",
 		"a\nb\na\n": "items.txt:3: \"a\" is empty, or there already",

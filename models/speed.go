@@ -49,20 +49,22 @@ func (t *textModel) measure(ctx context.Context, tokens, batch int, long time.Du
 
 // paces measures runs of one row, of some, and of as many as share one.
 func (t *tableModel) paces(ctx context.Context, limits batching.Limits, long time.Duration) (paces []Pace, err error) {
-	if t.sample == nil {
+	sample := t.sample.Load()
+	if sample == nil {
 		return nil, nil // nobody says what its rows are like: want golden examples
 	}
 	batches := []int{1, 32, limits.MaxItems}
 	slices.Sort(batches)
 	for _, batch := range slices.Compact(batches) {
-		if batch > limits.MaxItems {
+		lists := max(1, batch/sample.Rows) // of a model that ranks
+		if batch > limits.MaxItems || lists*sample.Rows > limits.MaxTokens {
 			break
 		}
-		rows := make([]*row, batch)
+		rows := make([]*row, lists)
 		for i := range rows {
-			rows[i] = &row{table: *t.sample}
+			rows[i] = &row{table: *sample}
 		}
-		p, err := runsFor(ctx, 0, batch, long, t.lanes, func(l *tableLane) error {
+		p, err := runsFor(ctx, 0, lists*sample.Rows, long, t.lanes, func(l *tableLane) error {
 			t.fill(l, rows)
 			_, err := l.runner.Run(l.inputs)
 			return err

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"nearline/batching"
@@ -59,7 +61,7 @@ type tableModel struct {
 	most  int          // rows in a run
 	lanes []*tableLane // by slot
 
-	sample *Table // a row that is known to work; nil until one is
+	sample atomic.Pointer[Table] // a row that is known to work; nil until one is
 }
 
 // tableInput is an input of the graph, and where its columns are among those of its kind.
@@ -74,11 +76,12 @@ func readsTables(inputs []onnx.Info) bool {
 	if len(inputs) == 0 {
 		return false
 	}
+	roles := rolesOf(inputs)
 	for _, i := range inputs {
 		_, token := inputNames[i.Name]
 		whole := i.Type == onnx.Int64 || i.Type == onnx.Int32
 		tokens := token || whole && len(i.Shape) == 2 && i.Shape[1] < 1 // of any number
-		if _, ok := itemRoles[i.Name]; ok {
+		if _, ok := roles[i.Name]; ok {
 			continue
 		}
 		if tokens || len(i.Shape) < 1 || len(i.Shape) > 2 || !slices.Contains(tableTypes, i.Type) {
@@ -93,8 +96,9 @@ var tableTypes = []onnx.Type{onnx.Float32, onnx.Float64, onnx.Int64, onnx.Int32,
 // newTable makes an engine that has no lanes yet. names are those that nearline.yaml has for the columns of inputs.
 func newTable(heads []tasks.Head, inputs []onnx.Info, names map[string]columnNames, s series) (*tableModel, error) {
 	t := &tableModel{graphEngine: newGraphEngine(heads, s)}
+	roles := rolesOf(inputs)
 	for _, i := range inputs {
-		if role, ok := itemRoles[i.Name]; ok {
+		if role, ok := roles[i.Name]; ok {
 			if err := t.takesItems(i, role); err != nil {
 				return nil, err
 			}
@@ -191,8 +195,26 @@ func (t *tableModel) prepare(in Input, r *row) (int, error) {
 		}
 		number++
 	}
+	for i, text := range table.Texts {
+		if strings.IndexByte(text, 0) >= 0 { // where the runtime would end it
+			return 0, fmt.Errorf("column %s has a text with a zero byte, which no model reads", t.textColumn(i%t.texts))
+		}
+	}
 	r.table = table
-	return table.Rows, nil
+	return table.Rows + t.items.cost(table.History), nil
+}
+
+// textColumn is the name of a column of texts.
+func (t *tableModel) textColumn(n int) string {
+	for _, c := range t.columns {
+		if c.Text {
+			if n == 0 {
+				return c.Name
+			}
+			n--
+		}
+	}
+	return ""
 }
 
 func (t *tableModel) run(slot int, batch []batching.Item[*row]) error {
@@ -203,10 +225,14 @@ func (t *tableModel) run(slot int, batch []batching.Item[*row]) error {
 	}
 	defer clear(l.rows)
 	var probe func() error
-	if t.sample != nil {
-		probe = func() error { return t.answer(l, []*row{{table: *t.sample}}) }
+	if sample := t.sample.Load(); sample != nil {
+		probe = func() error { return t.answer(l, []*row{{table: *sample}}) }
 	}
-	return verdict(t.answer(l, l.rows), len(batch), probe)
+	err := t.answer(l, l.rows)
+	if err == nil && probe == nil {
+		t.sample.CompareAndSwap(nil, l.rows[0].table.clone())
+	}
+	return verdict(err, len(batch), probe)
 }
 
 // tableLane is what one slot runs with; its buffers are used again for every run.
@@ -231,7 +257,7 @@ func (t *tableModel) answer(l *tableLane, rows []*row) error {
 	}
 	for i, o := range outputs {
 		if n := len(o.Shape); n == 0 || n > 2 || o.Shape[0] != int64(total) {
-			return fmt.Errorf("output %s has shape %v for %d rows: want [rows] or [rows, numbers]", t.outputs[i], o.Shape, total)
+			return fmt.Errorf("%w: output %s has shape %v for %d rows: want [rows] or [rows, numbers]", errShape, t.outputs[i], o.Shape, total)
 		}
 	}
 	now, from := time.Now(), 0
@@ -320,6 +346,16 @@ func (t *tableModel) answers(outputs []onnx.Output, from int, table Table) ([]pi
 		columns[h] = pipeline.Field{Name: head.Name, Value: list}
 	}
 	return columns, nil
+}
+
+// errShape says that the graph is not what it has to be, whatever it is given.
+var errShape = errors.New("the graph does not answer row by row")
+
+// clone keeps a table for longer than its caller does.
+func (t *Table) clone() *Table {
+	c := *t
+	c.Numbers, c.Texts, c.Items, c.History = slices.Clone(t.Numbers), slices.Clone(t.Texts), slices.Clone(t.Items), slices.Clone(t.History)
+	return &c
 }
 
 var errNoTable = errors.New("the model reads tables of columns, and a text was given")

@@ -258,6 +258,39 @@ golden:
 	}
 }
 
+// Names that mean something to a ranker mean nothing elsewhere, and what a ZipMap made are probabilities, however they are called.
+func TestNamesOfTablesMeanNothing(t *testing.T) {
+	c := tableCases(t)["sklearn-columns"]
+	config := tableRepository(t, nil, "odd-user", "odd-chances")
+	device := running(t, config)
+	renamed := tableCase{Tolerance: c.Tolerance, Outputs: c.Outputs, Inputs: map[string]tensor{
+		"user": c.Inputs["colour"], "size": c.Inputs["size"], "price": c.Inputs["price"], "visits": c.Inputs["visits"],
+	}}
+	for name, c := range map[string]*tableCase{"odd-user": &renamed, "odd-chances": &c} {
+		m := loaded(t, config, name, device)
+		for row, table := range c.tables(t, m) {
+			predictions, faults, err := m.Predict(t.Context(), batching.Online, []Input{{Table: table}})
+			if err != nil || faults[0] != nil {
+				t.Fatal(err, faults[0])
+			}
+			c.want(t, row, predictions[0].Columns[0].Value)
+		}
+	}
+}
+
+func TestATextWithAZeroByteIsItsRowsFault(t *testing.T) {
+	name := "sklearn-columns"
+	c := tableCases(t)[name]
+	config := tableRepository(t, nil, name)
+	m := loaded(t, config, name, running(t, config))
+	table := c.tables(t, m)[0]
+	table.Texts = []string{table.Texts[0], "small\x00er"}
+	_, faults, err := m.Predict(t.Context(), batching.Online, []Input{{Table: table}})
+	if err != nil || faults[0] == nil || !strings.Contains(faults[0].Error(), "column size has a text with a zero byte") {
+		t.Errorf("got %v, %v, want the column named", faults[0], err)
+	}
+}
+
 func TestInspectDescribesTables(t *testing.T) {
 	config := tableRepository(t, nil, "sklearn-columns")
 	r, err := Inspect(t.Context(), config, filepath.Join(config.Repository, "sklearn-columns", "1"), InspectOptions{})

@@ -8,6 +8,9 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"nearline/models/onnx"
+	"nearline/pipeline"
 )
 
 // loadTable loads the model of the parts, and completes m.info.
@@ -19,6 +22,10 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 	rowsOf := ""
 	if t.items != nil {
 		m.info.Items, rowsOf = len(t.items.index), "candidates"
+		if t.items.has[itemHistory] {
+			m.info.History = t.items.most
+			t.most -= t.items.most
+		}
 	}
 	defer func() {
 		if err != nil {
@@ -31,7 +38,15 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return t, t.check(ctx, p.manifest, m.info.Limits.MaxItems > 1)
+	if err := t.check(ctx, p.manifest, m.info.Limits.MaxItems > 1); err != nil {
+		return nil, err
+	}
+	if m.info.Limits.MaxItems > 1 {
+		if m.info.Alone = t.coupled(); m.info.Alone != "" {
+			m.info.Limits.MaxItems = 1
+		}
+	}
+	return t, nil
 }
 
 // check tries the model before anybody's row goes through it.
@@ -39,15 +54,73 @@ func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) err
 	if err := t.checkGolden(ctx, m, neighbours); err != nil {
 		return err
 	}
-	if t.sample != nil {
+	if t.sample.Load() != nil {
 		return nil
 	}
 	// Nobody says what its rows are like. It may refuse one of zeros, as a category that it does not know.
 	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.numbers), Texts: make([]string, t.texts), List: t.items != nil, Items: []string{""}}}
-	if err := t.answer(t.lanes[0], []*row{&blank}); err == nil && blank.err == nil {
-		t.sample, t.example = &blank.table, blank.columns
+	err := t.answer(t.lanes[0], []*row{&blank})
+	switch {
+	case errors.Is(err, onnx.ErrRuntime), errors.Is(err, errShape):
+		return fmt.Errorf("try: %w", err)
+	case err == nil && blank.err == nil:
+		t.sample.Store(&blank.table)
+		t.example = blank.columns
 	}
 	return nil
+}
+
+// coupled says why rows have to run one at a time, or "": it tries whether a row that is known to work is answered alike beside others.
+func (t *tableModel) coupled() string {
+	sample := t.sample.Load()
+	if sample == nil {
+		return ""
+	}
+	other := sample.clone()
+	for i := range other.Numbers {
+		other.Numbers[i] = other.Numbers[i]*2 + 1 + float64(i%3)
+	}
+	beside := []*row{{table: *other}, {table: *sample}, {table: *other}}
+	alone := &row{table: *sample}
+	if t.answer(t.lanes[0], []*row{alone}) != nil || alone.err != nil {
+		return "" // it did so before
+	}
+	if err := t.answer(t.lanes[0], beside); err != nil {
+		return fmt.Sprintf("rows together fail where one alone does not: %v", err)
+	}
+	for i, column := range alone.columns {
+		if beside[1].err != nil || !alike(column.Value, beside[1].columns[i].Value) {
+			return fmt.Sprintf("rows beside each other move each other's answers: %v became %v", column.Value.Any(), beside[1].columns[i].Value.Any())
+		}
+	}
+	return ""
+}
+
+// besideTolerance is what arithmetic in another order may move, as a share of the number.
+const besideTolerance = 1e-3
+
+// alike says whether two answers are the same, but for arithmetic.
+func alike(a, b pipeline.Value) bool {
+	near := func(x, y float64) bool { return x == y || math.Abs(x-y) <= besideTolerance*max(1, math.Abs(x)) }
+	if a.Kind != b.Kind || a.Str != b.Str || !near(a.Float, b.Float) || len(a.Floats) != len(b.Floats) || len(a.List) != len(b.List) || len(a.Fields) != len(b.Fields) {
+		return false
+	}
+	for i := range a.Floats {
+		if !near(float64(a.Floats[i]), float64(b.Floats[i])) {
+			return false
+		}
+	}
+	for i := range a.List {
+		if !alike(a.List[i], b.List[i]) {
+			return false
+		}
+	}
+	for i := range a.Fields {
+		if !alike(a.Fields[i].Value, b.Fields[i].Value) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkGolden compares the answers to the golden examples, each alone and, with neighbours, all in one batch.
@@ -74,8 +147,9 @@ func (t *tableModel) checkGolden(ctx context.Context, m manifest, neighbours boo
 		if err != nil {
 			return fmt.Errorf("golden[%d]: %w", i, err)
 		}
-		if t.sample == nil {
-			t.sample, t.example = &table, r.columns
+		if t.sample.Load() == nil {
+			t.sample.Store(&table)
+			t.example = r.columns
 		}
 		rows = append(rows, r)
 	}
@@ -111,6 +185,9 @@ func (t *tableModel) golden(g golden) (Table, error) {
 	table := Table{Rows: len(g.Candidates), List: true, History: g.History}
 	for i, candidate := range g.Candidates {
 		if t.items != nil {
+			if candidate["item"] == nil {
+				return table, fmt.Errorf("candidates[%d].item is missing: want the id of the candidate, or one that the model does not know", i)
+			}
 			table.Items = append(table.Items, fmt.Sprint(candidate["item"]))
 			candidate = maps.Clone(candidate)
 			delete(candidate, "item")

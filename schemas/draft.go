@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// maxBuiltValues bounds how many values the copied objects and arrays of one event hold: in memory a value weighs
-	// a hundred times what `0,` weighs in JSON.
-	maxBuiltValues = 10_000
+	// maxBuiltValues bounds how many values the objects and arrays of one event hold that are copied or read: in memory a value weighs
+	// a hundred times what `0,` weighs in JSON. A model ranks some 16,000 candidates at the most.
+	maxBuiltValues = 20_000
 	// maxScratch is the largest buffer that a draft keeps for the next record.
 	maxScratch = 64 << 10
 )
@@ -99,7 +99,7 @@ func (d *draft) resolve(n *node, v pipeline.Value) {
 func (d *draft) spend() *pipeline.Fault {
 	if d.built++; d.built > maxBuiltValues {
 		return pipeline.Faultf(pipeline.ClassTooLarge, pipeline.StageDecode,
-			"the copied fields hold more than %d values", maxBuiltValues)
+			"the fields that are copied or read hold more than %d values", maxBuiltValues)
 	}
 	return nil
 }

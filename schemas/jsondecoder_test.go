@@ -160,7 +160,7 @@ func TestJSONFaultSaysWhatIsWrongAndWhere(t *testing.T) {
 		"deep arrays":       {decode, "the value nests deeper than input.max_depth, which is 100"},
 		"deep objects":      {decode, "the value nests deeper than input.max_depth, which is 100"},
 		"deep copied":       {decode, "the value nests deeper than input.max_depth, which is 100"},
-		"wide copied":       {large, "the copied fields hold more than 10000 values"},
+		"wide copied":       {large, "the fields that are copied or read hold more than 20000 values"},
 		"huge number":       {invalid, `item_id at "item_id" is a number out of the range of a 64-bit float: want a smaller one`},
 		"huge inside":       {invalid, `the number "-1e999" in a copied field is out of the range of a 64-bit float`},
 		"huge id":           {invalid, `id at "review_id" is a number out of the range of a 64-bit float: want a smaller one`},

@@ -204,6 +204,9 @@ func (c *Config) validateRank(v *validation, path string, r *Rank) {
 			continue
 		}
 		view := c.Features.View(list.View)
+		if list.Key != "" && slices.Contains(strings.Split(list.Key, "."), "") {
+			v.add("%s.%s.key is %q: want the path of a field, such as meta.user", path, key, list.Key)
+		}
 		switch {
 		case view == nil:
 			v.add("%s.%s.view is %q: want one of features.views (%s)", path, key, list.View, c.viewNames())

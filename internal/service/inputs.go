@@ -21,6 +21,8 @@ import (
 func InputsOf(m *models.Model, declared map[string]features.ColumnConfig, columns []pipeline.Field, reads []string) (models.Columns, []string, error) {
 	info := m.Info()
 	switch {
+	case info.Items > 0:
+		return nil, nil, fmt.Errorf("model %s ranks the candidates of an event: want it in a rank step, as rank: {model: %s}", info.Name, info.Name)
 	case info.Reads == nil && declared != nil:
 		return nil, nil, fmt.Errorf("inputs: model %s reads texts and no columns, remove them", info.Name)
 	case info.Reads == nil:
@@ -57,14 +59,19 @@ func (s *Service) rank(c *config.Rank, class batching.Class, columns []pipeline.
 	if c.Items != "" {
 		candidates.Items, candidates.As = s.view(c.Items).finder, c.Items
 	}
-	if c.History != nil && model.Info().Items == 0 {
-		return nil, nil, fmt.Errorf("history: model %s knows no items, remove it", c.Model)
+	info := model.Info()
+	switch {
+	case c.History != nil && info.History == 0:
+		return nil, nil, fmt.Errorf("history: model %s reads none, remove it", c.Model)
+	case c.History == nil && info.History > 0:
+		return nil, nil, fmt.Errorf("history is missing: model %s reads what somebody had before, want {view: VIEW, field: FIELD} of a list of ids, youngest first", c.Model)
 	}
-	made, reads, err := features.NewCandidates(candidates, wanted(model.Info()), columns, reads)
+	candidates.Most = info.Limits.MaxTokens - info.History
+	made, reads, err := features.NewCandidates(candidates, wanted(info), columns, reads)
 	if err != nil {
 		return nil, nil, err
 	}
-	lists := &ranked{Candidates: made, items: model.Info().Items > 0}
+	lists := &ranked{Candidates: made, items: info.Items > 0}
 	lists.tells = !slices.ContainsFunc(columns, func(f pipeline.Field) bool { return f.Name == features.FreshnessField })
 	step, err := models.NewRankStep(model, class, lists, c.As, c.Top)
 	return step, reads, err
@@ -91,6 +98,7 @@ func (r *ranked) Lists(ctx context.Context, rows []*pipeline.Row) ([]models.Cand
 			lists[i].Table.Items, lists[i].Table.History = of.Items, of.History
 		}
 		if !r.tells {
+			worsen(rows[i].Features, of.Freshness)
 			continue
 		}
 		at := pipeline.Field{Name: "features_at"}
@@ -100,6 +108,15 @@ func (r *ranked) Lists(ctx context.Context, rows []*pipeline.Row) ([]models.Cand
 		lists[i].Fields = []pipeline.Field{{Name: features.FreshnessField, Value: pipeline.StringValue(of.Freshness.String())}, at}
 	}
 	return lists, nil
+}
+
+// worsen what an earlier step says of how fresh features are, if these are worse.
+func worsen(said []pipeline.Field, found features.Freshness) {
+	for i := range said {
+		if said[i].Name == features.FreshnessField && features.ParseFreshness(said[i].Value.Str) < found {
+			said[i].Value = pipeline.StringValue(found.String())
+		}
+	}
 }
 
 // Fields of the lists, as examples.
@@ -116,8 +133,14 @@ func CheckSteps(c *config.Config, p *config.Pipeline, loaded map[string]*models.
 	if err := s.checkedViews(); err != nil {
 		return err
 	}
-	_, err := s.line(p)
-	return err
+	if _, err := s.line(p); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Rank != nil }) {
+		_, err := s.work(p, batching.Online) // as POST /v1/rank answers
+		return err
+	}
+	return nil
 }
 
 // checked is a service that is not to run: it connects to nothing.

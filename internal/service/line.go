@@ -89,7 +89,7 @@ func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*w
 	}
 	input, output := c.Input.InputConfig, c.Output.OutputConfig
 	if input.Reads, input.Textless = w.reads, w.textless; class != batching.Stream {
-		input.Format, output.Format, output.Schema = schemas.FormatJSON, schemas.FormatJSON, ""
+		input.Format, input.Schema, output.Format, output.Schema = schemas.FormatJSON, "", schemas.FormatJSON, ""
 	}
 	var err error
 	if w.decoder, err = schemas.NewDecoder(input, output); err != nil {

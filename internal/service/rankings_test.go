@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +177,15 @@ func (r *running) known(view, key string) {
 	})
 }
 
+// many ids, as JSON.
+func many(n int) string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = strconv.Itoa(i + 1)
+	}
+	return strings.Join(ids, ",")
+}
+
 func TestRequestsOfAllKindsAreAnswered(t *testing.T) {
 	inCinema(t, func(b *cinema) {
 		c := b.config()
@@ -199,6 +209,9 @@ func TestRequestsOfAllKindsAreAnswered(t *testing.T) {
 			{`{"request_id":"a","user_id":"ben","candidates":[]}`, http.StatusOK, `"ranking":[]`},
 			{`{"request_id":"a","user_id":"ben","candidates":[1,2.5,"x"]}`, http.StatusOK, `"item_id":"2.5"`},
 			{`{"candidates":["1"]}`, http.StatusOK, `"request_id":"`},
+			{`{"request_id":"a","candidates":[` + strings.Repeat(`"1",`, 12_000) + `"2"]}`, http.StatusOK, `"item_id":"2"`},
+			{`{"request_id":"a","candidates":[` + many(12_000) + `]}`, http.StatusOK, `"ranking":[{"item_id":"`},
+			{`{"request_id":"a","candidates":[` + many(17_000) + `]}`, http.StatusBadRequest, "there are 17000 candidates: model recommender takes at most 16334"},
 			{`{"request_id":"a","candidates":"1"}`, http.StatusBadRequest, "candidates is no list: want ids of items"},
 			{`{"request_id":"a","candidates":[{"id":1}]}`, http.StatusBadRequest, "candidates[0] is no id"},
 			{`{"request_id":"a"`, http.StatusBadRequest, "the request cannot be answered"},
@@ -216,17 +229,32 @@ func TestRequestsOfAllKindsAreAnswered(t *testing.T) {
 	})
 }
 
+// requestSchema is the file of an Avro schema of requests.
+func (b *cinema) requestSchema() string {
+	path := filepath.Join(b.TempDir(), "request.avsc")
+	schema := `{"type":"record","name":"Request","fields":[{"name":"request_id","type":"string"},{"name":"user_id","type":"string"},
+		{"name":"candidates","type":{"type":"array","items":"string"}},{"name":"absent","type":["null","double"],"default":null}]}`
+	if err := os.WriteFile(path, []byte(schema), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
 func TestStepsThatRankAreChecked(t *testing.T) {
 	inCinema(t, func(b *cinema) {
 		for want, change := range map[string]func(r *config.Rank){
 			"": func(*config.Rank) {},
-			"steps[0].rank: inputs has nothing for helpfulness": func(r *config.Rank) { delete(r.Inputs, "helpfulness") },
+			"history is missing: model recommender reads what somebody had before": func(r *config.Rank) { r.History = nil },
+			"steps[0].rank: inputs has nothing for helpfulness":                    func(r *config.Rank) { delete(r.Inputs, "helpfulness") },
 			"steps[0].rank: inputs has item.mood: item has sentiment, popularity, reviews": func(r *config.Rank) {
 				r.Inputs["sentiment"] = features.ColumnConfig{Operand: features.Operand{Of: "item.mood"}}
 			},
 		} {
 			c := b.config()
 			change(c.Pipelines[1].Steps[0].Rank)
+			if want == "" { // requests in Avro are JSON to the online API
+				c.Pipelines[1].Input.Format, c.Pipelines[1].Input.Schema = schemas.FormatAvro, b.requestSchema()
+			}
 			m, err := models.Load(b.Context(), c.Models, "recommender", c.Models.NewDevice(), models.NewMetrics(nil))
 			if err != nil {
 				b.Fatal(err)

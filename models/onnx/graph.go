@@ -34,8 +34,8 @@ type Graph struct {
 	// Classes are the names of the classes that a classifier of scikit-learn's kind has in itself, in the order of its probabilities;
 	// nil where there are none, or several classifiers that do not agree.
 	Classes []string
-	// zipped says that an output is a sequence of maps in the file. Open makes a matrix of it, as Outputs have it.
-	zipped bool
+	// Zipped are outputs that are sequences of maps in the file, from classes to probabilities. Open makes matrices of them, as Outputs have it.
+	Zipped []string
 }
 
 // External is a file of weights.
@@ -138,7 +138,7 @@ func (in *inspector) classify() {
 		for i := range in.graph.Outputs {
 			if out := &in.graph.Outputs[i]; slices.Contains(n.outputs, out.Name) {
 				out.Type, out.Shape = Float32, []int64{-1, int64(len(n.classes))}
-				in.graph.zipped = true
+				in.graph.Zipped = append(in.graph.Zipped, out.Name)
 			}
 		}
 	}

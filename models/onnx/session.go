@@ -81,7 +81,7 @@ func Open(path string, o Options) (_ *Session, err error) {
 		return nil, fmt.Errorf("open model %s on %s: %w", path, o.Device, err)
 	}
 	defer options.Destroy()
-	if graph.zipped {
+	if len(graph.Zipped) > 0 {
 		s.session, err = unzipped(path, s, options)
 	} else {
 		s.session, err = ort.NewDynamicAdvancedSession(path, each(s.inputs), each(s.outputs), options)

@@ -64,7 +64,7 @@ func (h *Head) takeLabels(s Source, output Output) error {
 	switch n := len(h.Labels); {
 	case n == 0 && output.Width > 0:
 		return fmt.Errorf(".labels is missing, and id2label of config.json does not have %d: want the names of the %d labels of "+
-			"output %q, in its order", output.Width, output.Width, output.Name)
+			"output %q, in its order, or kind: score where these are no classes", output.Width, output.Width, output.Name)
 	case n == 0:
 		return fmt.Errorf(".labels is missing, and config.json has no id2label: want the labels of output %q, in its order", output.Name)
 	case output.Width > 0 && n != output.Width:

@@ -262,6 +262,42 @@ def settle(graph: onnx.ModelProto, name: str) -> None:
     graph.opset_import.sort(key=lambda operators: operators.domain)
 
 
+def odd(folder: Path) -> dict[str, onnx.ModelProto]:
+    """Graphs that are not what they seem: rows that move each other, one row alone, and names that mean something elsewhere."""
+
+    def graph(nodes: list[onnx.NodeProto], rows: int | None) -> onnx.ModelProto:
+        floats = onnx.TensorProto.FLOAT
+        weights = onnx.numpy_helper.from_array(np.array([[0.5], [-0.25]], np.float32), "weights")
+        return onnx.helper.make_model(
+            onnx.helper.make_graph(
+                nodes,
+                "odd",
+                [onnx.helper.make_tensor_value_info("x", floats, [rows, 2])],
+                [onnx.helper.make_tensor_value_info("score", floats, [rows, 1])],
+                [weights],
+            ),
+            opset_imports=[onnx.helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+
+    def renamed(old: str, new: str) -> onnx.ModelProto:
+        model = onnx.load(str(folder / "sklearn-columns.onnx"))
+        for node in model.graph.node:
+            node.input[:] = [new if name == old else name for name in node.input]
+            node.output[:] = [new if name == old else name for name in node.output]
+        for info in [*model.graph.input, *model.graph.output]:
+            info.name = new if info.name == old else info.name
+        return model
+
+    product = onnx.helper.make_node("MatMul", ["x", "weights"], ["product"])
+    return {
+        "odd-listwise": graph([product, onnx.helper.make_node("Softmax", ["product"], ["score"], axis=0)], None),
+        "odd-one-row": graph([onnx.helper.make_node("MatMul", ["x", "weights"], ["score"])], 1),
+        "odd-user": renamed("colour", "user"),
+        "odd-chances": renamed("output_probability", "chances"),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -284,6 +320,8 @@ def main() -> None:
         }
     entries = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in golden.items())
     (folder / "golden.json").write_text("{\n" + ",\n".join(entries) + "\n}\n")
+    for name, model in odd(folder).items():
+        onnx.save(model, str(folder / f"{name}.onnx"))
 
 
 if __name__ == "__main__":
