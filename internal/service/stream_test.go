@@ -436,6 +436,7 @@ func TestResultsKeepToTheirTopicsLimits(t *testing.T) {
 		b.topics(nil, "opinions.raw", "opinions.dlq")
 		b.topics(map[string]*string{"max.message.bytes": &small}, "opinions.scored")
 		c := b.config("opinions")
+		c.Pipelines[0].Cycle.Members = 1 // a second one that joins may take the first cycle back
 		large := fmt.Appendf(nil, `{"review_id":%q,"text":"a"}`, strings.Repeat("x", 10_000))
 		b.produce(&kgo.Record{Topic: "opinions.raw", Value: large})
 		// Together these are more than one batch of the output's, and less than one of the dead letters'.
