@@ -16,7 +16,7 @@ import (
 	"nearline/e2e/cluster"
 )
 
-// largest that the image may be. It has 98 MB: model and runtime a little over 20 each, and the program 45, of which the clients of clouds are 18.
+// largest that the image may be. It has 101 MB: models and runtime a little over 20 each, and the program 45, of which the clients of clouds are 18.
 const largest = 110_000_000
 
 // TestImage runs the image as README and compose file do, on one broker.
