@@ -132,7 +132,7 @@ func (b *bench) learn(ctx context.Context, name, address string, items []string)
 
 // rankings of so many candidates each.
 func (b *bench) rankings(ctx context.Context, name, address string, model *models.Model, items []string, candidates int) ([]figure, error) {
-	n := 400_000 / candidates
+	const n = 4000
 	in := fmt.Sprintf("%s.requests.%d", name, candidates)
 	if err := b.broker.topic(ctx, in); err != nil {
 		return nil, err
