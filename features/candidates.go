@@ -63,10 +63,7 @@ const CandidateID = "item_id"
 // decoder to read, and is returned with what this one wants.
 func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field, reads []string) (*Candidates, []string, error) {
 	made := &Candidates{config: c}
-	names := make([]string, len(columns))
-	for i, column := range columns {
-		names[i] = column.Name
-	}
+	names := fieldNames(columns)
 	made.list, reads = find(c.List, names, reads)
 	var errs []error
 	open := func(s *Stored, what string) *stored {

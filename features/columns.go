@@ -73,10 +73,7 @@ const (
 func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig, columns []pipeline.Field, reads []string) (*Columns, []string, error) {
 	c := &Columns{model: model}
 	var errs []error
-	names := make([]string, len(columns))
-	for i, column := range columns {
-		names[i] = column.Name
-	}
+	names := fieldNames(columns)
 	locate := func(path string) (found source) {
 		if err := within(path, columns); err != nil {
 			errs = append(errs, err)
@@ -129,6 +126,14 @@ func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 		errs = append(errs, fmt.Errorf("inputs has %s: model %s reads no such column, want %s", name, model, columnNames(wanted)))
 	}
 	return c, reads, errors.Join(errs...)
+}
+
+func fieldNames(fields []pipeline.Field) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return names
 }
 
 func columnNames(columns []Column) string {

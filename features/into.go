@@ -35,10 +35,7 @@ func NewInto(view *View, store Store, field, column string, columns []pipeline.F
 		return nil, nil, fmt.Errorf("%s.%s: want a view with one field, of type: %s, as an entry is put whole; view %s has %s",
 			view.name, field, TypeTexts, view.name, strings.Join(view.Fields(), ", "))
 	}
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
-	}
+	names := fieldNames(columns)
 	if !slices.Contains(names, column) {
 		return nil, nil, fmt.Errorf("results have no column %s: want one of %s", column, strings.Join(names, ", "))
 	}

@@ -47,18 +47,25 @@ func (b *Bare) Tokens() (tokens int) {
 // Run runs all texts once, in their order, on as many slots as the model has, batch rows at a time, padded to the longest
 // of them: 1 is the bare runtime, 32 what a server does that batches whatever comes first.
 func (b *Bare) Run(batch int) error {
+	return eachBatch(b.all, b.rows, batch, func(l *lane, rows []*row) error {
+		b.text.fill(l, rows)
+		_, err := l.runner.Run(l.inputs)
+		return err
+	})
+}
+
+// eachBatch runs all rows once, in their order, so many at a time, on all lanes at once.
+func eachBatch[L any](lanes []L, rows []*row, batch int, run func(L, []*row) error) error {
 	var next atomic.Int64
 	var slots errgroup.Group
-	for _, l := range b.all {
+	for _, l := range lanes {
 		slots.Go(func() error {
 			for {
 				end := int(next.Add(int64(batch)))
-				if end-batch >= len(b.rows) {
+				if end-batch >= len(rows) {
 					return nil
 				}
-				rows := b.rows[end-batch : min(end, len(b.rows))]
-				b.text.fill(l, rows)
-				if _, err := l.runner.Run(l.inputs); err != nil {
+				if err := run(l, rows[end-batch:min(end, len(rows))]); err != nil {
 					return err
 				}
 			}

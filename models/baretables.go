@@ -3,9 +3,6 @@ package models
 import (
 	"errors"
 	"slices"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // BareTables runs tables through a model's graph and nothing else, as Bare does with texts. It is for benchmarks, as what everything around the graph is
@@ -39,27 +36,14 @@ func NewBareTables(m *Model, tables []Table) (*BareTables, error) {
 // Run runs all tables once, in their order, on as many slots as the model has, batch tables at a time, one after the other. Padded makes those that run
 // together equally long first, as servers do that take a matrix: with rows of nothing.
 func (b *BareTables) Run(batch int, padded bool) error {
-	var next atomic.Int64
-	var slots errgroup.Group
-	for _, l := range b.lanes {
-		slots.Go(func() error {
-			for {
-				end := int(next.Add(int64(batch)))
-				if end-batch >= len(b.rows) {
-					return nil
-				}
-				rows := b.rows[end-batch : min(end, len(b.rows))]
-				if padded {
-					rows = b.model.padded(rows)
-				}
-				b.model.fill(l, rows)
-				if _, err := l.runner.Run(l.inputs); err != nil {
-					return err
-				}
-			}
-		})
-	}
-	return slots.Wait()
+	return eachBatch(b.lanes, b.rows, batch, func(l *tableLane, rows []*row) error {
+		if padded {
+			rows = b.model.padded(rows)
+		}
+		b.model.fill(l, rows)
+		_, err := l.runner.Run(l.inputs)
+		return err
+	})
 }
 
 // padded copies of rows, each as long as the longest.

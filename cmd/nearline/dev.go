@@ -110,18 +110,13 @@ func devConfig(f devFlags) (*config.Config, error) {
 	c.Serving.HTTP = f.http
 	// A repository of one's own need not have a model that ranks.
 	c.Pipelines = slices.DeleteFunc(c.Pipelines, func(p config.Pipeline) bool {
-		if !ranks(p) {
+		if !p.Ranks() {
 			return false
 		}
 		_, err := models.Versions(c.Models.Repository, p.Steps[0].Model())
 		return err != nil
 	})
 	return c, c.Validate()
-}
-
-// ranks says whether a pipeline answers requests for rankings.
-func ranks(p config.Pipeline) bool {
-	return slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Rank != nil })
 }
 
 // lookUpItem asks the service's own views.
@@ -181,7 +176,7 @@ func (d *devRun) run(ctx context.Context) (err error) {
 	p := &c.Pipelines[0]
 	var visitor *dev.Visitor
 	var ranking func() (dev.Ranking, bool)
-	if i := slices.IndexFunc(c.Pipelines, ranks); i >= 0 && f.sample {
+	if i := slices.IndexFunc(c.Pipelines, func(p config.Pipeline) bool { return p.Ranks() }); i >= 0 && f.sample {
 		visitor = &dev.Visitor{Brokers: c.Kafka.Brokers, Requests: c.Pipelines[i].Input.Topic, Results: c.Pipelines[i].Output.Topic}
 		ranking = visitor.Latest
 	}

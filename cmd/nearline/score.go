@@ -36,7 +36,7 @@ func scoreCommand() *cobra.Command {
 aggregate nothing. With --into VIEW.FIELD the list of each result is also put into a view that others fill (source: store), by the view's key: a daily job makes the
 candidates of everybody like that, and rank steps find them there (otherwise: {view: VIEW, field: FIELD}).`,
 		Example: `  nearline score --model sentiment --in reviews.jsonl --out scored.jsonl --rejects rejects.jsonl
-  nearline score --config shop.yaml --pipeline ranks --in requests.jsonl --out ranked.jsonl --into daily.items
+  nearline score --config daily.yaml --pipeline job --in everybody.jsonl --out ranked.jsonl --into daily.items
   echo '{"text":"Never again."}' | nearline score --model sentiment`,
 		Args: cobra.NoArgs,
 	}

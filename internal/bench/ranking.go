@@ -173,16 +173,7 @@ func (b *bench) rankings(ctx context.Context, name, address string, model *model
 		coresOurs = append(coresOurs, used)
 		return rate, errors.Join(err, b.broker.drop(ctx, out))
 	}
-	runtime := func(int) (rate float64, err error) {
-		used, err := watchCores(func() error {
-			began := time.Now()
-			err := bare.Run(1, false)
-			rate = float64(n) / time.Since(began).Seconds()
-			return err
-		})
-		coresBare = append(coresBare, used)
-		return rate, err
-	}
+	runtime := bareRate(n, &coresBare, func() error { return bare.Run(1, false) })
 	ratios, as, bs, err := paired(b.rounds, ours, runtime)
 	if err != nil {
 		return nil, err

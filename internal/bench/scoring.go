@@ -54,16 +54,7 @@ func scoring(ctx context.Context, b *bench) (_ []figure, err error) {
 		coresOurs = append(coresOurs, used)
 		return rate, err
 	}
-	runtime := func(int) (rate float64, err error) {
-		used, err := watchCores(func() error {
-			began := time.Now()
-			err := bare.Run(1)
-			rate = float64(n) / time.Since(began).Seconds()
-			return err
-		})
-		coresBare = append(coresBare, used)
-		return rate, err
-	}
+	runtime := bareRate(n, &coresBare, func() error { return bare.Run(1) })
 	ratios, as, bs, err := paired(b.rounds, ours, runtime)
 	if err != nil {
 		return nil, err
@@ -91,6 +82,20 @@ func scoring(ctx context.Context, b *bench) (_ []figure, err error) {
 			note: fmt.Sprintf("%.1f reviews/s against %.1f", median(cs), median(ds)),
 		},
 	}, nil
+}
+
+// bareRate is how many rows a second the bare runtime does, with the cores that it had.
+func bareRate(n int, cores *[]usage, run func() error) measurement {
+	return func(int) (rate float64, err error) {
+		used, err := watchCores(func() error {
+			began := time.Now()
+			err := run()
+			rate = float64(n) / time.Since(began).Seconds()
+			return err
+		})
+		*cores = append(*cores, used)
+		return rate, err
+	}
 }
 
 // score runs a service of its own over the n reviews of a topic: reviews a second from the service's start, the model being

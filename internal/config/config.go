@@ -69,6 +69,11 @@ func (p *Pipeline) Aggregates() bool {
 	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Aggregate != nil })
 }
 
+// Ranks says whether the pipeline answers requests for rankings.
+func (p *Pipeline) Ranks() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Rank != nil })
+}
+
 // Input is where events come from, and how they are read.
 type Input struct {
 	Topic               string `yaml:"topic"`

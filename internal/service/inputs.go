@@ -136,7 +136,7 @@ func CheckSteps(c *config.Config, p *config.Pipeline, loaded map[string]*models.
 	if _, err := s.line(p); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Rank != nil }) {
+	if p.Ranks() {
 		_, err := s.work(p, batching.Online) // as POST /v1/rank answers
 		return err
 	}

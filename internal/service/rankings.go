@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"nearline/batching"
-	"nearline/internal/config"
 	"nearline/pipeline"
 	"nearline/serving"
 )
@@ -32,7 +31,7 @@ func newRankings(s *Service) *rankings {
 	r := &rankings{service: s}
 	for i := range s.config.Pipelines {
 		p := &s.config.Pipelines[i]
-		if slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Rank != nil }) {
+		if p.Ranks() {
 			r.names = append(r.names, p.Name)
 			r.largest = max(r.largest, cmp.Or(p.Input.MaxValueBytes, 1<<20))
 		}
