@@ -1,5 +1,5 @@
 // Package tasks says what a model's outputs mean: a head turns what the graph answers for one row into one column of a
-// prediction. It knows classification with one label and with several, scores, and embeddings; ranking is to join them.
+// prediction. It knows classification with one label and with several, scores, and embeddings; a ranking is the order of scores.
 //
 // It knows nothing of graphs, texts and batches: whoever runs the model cuts its outputs into rows.
 package tasks
