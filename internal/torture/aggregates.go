@@ -42,6 +42,7 @@ func (v View) Section(partitions int) map[string]any {
 
 const topN = 3
 
+func (v View) group() string   { return "nearline-features-" + v.Name }
 func (v View) updates() string { return v.Prefix + "." + v.Name + ".updates" }
 func (v View) states() string  { return v.Prefix + "." + v.Name + ".state" }
 func (v View) topics() []string {
@@ -162,65 +163,40 @@ func (a *aggregate) differs(value []byte) string {
 	return ""
 }
 
-// settled is how long the topic of states may stay as it is while it is not what it should be.
-const settled = 30 * time.Second
-
-// compare the states with what the input says, once the last updates have gone in.
+// compare the states with what the input says.
 func (r *run) compare(ctx context.Context, l *ledger) error {
 	want := aggregates(l.scored(), len(l.items.names))
-	client, err := kgo.NewClient(r.reading(r.view.states())...)
+	last := map[string][]byte{}
+	err := r.readAll(ctx, func(record *kgo.Record) {
+		if !strings.HasPrefix(string(record.Key), "\x00") {
+			last[string(record.Key)] = record.Value
+		}
+	}, r.view.states())
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	last := map[string][]byte{}
-	wrong := func() map[string]string {
-		found := map[string]string{}
-		for i, a := range want {
-			name := l.items.names[i]
-			value, there := last[name]
-			switch {
-			case a.count == 0 && !there:
-			case !there:
-				found[name] = fmt.Sprintf("it has no state, and %d reviews", a.count)
-			default:
-				if difference := a.differs(value); difference != "" {
-					found[name] = difference
-				}
+	wrong := map[string]string{}
+	for i, a := range want {
+		name := l.items.names[i]
+		value, there := last[name]
+		switch {
+		case a.count == 0 && !there:
+		case !there:
+			wrong[name] = fmt.Sprintf("it has no state, and %d reviews", a.count)
+		default:
+			if difference := a.differs(value); difference != "" {
+				wrong[name] = difference
 			}
 		}
-		for name := range last {
-			if _, known := l.items.numbers[name]; !known {
-				found[name] = "no review is of it"
-			}
-		}
-		return found
 	}
-	moved := time.Now()
-	for {
-		polling, cancel := context.WithTimeout(ctx, time.Second)
-		fetches := client.PollFetches(polling)
-		cancel()
-		if ctx.Err() != nil {
-			return fmt.Errorf("read the states: %w", context.Cause(ctx))
+	for name := range last {
+		if _, known := l.items.numbers[name]; !known {
+			wrong[name] = "no review is of it"
 		}
-		fetches.EachRecord(func(record *kgo.Record) {
-			if !strings.HasPrefix(string(record.Key), "\x00") {
-				last[string(record.Key)] = record.Value
-			}
-		})
-		if fetches.NumRecords() > 0 {
-			moved = time.Now()
-			continue // there may be more, and comparing takes a while
-		}
-		differences := wrong()
-		if len(differences) > 0 && time.Since(moved) < settled {
-			continue
-		}
-		l.counts.Aggregates, l.counts.Miscounted = len(want), len(differences)
-		for _, name := range slices.Sorted(maps.Keys(differences)) {
-			l.note("item %q: %s", name, differences[name])
-		}
-		return nil
 	}
+	l.counts.Aggregates, l.counts.Miscounted = len(want), len(wrong)
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		l.note("item %q: %s", name, wrong[name])
+	}
+	return nil
 }

@@ -38,7 +38,7 @@ func (r *run) follow(ctx context.Context, giveUp context.CancelCauseFunc) error 
 			return nil
 		}
 		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
-		behind, err := r.behind(asking, admin)
+		behind, err := behind(asking, admin, r.group, r.topics.input)
 		cancel()
 		if err == nil {
 			r.progress.behind.Store(behind)
@@ -57,17 +57,16 @@ func (r *run) follow(ctx context.Context, giveUp context.CancelCauseFunc) error 
 	}
 }
 
-// behind is how many records of the input the group has not committed. A commit whose transaction is still open does not
-// count.
-func (r *run) behind(ctx context.Context, admin *kadm.Client) (int64, error) {
-	ends, err := admin.ListEndOffsets(ctx, r.topics.input)
+// behind is how many records of a topic a group has not committed. A commit whose transaction is still open does not count.
+func behind(ctx context.Context, admin *kadm.Client, group, topic string) (int64, error) {
+	ends, err := admin.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}
 	if err != nil {
 		return 0, err
 	}
-	committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), r.group)
+	committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), group)
 	if err == nil {
 		err = committed.Error()
 	}
@@ -82,24 +81,32 @@ func (r *run) behind(ctx context.Context, admin *kadm.Client) (int64, error) {
 	return behind, nil
 }
 
-// finish waits until the group has committed all of the input, and says how many records it has not, -1 for unknown, when
-// there is no progress any more.
+// finish waits until the replicas have committed all of the input and, after it, all of the view's updates, and says how many records of the
+// two they have not, -1 for unknown, when there is no progress any more.
 func (r *run) finish(ctx context.Context) (unread int64) {
 	admin, err := r.admin()
 	if err != nil {
 		return -1
 	}
 	defer admin.Close()
+	unread = finished(ctx, admin, r.group, r.topics.input)
+	if unread == 0 && r.view.Name != "" {
+		unread = finished(ctx, admin, r.view.group(), r.view.updates())
+	}
+	return unread
+}
+
+func finished(ctx context.Context, admin *kadm.Client, group, topic string) (unread int64) {
 	unread = -1
 	for moved := time.Now(); time.Since(moved) < patience; {
 		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
-		behind, err := r.behind(asking, admin)
+		left, err := behind(asking, admin, group, topic)
 		cancel()
 		switch {
-		case err == nil && behind == 0:
+		case err == nil && left == 0:
 			return 0
-		case err == nil && (unread < 0 || behind < unread):
-			unread, moved = behind, time.Now()
+		case err == nil && (unread < 0 || left < unread):
+			unread, moved = left, time.Now()
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):

@@ -13,7 +13,7 @@ type Report struct {
 	Seed    uint64  `json:"seed"`
 	Longest Seconds `json:"longest_stall_seconds"`
 	Written int64   `json:"written"` // by the load
-	Unread  int64   `json:"unread"`  // input records that no group had committed when patience ended
+	Unread  int64   `json:"unread"`  // records of the input, or updates of the view, that no group had committed when patience ended
 	Deaths  int     `json:"deaths"`  // replicas that ended by themselves, and were started again
 	// Kinds of faults, and how long the records then waited.
 	Kinds map[string]Kind `json:"stalls"`

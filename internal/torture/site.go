@@ -188,7 +188,7 @@ func (r *run) cleanUp(ctx context.Context) {
 	defer admin.Close()
 	made, grouped := []string{r.topics.input, r.topics.output, r.topics.deadLetters}, []string{r.group}
 	if r.view.Name != "" {
-		made, grouped = append(made, r.view.topics()...), append(grouped, "nearline-features-"+r.view.Name)
+		made, grouped = append(made, r.view.topics()...), append(grouped, r.view.group())
 	}
 	_, topics := admin.DeleteTopics(ctx, made...)
 	_, groups := admin.DeleteGroups(ctx, grouped...)

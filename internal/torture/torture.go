@@ -179,11 +179,10 @@ func (r *run) torture(ctx context.Context) (Report, error) {
 	if err := errors.Join(<-watched, <-followed); err != nil {
 		return Report{}, err
 	}
-	report, err := r.count(ctx)
+	report, err := r.count(ctx, unread)
 	if err != nil {
 		return Report{}, err
 	}
-	report.Unread = unread
 	if report.Err() == nil && r.broker == nil && !r.Keep {
 		r.cleanUp(ctx)
 	}
