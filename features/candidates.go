@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,6 +49,10 @@ type Candidates struct {
 	otherwise *stored
 	history   *stored
 	columns   *Columns
+	// Places of the columns that are the same for all rows that an item is a candidate of, among the numbers and among the texts, and
+	// whether there are columns for which both count.
+	numbers, texts []int
+	mixed          bool
 }
 
 // stored is where a list is found.
@@ -91,9 +97,38 @@ func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field
 			errs = append(errs, fmt.Errorf("an earlier step adds %q, which is what candidates have: name it otherwise with as", column.Name))
 		}
 	}
+	columns = append(own, columns...)
 	var err error
-	made.columns, reads, err = NewColumns(c.Model, wanted, c.Inputs, append(own, columns...), reads)
+	made.columns, err = newColumns(c.Model, wanted, c.Inputs, func(path string) (source, error) {
+		if found, ok := made.own(path); ok {
+			return found, within(path, columns)
+		}
+		var found source
+		found, reads = find(path, names, reads)
+		return found, within(path, columns)
+	})
+	made.numbers, made.texts = made.columns.places(onItem)
+	made.mixed = slices.ContainsFunc(made.columns.values, func(v columnValue) bool { return v.of == onBoth })
 	return made, reads, errors.Join(append(errs, err)...)
+}
+
+// own is the source of a path that is a candidate's own.
+func (c *Candidates) own(path string) (source, bool) {
+	found := source{path: path, read: -1}
+	name, rest, _ := strings.Cut(path, ".")
+	switch {
+	case name == CandidateID:
+		found.own = ofCandidate
+	case c.config.Items != nil && name == c.config.As:
+		found.own, found.field = ofCandidatesView, -1
+		if rest != "" {
+			name, found.rest, _ = strings.Cut(rest, ".")
+			found.field = slices.Index(c.config.Items.view.Fields(), name)
+		}
+	default:
+		return found, false
+	}
+	return found, true
 }
 
 // listsTexts says whether a field is a list of texts.
@@ -113,14 +148,51 @@ type CandidateList struct {
 	// Freshness is the worst of what was found, and Default only where nothing was known of anything. At is the latest event in it, zero for none.
 	Freshness Freshness
 	At        time.Time
+
+	known []int // where the cycle has what it knows of each item
 }
 
 // Lists of rows, in their order. A row whose event does not fit gets its fault, and those that have one are passed by.
 func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]CandidateList, error) {
+	histories, offline, err := c.stored(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	known := knownItems.Get().(*known) //nolint:errcheck // the pool holds nothing else
+	defer known.done()
 	lists := make([]CandidateList, len(rows))
-	var histories, offline map[string]Found
+	for i, row := range rows {
+		if row.Fault != nil {
+			continue
+		}
+		before := len(known.items)
+		if row.Fault = c.gather(&lists[i], i, row, &offline, known); row.Fault != nil {
+			known.forget(before)
+			continue
+		}
+		if c.history != nil {
+			lists[i].History = c.history.texts(row, &histories)
+			slices.Reverse(lists[i].History) // of our own
+		}
+		lists[i].Freshness = max(c.history.staleness(row, &histories), c.otherwise.staleness(row, &offline))
+	}
+	if err := c.look(ctx, known); err != nil {
+		return nil, err
+	}
+	now := time.Now().UnixMilli()
+	c.learn(known, now)
+	for i, row := range rows {
+		if row.Fault == nil && len(lists[i].Items) > 0 {
+			row.Fault = c.fill(&lists[i], row, known, now)
+		}
+	}
+	return lists, nil
+}
+
+// stored lists of all rows.
+func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (histories, offline answers, err error) {
 	asking, within := errgroup.WithContext(ctx)
-	ask := func(s *stored, into *map[string]Found) {
+	ask := func(s *stored, into *answers) {
 		if s == nil {
 			return
 		}
@@ -135,73 +207,47 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 	}
 	ask(c.history, &histories)
 	ask(c.otherwise, &offline)
-	if err := asking.Wait(); err != nil {
-		return nil, err
-	}
-	var all []string
-	for i, row := range rows {
-		if row.Fault != nil {
-			continue
-		}
-		if lists[i].Items, row.Fault = c.items(row, offline); row.Fault != nil {
-			continue
-		}
-		if c.history != nil {
-			lists[i].History = c.history.texts(row, histories)
-			slices.Reverse(lists[i].History) // of our own
-		}
-		lists[i].Freshness = max(c.history.staleness(row, histories), c.otherwise.staleness(row, offline))
-		all = append(all, lists[i].Items...)
-	}
-	known, err := c.look(ctx, all)
-	if err != nil {
-		return nil, err
-	}
-	for i, row := range rows {
-		if row.Fault == nil {
-			c.fill(&lists[i], row, known)
-		}
-	}
-	return lists, nil
+	return histories, offline, asking.Wait()
 }
 
-// items are the candidates of a row, each once.
-func (c *Candidates) items(row *pipeline.Row, offline map[string]Found) ([]string, *pipeline.Fault) {
+// gather the candidates of row number i, each once.
+func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offline *answers, known *known) *pipeline.Fault {
 	value := c.list.value(row)
-	var ids []string
 	switch value.Kind {
 	case pipeline.Null:
 		if c.otherwise != nil {
-			ids = c.otherwise.texts(row, offline)
-		}
-	case pipeline.List:
-		ids = make([]string, 0, len(value.List))
-		for i, v := range value.List {
-			id, ok := textOf(v)
-			if !ok || id == "" {
-				return nil, c.columns.fault("%s[%d] is no id: want texts or numbers, each of an item", c.list.path, i)
+			for _, id := range c.otherwise.texts(row, offline) {
+				known.add(list, i, id)
 			}
-			ids = append(ids, id)
+		}
+	case pipeline.List, pipeline.Strings:
+		n := value.Len()
+		list.Items, list.known = make([]string, 0, n), make([]int, 0, n)
+		for at := range n {
+			var id string
+			if value.Kind == pipeline.Strings {
+				id = value.Strings[at]
+			} else {
+				id, _ = textOf(value.List[at])
+			}
+			if id == "" {
+				return c.columns.fault("%s[%d] is no id: want texts or numbers, each of an item", c.list.path, at)
+			}
+			known.add(list, i, id)
 		}
 	default:
-		return nil, c.columns.fault("%s is no list: want ids of items", c.list.path)
+		return c.columns.fault("%s is no list: want ids of items", c.list.path)
 	}
-	seen := make(map[string]struct{}, len(ids))
-	ids = slices.DeleteFunc(ids, func(id string) bool {
-		_, again := seen[id]
-		seen[id] = struct{}{}
-		return again
-	})
-	if len(ids) > c.config.Most {
-		return nil, c.columns.fault("there are %d candidates: model %s takes at most %d (models.batch.max_tokens)", len(ids), c.config.Model, c.config.Most)
+	if len(list.Items) > c.config.Most {
+		return c.columns.fault("there are %d candidates: model %s takes at most %d (models.batch.max_tokens)", len(list.Items), c.config.Model, c.config.Most)
 	}
-	return ids, nil
+	return nil
 }
 
 // staleness is Stale for a list that is remembered from before the store went away, and Fresh otherwise.
-func (s *stored) staleness(row *pipeline.Row, found map[string]Found) Freshness {
+func (s *stored) staleness(row *pipeline.Row, found *answers) Freshness {
 	if s != nil {
-		if key, _ := textOf(s.key.value(row)); found[key].Freshness == Stale {
+		if key, _ := textOf(s.key.value(row)); found.of(key).Freshness == Stale {
 			return Stale
 		}
 	}
@@ -209,13 +255,13 @@ func (s *stored) staleness(row *pipeline.Row, found map[string]Found) Freshness 
 }
 
 // texts that are stored for a row; a list of the caller's own.
-func (s *stored) texts(row *pipeline.Row, found map[string]Found) []string {
+func (s *stored) texts(row *pipeline.Row, found *answers) []string {
 	key, _ := textOf(s.key.value(row))
-	entry := found[key].Entry
+	entry := found.of(key).Entry
 	if entry == nil {
 		return nil
 	}
-	value := entry.Values[s.field].Value
+	value := &entry.Values[s.field].Value
 	texts := make([]string, 0, len(value.List))
 	for _, v := range value.List {
 		texts = append(texts, v.Str)
@@ -223,68 +269,173 @@ func (s *stored) texts(row *pipeline.Row, found map[string]Found) []string {
 	return texts
 }
 
-// knownItem is what was found of an item, once for all rows that ask for it.
+// known is what a cycle knows of the items that its rows ask for, each once.
+type known struct {
+	at    map[string]int // in items, and in facts
+	items []knownItem
+	facts []fact
+
+	keys    []string // scratch of a look
+	found   []Found
+	values  []given // scratch of columns
+	numbers []float64
+	texts   []string
+}
+
 type knownItem struct {
-	feature   pipeline.Field
+	id    string
+	list  int // the last one that it is in
+	found Found
+}
+
+// fact is what lists need of an item beside its columns. It is small, and by itself, since there are tens of thousands in a cycle, each of them in many lists.
+type fact struct {
+	latest    int64 // time of an event, in milliseconds since 1970; 0 for none
 	freshness Freshness
-	at        int64 // of its latest event, 0 for none
+	fault     *pipeline.Fault // of whoever asks for it
+}
+
+// knownItems are empty ones: a cycle of long lists fills a map of tens of thousands.
+var knownItems = sync.Pool{New: func() any { return &known{at: map[string]int{}} }}
+
+func (k *known) done() {
+	k.forget(0)
+	clear(k.facts)
+	clear(k.keys[:cap(k.keys)])
+	clear(k.found[:cap(k.found)])
+	clear(k.values)
+	clear(k.texts)
+	knownItems.Put(k)
+}
+
+// add a candidate to list number i, if it is not in it.
+func (k *known) add(list *CandidateList, i int, id string) {
+	at, ok := k.at[id]
+	switch {
+	case !ok:
+		at = len(k.items)
+		k.at[id], k.items = at, append(k.items, knownItem{id: id, list: i, found: Found{nil, Default}})
+	case k.items[at].list == i:
+		return
+	}
+	k.items[at].list = i
+	list.Items, list.known = append(list.Items, id), append(list.known, at)
+}
+
+// forget the items from one on.
+func (k *known) forget(from int) {
+	if from == 0 {
+		clear(k.at)
+	} else {
+		for i := range k.items[from:] {
+			delete(k.at, k.items[from+i].id)
+		}
+	}
+	clear(k.items[from:])
+	k.items = k.items[:from]
 }
 
 // lookedAtOnce is how many items one trip to the store is for, each trip with a deadline of its own: a cycle of long lists has tens of thousands. A guess.
 const lookedAtOnce = 2000
 
 // look all items up.
-func (c *Candidates) look(ctx context.Context, ids []string) (map[string]*knownItem, error) {
-	finder := c.config.Items
-	if finder == nil || len(ids) == 0 {
-		return nil, nil
+func (c *Candidates) look(ctx context.Context, known *known) error {
+	if c.config.Items == nil {
+		return nil
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	known, now := make(map[string]*knownItem, len(ids)), time.Now()
-	nothing := pipeline.Field{Name: c.config.As, Value: pipeline.ObjectValue(finder.view.defaults...)}
-	for some := range slices.Chunk(ids, lookedAtOnce) {
-		found, err := finder.find(ctx, some, c.config.Wait)
-		if err != nil {
-			return nil, err
+	for some := range slices.Chunk(known.items, lookedAtOnce) {
+		known.keys, known.found = known.keys[:0], slices.Grow(known.found[:0], len(some))[:len(some)]
+		for i := range some {
+			known.keys = append(known.keys, some[i].id)
 		}
-		for id, of := range found {
-			item := &knownItem{feature: nothing, freshness: of.Freshness}
-			if of.Entry != nil {
-				item.feature.Value = pipeline.ObjectValue(of.Entry.Now(finder.view, now)...)
-				item.at = of.Entry.At
-			}
-			known[id] = item
+		if err := c.config.Items.look(ctx, known.keys, known.found, c.config.Wait); err != nil {
+			return err
+		}
+		for i := range some {
+			some[i].found = known.found[i]
 		}
 	}
-	return known, nil
+	return nil
+}
+
+// learn what all lists need of the items.
+func (c *Candidates) learn(known *known, now int64) {
+	n, numbers, texts := len(known.items), len(c.numbers), len(c.texts)
+	known.facts = sized(known.facts, n)
+	known.numbers, known.texts = sized(known.numbers, n*numbers), sized(known.texts, n*texts)
+	known.values = sized(known.values, len(c.columns.values))
+	of := c.scope(nil, now)
+	rowOfNumbers, rowOfTexts := make([]float64, c.columns.numbers), make([]string, c.columns.texts)
+	for i := range known.items {
+		of.item = &known.items[i]
+		known.facts[i] = fact{freshness: of.item.found.Freshness}
+		if entry := of.item.found.Entry; entry != nil {
+			known.facts[i].latest = entry.At
+		}
+		if known.facts[i].fault = c.columns.put(&of, onItem, known.values, rowOfNumbers, rowOfTexts); known.facts[i].fault != nil {
+			continue
+		}
+		for j, place := range c.numbers {
+			known.numbers[i*numbers+j] = rowOfNumbers[place]
+		}
+		for j, place := range c.texts {
+			known.texts[i*texts+j] = rowOfTexts[place]
+		}
+	}
+}
+
+// sized is a slice of so many, with what may be in it.
+func sized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+
+func (c *Candidates) scope(row *pipeline.Row, now int64) scope {
+	of := scope{row: row, now: now}
+	if c.config.Items != nil {
+		of.view = c.config.Items.view
+	}
+	return of
 }
 
 // fill a list's columns.
-func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known map[string]*knownItem) {
-	candidate := *row // its features are those of the row, and of the candidate
-	own := len(row.Features)
-	candidate.Features = append(slices.Clip(row.Features), pipeline.Field{Name: CandidateID})
-	if known != nil {
-		candidate.Features = append(candidate.Features, pipeline.Field{})
+func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known *known, now int64) *pipeline.Fault {
+	of := c.scope(row, now)
+	ofRow, textsOfRow := make([]float64, c.columns.numbers), make([]string, c.columns.texts)
+	if fault := c.columns.put(&of, onRow, known.values, ofRow, textsOfRow); fault != nil {
+		return fault
+	}
+	list.Numbers = make([]float64, 0, len(ofRow)*len(list.Items))
+	if len(textsOfRow) > 0 {
+		list.Texts = make([]string, 0, len(textsOfRow)*len(list.Items))
 	}
 	latest, anything := int64(0), false
-	for _, id := range list.Items {
-		candidate.Features[own].Value = pipeline.StringValue(id)
-		if item := known[id]; item != nil {
-			candidate.Features[own+1] = item.feature
-			if latest = max(latest, item.at); item.freshness != Default {
-				anything, list.Freshness = true, max(list.Freshness, item.freshness)
+	for _, at := range list.known {
+		fact := &known.facts[at]
+		if fact.fault != nil {
+			fault := *fact.fault // each row's own
+			return &fault
+		}
+		if fact.freshness != Default {
+			anything, list.Freshness, latest = true, max(list.Freshness, fact.freshness), max(latest, fact.latest)
+		}
+		list.Numbers, list.Texts = append(list.Numbers, ofRow...), append(list.Texts, textsOfRow...)
+		numbers, texts := list.Numbers[len(list.Numbers)-len(ofRow):], list.Texts[len(list.Texts)-len(textsOfRow):]
+		for j, number := range known.numbers[at*len(c.numbers):][:len(c.numbers)] {
+			numbers[c.numbers[j]] = number
+		}
+		for j, text := range known.texts[at*len(c.texts):][:len(c.texts)] {
+			texts[c.texts[j]] = text
+		}
+		if c.mixed {
+			of.item = &known.items[at]
+			if fault := c.columns.put(&of, onBoth, known.values, numbers, texts); fault != nil {
+				return fault
 			}
 		}
-		if list.Numbers, list.Texts, row.Fault = c.columns.Append(&candidate, list.Numbers, list.Texts); row.Fault != nil {
-			return
-		}
 	}
-	if !anything && known != nil {
+	if !anything && c.config.Items != nil {
 		list.Freshness = Default
 	}
 	if latest > 0 {
 		list.At = time.UnixMilli(latest)
 	}
+	return nil
 }

@@ -29,12 +29,15 @@ type Columns struct {
 	model   string
 	values  []columnValue
 	targets []target
+	// Of the targets so many are numbers, and so many texts.
+	numbers, texts int
 }
 
 // target is a column of the model.
 type target struct {
 	Column
 	value    int    // index in Columns.values
+	place    int    // among the numbers of a row, or its texts
 	hot      string // with one_hot: the text of the column
 	isHot    bool
 	fallback given // missing without a default
@@ -47,6 +50,40 @@ type columnValue struct {
 	config ColumnConfig
 	until  source
 	parts  []columnValue
+	of     dependence
+}
+
+// dependence says what values are made of, where rows have candidates.
+type dependence uint8
+
+const (
+	onRow  dependence = 1 << iota // one for all candidates of a row
+	onItem                        // one for all rows that an item is a candidate of
+	onBoth = onRow | onItem
+)
+
+// scope is where the sources of columns look: in a row, and in one of its candidates where it has some.
+type scope struct {
+	row  *pipeline.Row
+	view *View      // that candidates are looked up in, as of now
+	now  int64      // milliseconds since 1970
+	item *knownItem // the candidate
+}
+
+// value of the source, Null where there is none.
+func (s *scope) value(of *source) pipeline.Value {
+	switch {
+	case of.own == ofRow:
+		return of.value(s.row)
+	case s.item == nil:
+		return pipeline.Value{}
+	case of.own == ofCandidate:
+		return pipeline.StringValue(s.item.id)
+	}
+	if of.field < 0 {
+		return s.item.found.values(s.view, s.now)
+	}
+	return inside(s.item.found.value(s.view, of.field, s.now), of.rest)
 }
 
 // given is a value on its way into a column.
@@ -71,14 +108,23 @@ const (
 // The error joins everything that does not fit: a column that nothing is declared for, a declaration of none, a path that an earlier
 // step does not have.
 func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig, columns []pipeline.Field, reads []string) (*Columns, []string, error) {
+	names := fieldNames(columns)
+	c, err := newColumns(model, wanted, declared, func(path string) (found source, err error) {
+		found, reads = find(path, names, reads)
+		return found, within(path, columns)
+	})
+	return c, reads, err
+}
+
+// newColumns is NewColumns with what says where paths are.
+func newColumns(model string, wanted []Column, declared map[string]ColumnConfig, find func(path string) (source, error)) (*Columns, error) {
 	c := &Columns{model: model}
 	var errs []error
-	names := fieldNames(columns)
-	locate := func(path string) (found source) {
-		if err := within(path, columns); err != nil {
+	locate := func(path string) source {
+		found, err := find(path)
+		if err != nil {
 			errs = append(errs, err)
 		}
-		found, reads = find(path, names, reads)
 		return found
 	}
 	if declared == nil {
@@ -117,6 +163,12 @@ func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 		if err != nil {
 			errs = append(errs, err)
 		}
+		if t.place = c.numbers; column.Text {
+			t.place = c.texts
+			c.texts++
+		} else {
+			c.numbers++
+		}
 		c.targets = append(c.targets, t)
 	}
 	if len(unknown) > 0 {
@@ -125,7 +177,7 @@ func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 	for _, name := range slices.Sorted(maps.Keys(at)) {
 		errs = append(errs, fmt.Errorf("inputs has %s: model %s reads no such column, want %s", name, model, columnNames(wanted)))
 	}
-	return c, reads, errors.Join(errs...)
+	return c, errors.Join(errs...)
 }
 
 func fieldNames(fields []pipeline.Field) []string {
@@ -186,6 +238,7 @@ func newColumnValue(name string, config ColumnConfig, locate func(string) source
 	v := columnValue{name: name, config: config, until: source{read: -1}}
 	for i, part := range config.Cross {
 		v.parts = append(v.parts, newColumnValue(fmt.Sprintf("%s[%d]", name, i), part, locate))
+		v.of |= v.parts[i].of
 	}
 	if config.Cross == nil {
 		path := config.Of
@@ -193,9 +246,13 @@ func newColumnValue(name string, config ColumnConfig, locate func(string) source
 			path = name
 		}
 		v.from = locate(path)
+		v.of |= v.from.own.dependence()
 	}
 	if config.Since != nil && config.Since.Until != "" {
 		v.until = locate(config.Since.Until)
+		v.of |= v.until.own.dependence()
+	} else if config.Since != nil {
+		v.of |= onRow // its timestamp
 	}
 	return v
 }
@@ -203,44 +260,70 @@ func newColumnValue(name string, config ColumnConfig, locate func(string) source
 // Append a row's numbers and texts, each in the order of the model's columns. The fault says which value does not fit, and the slices are then
 // as long as they became.
 func (c *Columns) Append(row *pipeline.Row, numbers []float64, texts []string) ([]float64, []string, *pipeline.Fault) {
-	values := make([]given, len(c.values))
+	at, to := len(numbers), len(texts)
+	numbers, texts = slices.Grow(numbers, c.numbers)[:at+c.numbers], slices.Grow(texts, c.texts)[:to+c.texts]
+	fault := c.put(&scope{row: row}, onRow, make([]given, len(c.values)), numbers[at:], texts[to:])
+	return numbers, texts, fault
+}
+
+// put into the columns what depends on so much of a scope, and leave all others as they are. Values are scratch.
+func (c *Columns) put(s *scope, on dependence, values []given, numbers []float64, texts []string) *pipeline.Fault {
 	for i := range c.values {
+		v := &c.values[i]
+		if v.of != on {
+			continue
+		}
 		var err error
-		if values[i], err = c.values[i].of(row); err != nil {
-			return numbers, texts, c.fault("column %s: %v", c.values[i].name, err)
+		if values[i], err = v.in(s); err != nil {
+			return c.fault("column %s: %v", v.name, err)
 		}
 	}
 	for i := range c.targets {
 		t := &c.targets[i]
-		v := values[t.value]
+		if c.values[t.value].of != on {
+			continue
+		}
+		v := &values[t.value]
 		if t.isHot {
-			number := 0.0
+			numbers[t.place] = 0
 			if v.kind == isText && v.text == t.hot {
-				number = 1
+				numbers[t.place] = 1
 			}
-			numbers = append(numbers, number)
 			continue
 		}
 		if v.kind == missing {
-			v = t.fallback
+			v = &t.fallback
 		}
 		switch {
 		case t.Text && v.kind == isNumber:
-			text, _ := textOf(pipeline.FloatValue(v.number))
-			texts = append(texts, text)
+			texts[t.place], _ = textOf(pipeline.FloatValue(v.number))
 		case t.Text:
-			texts = append(texts, v.text)
+			texts[t.place] = v.text
 		case v.kind == isText:
-			return numbers, texts, c.fault("column %s: %q is a text, and model %s reads a number", t.Name, shown(v.text), c.model)
+			return c.fault("column %s: %q is a text, and model %s reads a number", t.Name, shown(v.text), c.model)
 		case v.kind == isNumber:
-			numbers = append(numbers, v.number)
+			numbers[t.place] = v.number
 		case t.Whole:
-			return numbers, texts, c.fault("column %s: there is no %s, and whole numbers cannot be missing; give inputs.%s a default", t.Name, c.values[t.value].from.path, t.Name)
+			return c.fault("column %s: there is no %s, and whole numbers cannot be missing; give inputs.%s a default", t.Name, c.values[t.value].from.path, t.Name)
 		default:
-			numbers = append(numbers, math.NaN())
+			numbers[t.place] = math.NaN()
 		}
 	}
-	return numbers, texts, nil
+	return nil
+}
+
+// places of the columns that depend on so much: among the numbers, and among the texts.
+func (c *Columns) places(on dependence) (numbers, texts []int) {
+	for i := range c.targets {
+		switch t := &c.targets[i]; {
+		case c.values[t.value].of != on:
+		case t.Text:
+			texts = append(texts, t.place)
+		default:
+			numbers = append(numbers, t.place)
+		}
+	}
+	return numbers, texts
 }
 
 func (c *Columns) fault(format string, args ...any) *pipeline.Fault {
@@ -262,12 +345,12 @@ func byDefault(column Column, text *string) (given, error) {
 	return given{kind: isNumber, number: number}, nil
 }
 
-// of a row.
-func (v *columnValue) of(row *pipeline.Row) (given, error) {
+// in a scope.
+func (v *columnValue) in(s *scope) (given, error) {
 	if v.parts != nil {
-		return v.cross(row)
+		return v.cross(s)
 	}
-	value := v.from.value(row)
+	value := s.value(&v.from)
 	if value.Kind == pipeline.Null {
 		return given{}, nil
 	}
@@ -275,7 +358,7 @@ func (v *columnValue) of(row *pipeline.Row) (given, error) {
 	case v.config.Length != "":
 		return v.length(value)
 	case v.config.Since != nil:
-		return v.since(value, row)
+		return v.since(value, s)
 	}
 	out, err := v.operand(value)
 	if err != nil || out.kind == missing {
@@ -294,25 +377,25 @@ func (v *columnValue) operand(value pipeline.Value) (given, error) {
 		}
 		return given{kind: isNumber, number: p}, nil
 	}
-	text, scalar := textOf(value)
-	if !scalar {
-		return given{}, fmt.Errorf("%s is neither a text nor a number", v.from.path)
+	if c.Values == nil && c.Hash == 0 && c.OneHot == nil && value.Kind != pipeline.String {
+		if number, ok := numberOf(value); ok {
+			return given{kind: isNumber, number: number}, nil
+		}
 	}
-	if c.Values != nil {
+	text, scalar := textOf(value)
+	switch {
+	case !scalar:
+		return given{}, fmt.Errorf("%s is neither a text nor a number", v.from.path)
+	case c.Values != nil:
 		number, ok := c.Values[text]
 		if !ok {
 			return given{}, nil
 		}
 		return given{kind: isNumber, number: number}, nil
-	}
-	if c.Hash > 0 || c.OneHot != nil || value.Kind == pipeline.String {
+	case c.Hash > 0 || c.OneHot != nil || value.Kind == pipeline.String:
 		return given{kind: isText, text: text}, nil
 	}
-	number, ok := numberOf(value)
-	if !ok {
-		return given{}, fmt.Errorf("%s is %s, which is more than a number of 64 bits", v.from.path, shown(text))
-	}
-	return given{kind: isNumber, number: number}, nil
+	return given{}, fmt.Errorf("%s is %s, which is more than a number of 64 bits", v.from.path, shown(text))
 }
 
 // shaped scales, buckets or hashes.
@@ -352,8 +435,8 @@ func (s *ScaleConfig) of(number float64) float64 {
 func (v *columnValue) length(value pipeline.Value) (given, error) {
 	var n int
 	switch text, ok := textOf(value); {
-	case v.config.Length == LengthItems && value.Kind == pipeline.List:
-		n = len(value.List)
+	case v.config.Length == LengthItems && (value.Kind == pipeline.List || value.Kind == pipeline.Strings):
+		n = value.Len()
 	case v.config.Length == LengthItems:
 		return given{}, fmt.Errorf("%s is no list", v.from.path)
 	case !ok:
@@ -366,14 +449,14 @@ func (v *columnValue) length(value pipeline.Value) (given, error) {
 	return given{kind: isNumber, number: float64(n)}, nil
 }
 
-func (v *columnValue) since(value pipeline.Value, row *pipeline.Row) (given, error) {
+func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 	then, err := TimeOf(value, v.from.path)
 	if err != nil {
 		return given{}, err
 	}
-	until := row.Record.Timestamp
+	until := s.row.Record.Timestamp
 	if path := v.config.Since.Until; path != "" {
-		later := v.until.value(row)
+		later := s.value(&v.until)
 		if later.Kind == pipeline.Null {
 			return given{}, nil
 		}
@@ -395,10 +478,10 @@ func (v *columnValue) since(value pipeline.Value, row *pipeline.Row) (given, err
 const crossed = "_X_"
 
 // cross is missing where all of its parts are.
-func (v *columnValue) cross(row *pipeline.Row) (given, error) {
+func (v *columnValue) cross(s *scope) (given, error) {
 	texts, any := make([]string, len(v.parts)), false
 	for i := range v.parts {
-		part, err := v.parts[i].of(row)
+		part, err := v.parts[i].in(s)
 		if err != nil {
 			return given{}, err
 		}

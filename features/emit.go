@@ -31,6 +31,24 @@ type source struct {
 	// column and rest split the path where it is one of a prediction's, or of what was looked up.
 	column, rest string
 	read         int // the index in Row.Read otherwise
+	// own says that it is a candidate's instead: its id, or rest in its feature number field, -1 for all of them.
+	own   ownership
+	field int
+}
+
+type ownership uint8
+
+const (
+	ofRow ownership = iota
+	ofCandidate
+	ofCandidatesView
+)
+
+func (o ownership) dependence() dependence {
+	if o == ofRow {
+		return onRow
+	}
+	return onItem
 }
 
 // maxUpdate is how many bytes an update may have, key and value together; it is far below what any topic takes.

@@ -91,11 +91,14 @@ func (i *Into) Run(ctx context.Context, rows []*pipeline.Row) error {
 
 // textsOf a list of texts, or of a ranking's items.
 func textsOf(v pipeline.Value) ([]string, error) {
-	if v.Kind != pipeline.List {
+	switch v.Kind {
+	case pipeline.List, pipeline.Strings, pipeline.Table:
+	default:
 		return nil, errors.New("the result has no list")
 	}
-	texts := make([]string, len(v.List))
-	for i, entry := range v.List {
+	texts := make([]string, v.Len())
+	for i := range texts {
+		entry := v.At(i)
 		if id, ok := entry.Lookup(CandidateID); ok {
 			entry = id
 		}

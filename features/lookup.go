@@ -186,7 +186,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 			keys[i][j], _ = textOf(v.key.value(row))
 		}
 	}
-	found := make([]map[string]Found, len(l.views))
+	found := make([]answers, len(l.views))
 	group, asking := errgroup.WithContext(ctx)
 	for i, v := range l.views {
 		group.Go(func() (err error) {
@@ -204,7 +204,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 		}
 		worst := Fresh
 		for i, v := range l.views {
-			of := found[i][keys[i][j]]
+			of := found[i].of(keys[i][j])
 			values := v.finder.view.defaults
 			if of.Entry != nil {
 				values = of.Entry.Now(v.finder.view, now)
@@ -221,6 +221,24 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 type Found struct {
 	Entry     *Entry // nil for nothing
 	Freshness Freshness
+}
+
+// value of a field of the view as of now, in milliseconds since 1970: the default where nothing is known.
+func (f Found) value(view *View, field int, now int64) pipeline.Value {
+	if f.Entry == nil {
+		return view.defaults[field].Value
+	}
+	value := f.Entry.Values[field].Value
+	f.Entry.age(view, field, now, &value)
+	return value
+}
+
+// values of all fields, as one.
+func (f Found) values(view *View, now int64) pipeline.Value {
+	if f.Entry == nil {
+		return pipeline.ObjectValue(view.defaults...)
+	}
+	return pipeline.ObjectValue(f.Entry.Now(view, time.UnixMilli(now))...)
 }
 
 // Finder looks keys of one view up, for all steps and requests of a process: it has the cache, and the breaker that leaves a store in peace which
@@ -273,56 +291,80 @@ func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger
 // Find a key, for whoever would rather have an error than a default: nil where nothing is known of it.
 func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
 	found, err := f.find(ctx, []string{key}, true)
-	return found[key].Entry, err
+	return found.of(key).Entry, err
 }
 
-// find each of the keys once. With wait, a store that does not answer is an error; the context's end is one always.
-func (f *Finder) find(ctx context.Context, keys []string, wait bool) (map[string]Found, error) {
-	began := time.Now()
-	found := make(map[string]Found, len(keys))
-	var ask []string
+// answers are what was found of keys, each of which was looked for once.
+type answers struct {
+	at    map[string]int
+	found []Found
+}
+
+// of a key; of one that was not asked for, or where all failed, nothing is known.
+func (a *answers) of(key string) Found {
+	if at, ok := a.at[key]; ok {
+		return a.found[at]
+	}
+	return Found{nil, Default}
+}
+
+// find keys, however often each is among them. With wait, a store that does not answer is an error; the context's end is one always.
+func (f *Finder) find(ctx context.Context, keys []string, wait bool) (answers, error) {
+	a, distinct := answers{at: make(map[string]int, len(keys))}, make([]string, 0, len(keys))
 	for _, key := range keys {
-		if _, known := found[key]; known {
-			continue
+		if _, again := a.at[key]; !again {
+			a.at[key], distinct = len(distinct), append(distinct, key)
 		}
+	}
+	a.found = make([]Found, len(distinct))
+	return a, f.look(ctx, distinct, a.found, wait)
+}
+
+// look different keys up, and put into found what is known of each.
+func (f *Finder) look(ctx context.Context, keys []string, found []Found, wait bool) error {
+	began := time.Now()
+	var ask []string
+	var asked []int // which of the keys they are
+	cached := 0
+	for i, key := range keys {
+		found[i] = Found{nil, Default}                      // until it is answered
 		if key == "" || len(key) > maxText || key[0] == 0 { // no view has such a key
-			found[key] = Found{nil, Default}
 			continue
 		}
 		known, ok := f.remembered(key)
 		if ok && began.Sub(known.at) <= f.config.FreshFor {
-			found[key] = f.judge(known.entry, Fresh, began)
-			f.metrics.looked("cache", 1)
+			found[i] = f.judge(known.entry, Fresh, began)
+			cached++
 			continue
 		}
-		found[key] = Found{nil, Default}      // until it is answered
-		ask = append(ask, strings.Clone(key)) // lest the cache keep all of its row
+		ask, asked = append(ask, strings.Clone(key)), append(asked, i) // cloned lest the cache keep all of its row
 	}
+	f.metrics.looked("cache", cached)
 	if len(ask) == 0 {
-		return found, nil
+		return nil
 	}
 	entries, err := f.ask(ctx, ask, wait)
 	switch {
 	case err == nil:
-		for i, key := range ask {
-			f.remember(key, entries[i], began)
-			found[key] = f.judge(entries[i], Fresh, began)
+		for n, key := range ask {
+			f.remember(key, entries[n], began)
+			found[asked[n]] = f.judge(entries[n], Fresh, began)
 		}
 		f.metrics.looked("store", len(ask))
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	case wait:
-		return nil, fmt.Errorf("%w for the store of features: look up %d keys of view %s: %w", pipeline.ErrAway, len(ask), f.view.name, err)
+		return fmt.Errorf("%w for the store of features: look up %d keys of view %s: %w", pipeline.ErrAway, len(ask), f.view.name, err)
 	default:
 		f.metrics.looked("unanswered", len(ask))
-		for _, key := range ask {
+		for n, key := range ask {
 			if known, ok := f.remembered(key); ok && began.Sub(known.at) <= f.config.StaleFor {
-				found[key] = f.judge(known.entry, Stale, began)
+				found[asked[n]] = f.judge(known.entry, Stale, began)
 			}
 		}
 	}
 	f.metrics.took(began)
-	return found, nil
+	return nil
 }
 
 // judge says what an entry is good for: nothing is known of a key whose latest event is older than the view allows.

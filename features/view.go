@@ -316,11 +316,16 @@ func (v *View) Defaults() []pipeline.Field { return v.defaults }
 // Now is the entry's values as of a later time: what decays has decayed since.
 func (e *Entry) Now(view *View, now time.Time) []pipeline.Field {
 	values := slices.Clone(e.Values)
-	for i := range view.fields {
-		f := &view.fields[i]
-		if f.halfLife > 0 && (f.kind == kindCount || f.kind == kindSum) && values[i].Value.Kind == pipeline.Float {
-			values[i].Value.Float *= decay(e.At, max(now.UnixMilli(), e.At), f.halfLife)
-		}
+	for i := range values {
+		e.age(view, i, now.UnixMilli(), &values[i].Value)
 	}
 	return values
+}
+
+// age a value of the entry, that of field i, until now, in milliseconds since 1970.
+func (e *Entry) age(view *View, i int, now int64, value *pipeline.Value) {
+	f := &view.fields[i]
+	if f.halfLife > 0 && (f.kind == kindCount || f.kind == kindSum) && value.Kind == pipeline.Float {
+		value.Float *= decay(e.At, max(now, e.At), f.halfLife)
+	}
 }

@@ -1,9 +1,9 @@
 package models
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -59,8 +59,10 @@ func (s *RankStep) Name() string { return "rank " + s.model.info.Name }
 
 // Columns that the step adds to a result, with an example.
 func (s *RankStep) Columns() []pipeline.Field {
-	entry := pipeline.ObjectValue(pipeline.Field{Name: "item_id", Value: pipeline.StringValue("")}, pipeline.Field{Name: "score", Value: pipeline.FloatValue(0)})
-	return append(s.of.Fields(), pipeline.Field{Name: s.as, Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{entry}}})
+	entry := pipeline.TableValue(
+		pipeline.Field{Name: "item_id", Value: pipeline.StringsValue([]string{""})},
+		pipeline.Field{Name: "score", Value: pipeline.FloatsValue([]float32{0})})
+	return append(s.of.Fields(), pipeline.Field{Name: s.as, Value: entry})
 }
 
 // Run ranks for the rows that have no fault yet. A row without candidates has an empty ranking, and the model is not asked.
@@ -99,22 +101,37 @@ func (s *RankStep) Run(ctx context.Context, rows []*pipeline.Row) error {
 
 // answer puts the ranking into the row.
 func (s *RankStep) answer(r *pipeline.Row, list *CandidateList, p pipeline.Prediction, scores []float32) {
-	order := make([]int, len(list.Items))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	order := descending(scores)
 	if s.top > 0 {
 		order = order[:min(s.top, len(order))]
 	}
-	ranking := pipeline.Value{Kind: pipeline.List, List: make([]pipeline.Value, len(order))}
-	fields := make([]pipeline.Field, 2*len(order)) // of all of them
-	for n, i := range order {
-		fields[0] = pipeline.Field{Name: "item_id", Value: pipeline.StringValue(list.Items[i])}
-		fields[1] = pipeline.Field{Name: "score", Value: pipeline.FloatValue(float64(scores[i]))}
-		ranking.List[n], fields = pipeline.ObjectValue(fields[:2:2]...), fields[2:]
+	items, ranked := make([]string, len(order)), make([]float32, len(order))
+	for n, at := range order {
+		i := uint32(at) //nolint:gosec // the lower half
+		items[n], ranked[n] = list.Items[i], scores[i]
 	}
+	ranking := pipeline.TableValue(
+		pipeline.Field{Name: "item_id", Value: pipeline.StringsValue(items)},
+		pipeline.Field{Name: "score", Value: pipeline.FloatsValue(ranked)})
 	p.Columns = []pipeline.Field{{Name: s.as, Value: ranking}}
 	r.Predictions = append(r.Predictions, p)
 	r.Features = append(r.Features, list.Fields...)
+}
+
+// descending orders scores, none of which is NaN, the highest first, and of equal ones the first: the lower half of each number is a score's index. The
+// upper half orders them, as numbers are compared faster than a function is called.
+func descending(scores []float32) []uint64 {
+	const sign = 1 << 31
+	order := make([]uint64, len(scores))
+	for i, score := range scores {
+		bits := math.Float32bits(score + 0) // -0 is 0
+		if bits&sign != 0 {
+			bits = ^bits // the larger, the further below 0
+		} else {
+			bits |= sign
+		}
+		order[i] = uint64(^bits)<<32 | uint64(i) //nolint:gosec // an index
+	}
+	slices.Sort(order)
+	return order
 }

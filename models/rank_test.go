@@ -3,10 +3,12 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,9 +70,10 @@ func scores(t *testing.T, row *pipeline.Row) map[string]float64 {
 		t.Fatal(row.Fault)
 	}
 	got, last := map[string]float64{}, math.Inf(1)
-	for _, entry := range row.Predictions[0].Columns[0].Value.List {
-		id, _ := entry.Lookup("item_id")
-		score, _ := entry.Lookup("score")
+	ranking := &row.Predictions[0].Columns[0].Value
+	for i := range ranking.Len() {
+		id, _ := ranking.At(i).Lookup("item_id")
+		score, _ := ranking.At(i).Lookup("score")
 		if score.Float > last {
 			t.Errorf("%s has %v after %v: want the highest first", id.Str, score.Float, last)
 		}
@@ -144,8 +147,9 @@ func TestRankingsOfOddLists(t *testing.T) {
 }
 
 func idsOf(row *pipeline.Row) (ids []string) {
-	for _, entry := range row.Predictions[0].Columns[0].Value.List {
-		id, _ := entry.Lookup("item_id")
+	ranking := &row.Predictions[0].Columns[0].Value
+	for i := range ranking.Len() {
+		id, _ := ranking.At(i).Lookup("item_id")
 		ids = append(ids, id.Str)
 	}
 	return ids
@@ -225,5 +229,28 @@ func TestItemsAreReadFromTheirFile(t *testing.T) {
 	}
 	if err := (&itemInputs{}).read(t.TempDir()); err == nil || !strings.Contains(err.Error(), "items.txt is missing") {
 		t.Errorf("got %v, want that items.txt is missing", err)
+	}
+}
+
+func TestHighestScoreComesFirstAndOfEqualOnesTheFirst(t *testing.T) {
+	inf, negativeZero := float32(math.Inf(1)), float32(math.Copysign(0, -1))
+	random := rand.New(rand.NewPCG(1, 2))
+	many := make([]float32, 5000)
+	for i := range many {
+		many[i] = float32(random.IntN(100)-50) / 8
+	}
+	for _, scores := range [][]float32{
+		nil, {1}, {1, 2, 1, 2}, {negativeZero, 0, negativeZero, 1e-45, -1e-45}, {-inf, inf, -1, 1, -2, 2, 0}, many,
+	} {
+		want := make([]int, len(scores))
+		for i := range want {
+			want[i] = i
+		}
+		slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+		for n, at := range descending(scores) {
+			if got := int(uint32(at)); got != want[n] {
+				t.Fatalf("place %d of %d: got score number %d, which is %v, want number %d, which is %v", n, len(scores), got, scores[got], want[n], scores[want[n]])
+			}
+		}
 	}
 }

@@ -326,22 +326,21 @@ func (t *tableModel) answers(outputs []onnx.Output, from int, table Table) ([]pi
 			}
 			continue
 		}
-		list := pipeline.Value{Kind: pipeline.List}
-		if head.Kind == tasks.Score && len(head.Labels) == 0 {
-			list.Kind, list.Floats = pipeline.Floats, make([]float32, table.Rows)
-		} else {
-			list.List = make([]pipeline.Value, table.Rows)
+		if head.Kind == tasks.Score && len(head.Labels) == 0 && width == 1 {
+			scores, err := head.AppendScores(make([]float32, 0, table.Rows), o.Data[from:][:table.Rows])
+			if err != nil {
+				return nil, err
+			}
+			columns[h] = pipeline.Field{Name: head.Name, Value: pipeline.FloatsValue(scores)}
+			continue
 		}
+		list := pipeline.Value{Kind: pipeline.List, List: make([]pipeline.Value, table.Rows)}
 		for n := range table.Rows {
 			field, err := at(n)
 			if err != nil {
 				return nil, fmt.Errorf("row %d of %d: %w", n+1, table.Rows, err)
 			}
-			if list.Kind == pipeline.Floats {
-				list.Floats[n] = float32(field.Value.Float)
-			} else {
-				list.List[n] = field.Value
-			}
+			list.List[n] = field.Value
 		}
 		columns[h] = pipeline.Field{Name: head.Name, Value: list}
 	}

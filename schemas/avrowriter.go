@@ -80,6 +80,11 @@ func mismatch(t *avroType, v pipeline.Value) error {
 // packed says that values of the kind are numbers of a byte each.
 func packed(kind pipeline.Kind) bool { return kind == pipeline.Int8s || kind == pipeline.Uint8s }
 
+// isList says that values of the kind are an array.
+func isList(kind pipeline.Kind) bool {
+	return kind == pipeline.List || kind == pipeline.Floats || kind == pipeline.Strings || kind == pipeline.Table || packed(kind)
+}
+
 func textOf(v pipeline.Value) (string, bool) {
 	switch v.Kind {
 	case pipeline.String, pipeline.Number:
@@ -207,7 +212,7 @@ func (t *avroType) natural(kind pipeline.Kind) bool {
 	case avroBytes, avroFixed:
 		return kind == pipeline.String || packed(kind)
 	case avroArray:
-		return kind == pipeline.List || kind == pipeline.Floats || packed(kind)
+		return isList(kind)
 	default:
 		return kind == pipeline.Object
 	}
@@ -221,24 +226,16 @@ func (t *avroType) nullable() bool {
 }
 
 func appendArray(dst []byte, t *avroType, v pipeline.Value, depth int) ([]byte, error) {
-	var n int
-	var item func(i int) pipeline.Value
-	switch v.Kind {
-	case pipeline.List:
-		n, item = len(v.List), func(i int) pipeline.Value { return v.List[i] }
-	case pipeline.Floats:
-		n, item = len(v.Floats), func(i int) pipeline.Value { return pipeline.FloatValue(float64(v.Floats[i])) }
-	case pipeline.Int8s, pipeline.Uint8s:
-		n, item = len(v.Str), func(i int) pipeline.Value { return pipeline.IntValue(smallInt(&v, i)) }
-	default:
+	if !isList(v.Kind) {
 		return dst, mismatch(t, v)
 	}
+	n := v.Len()
 	if n > 0 {
 		dst = binary.AppendVarint(dst, int64(n))
 	}
 	for i := range n {
 		var err error
-		if dst, err = appendAvro(dst, t.items, item(i), depth+1); err != nil {
+		if dst, err = appendAvro(dst, t.items, v.At(i), depth+1); err != nil {
 			return dst, fmt.Errorf("item %d: %w", i, err)
 		}
 	}

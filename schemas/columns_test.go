@@ -13,7 +13,7 @@ import (
 	"nearline/pipeline"
 )
 
-// topics is what a model answers with several labels, every score, and three vectors.
+// topics is what a model answers with several labels, every score, three vectors, and a ranking.
 func topics() *pipeline.Row {
 	label := func(name string, score float32) pipeline.Value {
 		return pipeline.ObjectValue(str("label", name), pipeline.Field{Name: "score", Value: pipeline.FloatValue(float64(score))})
@@ -35,6 +35,10 @@ func topics() *pipeline.Row {
 			{Name: "vector", Value: pipeline.FloatsValue([]float32{0.1, -0, 1e-8, -1.5})},
 			{Name: "small", Value: pipeline.Value{Kind: pipeline.Int8s, Str: "\x7f\x00\x81\x80"}},
 			{Name: "bits", Value: pipeline.Value{Kind: pipeline.Uint8s, Str: "\x7f\xff\x00"}},
+			{Name: "words", Value: pipeline.StringsValue([]string{"a\"b", ""})},
+			{Name: "ranking", Value: pipeline.TableValue(
+				pipeline.Field{Name: "item \"id\"", Value: pipeline.StringsValue([]string{"é", "b"})},
+				pipeline.Field{Name: "score", Value: pipeline.FloatsValue([]float32{0.1, -3})})},
 		}}},
 	}
 }
@@ -47,7 +51,7 @@ func TestJSONHasLabelsAndVectors(t *testing.T) {
 	got, fault := e.Append(nil, topics())
 	want := `{"review_id":"r-1","topics":{"labels":[{"label":"größe & fit","score":0.75}],"scores":{"größe & fit":0.75,"price":0.1}},` +
 		`"none":{"labels":[]},"ratings":{"warmth":1.5,"skill":-2},"vector":[0.1,0,1e-8,-1.5],"small":[127,0,-127,-128],"bits":[127,255,0],` +
-		`"model":"m","model_version":1,"scored_at":"1970-01-01T00:00:00.000Z"}`
+		`"words":["a\"b",""],"ranking":[{"item \"id\"":"é","score":0.1},{"item \"id\"":"b","score":-3}],"model":"m","model_version":1,"scored_at":"1970-01-01T00:00:00.000Z"}`
 	if fault != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, fault, want)
 	}
@@ -63,7 +67,9 @@ func TestAvroHasLabelsAndVectors(t *testing.T) {
 	  {"name":"ratings","type":{"type":"record","name":"Ratings","fields":[{"name":"warmth","type":"double"},{"name":"skill","type":"double"}]}},
 	  {"name":"vector","type":{"type":"array","items":"float"}},
 	  {"name":"small","type":{"type":"array","items":"int"}},
-	  {"name":"bits","type":"bytes"}
+	  {"name":"bits","type":"bytes"},
+	  {"name":"words","type":{"type":"array","items":"string"}},
+	  {"name":"ranking","type":{"type":"array","items":{"type":"map","values":["string","float"]}}}
 	]}`
 	e := encoder(t, OutputConfig{Format: FormatAvro, Schema: schemaFile(t, schema)}, InputConfig{})
 	if err := e.Check(topics().Predictions[0].Columns); err != nil {
@@ -83,6 +89,10 @@ func TestAvroHasLabelsAndVectors(t *testing.T) {
 		"none": native{"labels": []any{}}, "ratings": native{"warmth": 1.5, "skill": -2.0},
 		"vector": []any{float32(0.1), float32(0), float32(1e-8), float32(-1.5)},
 		"small":  []any{int32(127), int32(0), int32(-127), int32(-128)}, "bits": []byte{127, 255, 0},
+		"words": []any{`a"b`, ""},
+		"ranking": []any{
+			native{`item "id"`: native{"string": "é"}, "score": native{"float": float32(0.1)}},
+			native{`item "id"`: native{"string": "b"}, "score": native{"float": float32(-3)}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %#v\nwant %#v", got, want)
@@ -90,6 +100,7 @@ func TestAvroHasLabelsAndVectors(t *testing.T) {
 }
 
 func TestAvroTakesVectorsInEveryTypeThatHoldsThem(t *testing.T) {
+	words := pipeline.StringsValue([]string{"a", "b"})
 	floats, small, bits := pipeline.FloatsValue([]float32{1, -2}), pipeline.Value{Kind: pipeline.Int8s, Str: "\x01\xfe"}, pipeline.Value{Kind: pipeline.Uint8s, Str: "\x01\xfe"}
 	for _, c := range []struct {
 		typ   string
@@ -111,6 +122,9 @@ func TestAvroTakesVectorsInEveryTypeThatHoldsThem(t *testing.T) {
 		{`{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}`, small, nil},
 		{`{"type":"array","items":"int"}`, bits, []any{int32(1), int32(254)}},
 		{`"bytes"`, bits, []byte{1, 254}},
+		{`{"type":"array","items":"string"}`, words, []any{"a", "b"}},
+		{`{"type":"array","items":"int"}`, words, nil},
+		{`"string"`, words, nil},
 	} {
 		schema := `{"type":"record","name":"Out","fields":[{"name":"v","type":` + c.typ + `}]}`
 		e := encoder(t, OutputConfig{Format: FormatAvro, Schema: schemaFile(t, schema)}, InputConfig{})

@@ -88,9 +88,9 @@ func (d *draft) resolve(n *node, v pipeline.Value) {
 			d.resolve(kid, f.Value)
 		}
 	}
-	for i, e := range v.List {
+	for i := range v.Len() {
 		if kid := n.element(i); kid != nil {
-			d.resolve(kid, e)
+			d.resolve(kid, v.At(i))
 		}
 	}
 }
@@ -214,10 +214,10 @@ func kindName(kind pipeline.Kind) string {
 		return "a number"
 	case pipeline.String:
 		return "a string"
-	case pipeline.Floats, pipeline.Int8s, pipeline.Uint8s, pipeline.List:
-		return "an array"
-	default:
+	case pipeline.Object:
 		return "an object"
+	default:
+		return "an array"
 	}
 }
 

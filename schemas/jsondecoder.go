@@ -79,6 +79,8 @@ type jsonReader struct {
 	source   bytes.Buffer
 	draft    *draft
 	scratch  []byte
+	content  []byte // of the strings of an array, one after the other
+	ends     []int  // of each in it
 	maxDepth int
 	skipped  int64 // bytes before the document
 }
@@ -240,6 +242,20 @@ func (r *jsonReader) buildContainer(kind jsontext.Kind) (pipeline.Value, *pipeli
 	if fault := r.enter(); fault != nil {
 		return v, fault
 	}
+	if kind == jsontext.KindBeginArray && r.tokens.PeekKind() == jsontext.KindString {
+		var fault *pipeline.Fault
+		if v.Strings, fault = r.buildStrings(); fault != nil {
+			return v, fault
+		}
+		if r.tokens.PeekKind() == jsontext.KindEndArray {
+			v.Kind = pipeline.Strings
+			return v, r.leave()
+		}
+		for _, s := range v.Strings { // and something else
+			v.List = append(v.List, pipeline.StringValue(s))
+		}
+		v.Strings = nil
+	}
 	for {
 		switch r.tokens.PeekKind() {
 		case jsontext.KindEndObject, jsontext.KindEndArray:
@@ -263,6 +279,30 @@ func (r *jsonReader) buildContainer(kind jsontext.Kind) (pipeline.Value, *pipeli
 			v.List = append(v.List, inner)
 		}
 	}
+}
+
+// buildStrings reads the strings that an array goes on with. They share one allocation: a list of candidates has a thousand of them.
+func (r *jsonReader) buildStrings() ([]string, *pipeline.Fault) {
+	r.content, r.ends = r.content[:0], r.ends[:0]
+	for r.tokens.PeekKind() == jsontext.KindString {
+		if fault := r.draft.spend(); fault != nil {
+			return nil, fault
+		}
+		raw, err := r.tokens.ReadValue()
+		if err != nil {
+			return nil, r.syntax(err)
+		}
+		r.content = appendUnquoted(r.content, raw)
+		r.ends = append(r.ends, len(r.content))
+	}
+	content, strings, from := string(r.content), make([]string, len(r.ends)), 0
+	for i, end := range r.ends {
+		strings[i], from = content[from:end], end
+	}
+	if cap(r.content) > maxScratch {
+		r.content = nil
+	}
+	return strings, nil
 }
 
 func (r *jsonReader) enter() *pipeline.Fault {

@@ -49,6 +49,10 @@ func TestJSONReviewBecomesARow(t *testing.T) {
 		{"copied object as it is", `{"text":"good","item_id":{"a":[1,"x",true,null],"b":{}}}`, "", "good", []pipeline.Field{{Name: "item_id", Value: pipeline.ObjectValue(
 			pipeline.Field{Name: "a", Value: pipeline.Value{Kind: pipeline.List, List: []pipeline.Value{num("1"), pipeline.StringValue("x"), {Kind: pipeline.Bool, Bool: true}, {}}}},
 			pipeline.Field{Name: "b", Value: pipeline.Value{Kind: pipeline.Object}})}}},
+		{"copied strings", `{"text":"good","item_id":["a","\u00fc\"",""]}`, "", "good", []pipeline.Field{{Name: "item_id", Value: pipeline.StringsValue([]string{"a", "ü\"", ""})}}},
+		{"copied strings and a number", `{"text":"good","item_id":["a","b",7,"c"]}`, "", "good", []pipeline.Field{{Name: "item_id", Value: pipeline.Value{Kind: pipeline.List,
+			List: []pipeline.Value{pipeline.StringValue("a"), pipeline.StringValue("b"), num("7"), pipeline.StringValue("c")}}}}},
+		{"copied empty list", `{"text":"good","item_id":[]}`, "", "good", []pipeline.Field{{Name: "item_id", Value: pipeline.Value{Kind: pipeline.List}}}},
 		{"escapes", `{"te\u0078t":"a\n\u00fc\ud83d\ude00\"\/"}`, "", "a\nü😀\"/", nil},
 		{"half a surrogate pair becomes the replacement character", `{"text":"ok \ud83d broken"}`, "", "ok \ufffd broken", nil},
 		{"the other half", `{"text":"\udc00x"}`, "", "\ufffdx", nil},
@@ -73,7 +77,7 @@ func TestJSONReviewBecomesARow(t *testing.T) {
 
 func TestJSONMappingFollowsPaths(t *testing.T) {
 	in := InputConfig{Map: &Mapping{ID: "meta.uuid", Text: "body.parts.1.content", Title: "body.title"}}
-	out := OutputConfig{Copy: []CopyField{{As: "meta", Path: "meta"}, {As: "tag", Path: "tags.0"}, {As: "again", Path: "meta.uuid"}, {As: "absent", Path: "a.b"}}}
+	out := OutputConfig{Copy: []CopyField{{As: "meta", Path: "meta"}, {As: "tag", Path: "tags.0"}, {As: "again", Path: "meta.uuid"}, {As: "absent", Path: "a.b"}, {As: "tags", Path: "tags"}}}
 	value := `{"body":{"parts":["x",{"content":"good"}],"title":"T"},"meta":{"uuid":7,"n":{"text":1}},"tags":["first","second"],"a":3}`
 	row, fault := decoder(t, in, out).Decode(&pipeline.Record{Value: []byte(value)})
 	if fault != nil {
@@ -85,6 +89,7 @@ func TestJSONMappingFollowsPaths(t *testing.T) {
 			pipeline.Field{Name: "n", Value: pipeline.ObjectValue(pipeline.Field{Name: "text", Value: num("1")})})},
 		str("tag", "first"),
 		{Name: "again", Value: num("7")},
+		{Name: "tags", Value: pipeline.StringsValue([]string{"first", "second"})},
 	}
 	if row.ID != "7" || row.Text != "T. good" || !reflect.DeepEqual(row.Copied, want) {
 		t.Errorf("got %+v, want id 7, text %q and copied %+v", row, "T. good", want)
@@ -112,6 +117,9 @@ func hostile(depth int) map[string]string {
 		"deep objects":      strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth),
 		"deep copied":       `{"text":"a","item_id":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + "}",
 		"wide copied":       `{"text":"a","item_id":[` + strings.Repeat("0,", 20_000) + "0]}",
+		"wide strings":      `{"text":"a","item_id":[` + strings.Repeat(`"",`, 20_000) + `""]}`,
+		"cut strings":       `{"text":"a","item_id":["a","b`,
+		"strings and colon": `{"text":"a","item_id":["a":"b"]}`,
 		"huge number":       `{"text":"a","item_id":1e999}`,
 		"huge inside":       `{"text":"a","item_id":[-1e999]}`,
 		"huge id":           `{"text":"a","review_id":` + strings.Repeat("9", 400) + `}`,
@@ -161,6 +169,9 @@ func TestJSONFaultSaysWhatIsWrongAndWhere(t *testing.T) {
 		"deep objects":      {decode, "the value nests deeper than input.max_depth, which is 100"},
 		"deep copied":       {decode, "the value nests deeper than input.max_depth, which is 100"},
 		"wide copied":       {large, "the fields that are copied or read hold more than 20000 values"},
+		"wide strings":      {large, "the fields that are copied or read hold more than 20000 values"},
+		"cut strings":       {decode, "not JSON at byte 29: the value ends too early"},
+		"strings and colon": {decode, "not JSON at byte 26: invalid character ':' after array element (expecting ',' or ']')"},
 		"huge number":       {invalid, `item_id at "item_id" is a number out of the range of a 64-bit float: want a smaller one`},
 		"huge inside":       {invalid, `the number "-1e999" in a copied field is out of the range of a 64-bit float`},
 		"huge id":           {invalid, `id at "review_id" is a number out of the range of a 64-bit float: want a smaller one`},

@@ -134,15 +134,6 @@ func appendValue(dst []byte, name string, v *pipeline.Value) ([]byte, *pipeline.
 			}
 		}
 		return append(dst, ']'), nil
-	case pipeline.Int8s, pipeline.Uint8s:
-		dst = append(dst, '[')
-		for i := range len(v.Str) {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = strconv.AppendInt(dst, smallInt(v, i), 10)
-		}
-		return append(dst, ']'), nil
 	case pipeline.List:
 		dst = append(dst, '[')
 		for i := range v.List {
@@ -154,6 +145,19 @@ func appendValue(dst []byte, name string, v *pipeline.Value) ([]byte, *pipeline.
 			}
 		}
 		return append(dst, ']'), nil
+	case pipeline.Strings, pipeline.Int8s, pipeline.Uint8s:
+		dst = append(dst, '[')
+		for i := range v.Len() {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			if dst, fault = appendElement(dst, name, v, i); fault != nil {
+				return dst, fault
+			}
+		}
+		return append(dst, ']'), nil
+	case pipeline.Table:
+		return appendTable(dst, name, v)
 	case pipeline.Object:
 		dst = append(dst, '{')
 		for i := range v.Fields {
@@ -171,12 +175,38 @@ func appendValue(dst []byte, name string, v *pipeline.Value) ([]byte, *pipeline.
 	}
 }
 
-// smallInt is a number of a vector of 8-bit integers.
-func smallInt(v *pipeline.Value, i int) int64 {
-	if v.Kind == pipeline.Int8s {
-		return int64(int8(v.Str[i]))
+// appendElement appends an element of a vector.
+func appendElement(dst []byte, name string, v *pipeline.Value, i int) ([]byte, *pipeline.Fault) {
+	switch v.Kind {
+	case pipeline.Strings:
+		return appendString(dst, v.Strings[i]), nil
+	case pipeline.Floats:
+		return appendFloat(dst, name, float64(v.Floats[i]))
+	default:
+		return strconv.AppendInt(dst, v.At(i).Int, 10), nil
 	}
-	return int64(v.Str[i])
+}
+
+// appendTable appends a list of objects, the members of which have their names quoted once.
+func appendTable(dst []byte, name string, v *pipeline.Value) ([]byte, *pipeline.Fault) {
+	heads := make([][]byte, len(v.Fields)) // `{"first":`, `,"second":`
+	for c := range v.Fields {
+		heads[c] = append(appendString([]byte{"{,"[min(c, 1)]}, v.Fields[c].Name), ':')
+	}
+	dst = append(dst, '[')
+	for i := range v.Len() {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		for c := range v.Fields {
+			var fault *pipeline.Fault
+			if dst, fault = appendElement(append(dst, heads[c]...), name, &v.Fields[c].Value, i); fault != nil {
+				return dst, fault
+			}
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']'), nil
 }
 
 func appendFloat(dst []byte, name string, f float64) ([]byte, *pipeline.Fault) {

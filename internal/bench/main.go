@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -56,7 +57,7 @@ func main() {
 		return
 	}
 	var b bench
-	var only, kafka string
+	var only, kafka, profile string
 	flag.StringVar(&only, "only", "", "figures to measure, of: "+names()+"; or "+gpuName+" alone, for the check of a GPU")
 	flag.StringVar(&kafka, "kafka", "", "brokers of a cluster to measure on, host:port with commas (default: an embedded one)")
 	flag.StringVar(&b.redis, "redis", "", "host:port of a Redis to measure lookups with (default: a redis-server of its own)")
@@ -64,6 +65,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 7, "rounds of each comparison")
 	flag.IntVar(&b.n, "n", 0, "reviews a round where the real model runs (default: what takes some ten seconds)")
 	flag.StringVar(&b.binary, "binary", "bin/nearline", "the built service, for the figures that have it in processes of its own")
+	flag.StringVar(&profile, "profile", "", "file for a CPU profile of all that is measured, for go tool pprof")
 	var g gpuCheck
 	g.flags(flag.CommandLine)
 	flag.Parse()
@@ -74,10 +76,27 @@ func main() {
 		g.reviews, g.n, g.rounds = b.reviews, b.n, min(b.rounds, 3)
 		run = func() error { return g.run(ctx, os.Stdout) }
 	}
-	if err := run(); err != nil {
+	if err := profiled(profile, run); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1) //nolint:gocritic // the deferred stop has nothing left to do
 	}
+}
+
+// profiled runs with a CPU profile, if there is a file for it.
+func profiled(path string, run func() error) (err error) {
+	if path == "" {
+		return run()
+	}
+	file, err := os.Create(path) //nolint:gosec // whoever measures says where
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return run()
 }
 
 func names() string {

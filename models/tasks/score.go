@@ -42,3 +42,18 @@ func (h *Head) score(logits []float32) pipeline.Value {
 	}
 	return h.named(numbers)
 }
+
+// AppendScores appends the scores of an output that has one number for each of many rows; otherwise as Column.
+func (h *Head) AppendScores(scores, logits []float32) ([]float32, error) {
+	if err := h.finite(logits); err != nil {
+		return nil, err
+	}
+	from := len(scores)
+	scores = append(scores, logits...)
+	if h.Activation == Sigmoid {
+		for i, v := range logits {
+			scores[from+i] = float32(sigmoid(float64(v)))
+		}
+	}
+	return scores, nil
+}
