@@ -78,9 +78,10 @@ torture: build ## the long run on a real Kafka, replicas and brokers hurt: make 
 	@cd e2e && $(GO) run ./torture -records $(RECORDS) -for $(SECONDS)s -seed $(SEED) $(ARGS)
 
 .PHONY: e2e-images
-e2e-images: ## stand-ins for the official images of Kafka and Prometheus, from packages, where no image registry is reached
+e2e-images: ## stand-ins for the official images of Kafka, Redis and Prometheus, from packages, where no image registry is reached
 	@e2e/images/kafka/build.sh
 	@e2e/images/prometheus/build.sh
+	@e2e/images/redis/build.sh
 	@e2e/compose.sh >/dev/null
 
 # The same command wherever the checkout builds: nothing is pulled.

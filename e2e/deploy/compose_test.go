@@ -33,6 +33,7 @@ func TestCompose(t *testing.T) {
 		at   func(*testing.T, *project)
 	}{
 		{"reviews are scored", reviewsAreScored},
+		{"bad reviews move an item down", badReviewsMoveAnItemDown},
 		{"every container is locked up", everyContainerIsLockedUp},
 		{"Prometheus watches", prometheusWatches},
 		{"every panel of the dashboard is answered", everyPanelIsAnswered},
@@ -90,7 +91,11 @@ func compose(t *testing.T) *project {
 		kafka:      free(t),
 		prometheus: free(t),
 	}
-	p.env = append(os.Environ(), "KAFKA_IMAGE="+kafka, "PROMETHEUS_IMAGE="+prometheus, "NEARLINE_IMAGE="+imageName(),
+	redis, err := cluster.EitherImage(ctx, "redis:8.2", "nearline-e2e/redis:latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.env = append(os.Environ(), "KAFKA_IMAGE="+kafka, "REDIS_IMAGE="+redis, "PROMETHEUS_IMAGE="+prometheus, "NEARLINE_IMAGE="+imageName(),
 		"KAFKA_PORT="+port(p.kafka), "PROMETHEUS_PORT="+port(p.prometheus),
 		// Any port, so that a second replica finds one too.
 		"NEARLINE_PORT=0")
@@ -235,9 +240,71 @@ func reviewsAreScored(t *testing.T, p *project) {
 	})
 }
 
+// badReviewsMoveAnItemDown writes bad reviews of what stands first in somebody's ranking, and looks at the next ones.
+func badReviewsMoveAnItemDown(t *testing.T, p *project) {
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.kafka), kgo.ConsumeTopics("rank.results"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	next := func() (user string, items []string) {
+		for {
+			fetches := kafka.PollRecords(ctx, 1)
+			if ctx.Err() != nil {
+				t.Fatal("no ranking with fresh features that has moved, in 3 minutes")
+			}
+			for r := range fetches.RecordsAll() {
+				var result struct {
+					UserID   string `json:"user_id"`
+					Features string
+					Ranking  []struct {
+						ItemID string `json:"item_id"`
+					}
+				}
+				if err := json.Unmarshal(r.Value, &result); err != nil {
+					t.Fatalf("a ranking is %s: %v", r.Value, err)
+				}
+				if result.Features != "fresh" {
+					continue
+				}
+				for _, entry := range result.Ranking {
+					items = append(items, entry.ItemID)
+				}
+				return result.UserID, items
+			}
+		}
+	}
+	// The shop has bursts of its own, but of what stands first.
+	user, items := next()
+	last := len(items) - 1
+	item := items[last/2]
+	for i := range 300 {
+		review := fmt.Appendf(nil, `{"review_id":"bad-%d","item_id":%q,"user_id":"somebody","text":"Broke after one day. The worst that I ever bought, a complete waste of money."}`, i, item)
+		kafka.Produce(ctx, &kgo.Record{Topic: raw, Key: []byte(item), Value: review}, nil)
+	}
+	if err := kafka.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for items[last] != item {
+		_, items = next()
+	}
+	await(t, "rankings on the screen", func() error {
+		if said := p.does("logs", "--no-color", "shop"); !strings.Contains(said, "ranking  for "+user) {
+			return fmt.Errorf("the service shop says %q", said)
+		}
+		return nil
+	})
+	// What moved it lies in Redis.
+	if said := p.does("exec", "-T", "redis", "redis-cli", "--scan", "--pattern", "*"+item+"*"); !strings.Contains(said, item) {
+		t.Errorf("Redis has nothing of %s: %s", item, said)
+	}
+}
+
 func everyContainerIsLockedUp(t *testing.T, p *project) {
 	containers := p.containers()
-	for _, service := range []string{"kafka", "topics", "nearline", "reviews", "results", "prometheus"} {
+	for _, service := range []string{"kafka", "redis", "topics", "nearline", "shop", "results", "prometheus"} {
 		id, found := containers[service]
 		if !found {
 			t.Errorf("%s has no container", service)

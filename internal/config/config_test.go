@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,10 +68,28 @@ func TestGoodFilesGolden(t *testing.T) {
 }
 
 func TestExamplesAreGood(t *testing.T) {
-	for _, file := range append(files(t, "../../examples/*.yaml"), files(t, "../../deploy/nearline.yaml")...) {
+	for _, file := range append(files(t, "../../examples/*.yaml"), "../../deploy/nearline.yaml", "../../deploy/shop.yaml") {
 		if _, err := Load(file); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestShopInContainersIsTheExampleOnRedis(t *testing.T) {
+	load := func(path string) *Config {
+		c, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	shop, contained := load("../../examples/shop.yaml"), load("../../deploy/shop.yaml")
+	if got := contained.Features.Store.Redis; got == nil || !slices.Equal(got.Addresses, []string{"127.0.0.1:6379"}) {
+		t.Errorf("the store is %+v, want Redis at its default address", contained.Features.Store)
+	}
+	shop.Kafka, shop.Models.Repository, shop.Features.Store = contained.Kafka, contained.Models.Repository, contained.Features.Store
+	if !reflect.DeepEqual(shop, contained) {
+		t.Errorf("deploy/shop.yaml is not examples/shop.yaml: want the same views and pipelines\ngot  %+v\nwant %+v", contained, shop)
 	}
 }
 

@@ -24,12 +24,14 @@ import (
 // DefaultListen is where the embedded broker listens: the port that every Kafka client tries first.
 const DefaultListen = "127.0.0.1:9092"
 
-// The topics of the built-in review pipeline.
+// The topics of the shop, of which the first three are those of the built-in review pipeline.
 const (
 	TopicRaw         = "reviews.raw"
 	TopicScored      = "reviews.scored"
 	TopicDeadLetters = "reviews.raw.dlq"
 	TopicEvents      = "events.raw"
+	TopicRequests    = "rank.requests"
+	TopicRankings    = "rank.results"
 )
 
 // Topic is one topic that the embedded broker has from the start.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -82,6 +83,24 @@ func (v *Visitor) Run(ctx context.Context) error {
 			return nil
 		}
 		fetches.EachRecord(func(r *kgo.Record) { v.see(r.Value, time.Now()) })
+	}
+}
+
+// Tell prints the latest ranking, a line every few seconds, until ctx ends, which is no error.
+func (v *Visitor) Tell(ctx context.Context, out io.Writer) error {
+	ticker := time.NewTicker(trend / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if latest, ok := v.Latest(); ok {
+			if _, err := fmt.Fprintln(out, latest.Line()); err != nil {
+				return err
+			}
+		}
 	}
 }
 
