@@ -161,6 +161,8 @@ func (m *Member) options() []kgo.Opt {
 		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(int32(c.Kafka.FetchMaxBytes)),              //nolint:gosec // bounded by the config
 		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
+		// A fetch that waits has no partitions that were given or resumed after it was sent: in a quiet topic they would wait for its end.
+		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.WithDecompressor(m.decompressor),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
@@ -255,6 +257,9 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 		}
 	}
 }
+
+// fetchMaxWait is Kafka's own default (fetch.max.wait.ms).
+const fetchMaxWait = 500 * time.Millisecond
 
 func (m *Member) gain(partitions []int32) {
 	m.gained.mu.Lock()

@@ -34,6 +34,7 @@ type quarantine struct {
 	hand   map[string]attempt // marks of the cycle in hand, as long as nothing says that it was survived
 	weight int64              // of the process's room that the cycle in hand takes
 	until  time.Time          // of waiting for the range in doubt; zero while nobody waits for it
+	taken  int64              // offset of the partition in doubt up to which the cycle in hand goes
 }
 
 func newQuarantine(c Config) *quarantine {
@@ -134,6 +135,12 @@ func (q *quarantine) waited() {
 	q.settle(partition)
 }
 
+// done is that there is nothing left of the range in doubt.
+func (q *quarantine) done(partition int32, doubt doubt) {
+	q.logger.Info("the range in doubt is done with", "topic", q.topic, "partition", partition, "until", doubt.end)
+	q.settle(partition)
+}
+
 // settle the doubt about a partition.
 func (q *quarantine) settle(partition int32) {
 	delete(q.doubts, partition)
@@ -163,11 +170,10 @@ func (q *quarantine) begin(ctx context.Context, records []*pipeline.Record) (boo
 		return false, nil // the client had others at hand, or has been given more partitions
 	}
 	if span.from >= doubt.end {
-		q.logger.Info("the range in doubt is done with", "topic", q.topic, "partition", partition, "until", doubt.end)
-		q.settle(partition)
+		q.done(partition, doubt)
 		return false, nil
 	}
-	q.until = time.Time{}
+	q.until, q.taken = time.Time{}, span.until
 	if doubt.deaths >= guilty {
 		q.logger.Error("a record ends the process: it becomes a dead letter", "topic", q.topic, "partition", partition,
 			"offset", span.from, "deaths", doubt.deaths)
@@ -310,8 +316,14 @@ func (q *quarantine) committed() {
 		return
 	}
 	q.hand = nil
-	if partition, doubt, on := q.current(); on {
+	partition, doubt, on := q.current()
+	switch {
+	case !on:
+	case q.taken >= doubt.end:
+		q.done(partition, doubt) // rather than wait for a next record, which need not come
+	default:
 		doubt.deaths = 0 // they were of the record that is now behind
 		q.doubts[partition] = doubt
 	}
+	q.taken = 0
 }

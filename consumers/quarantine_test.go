@@ -228,6 +228,51 @@ func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 	})
 }
 
+func TestOthersGoOnOnceTheLastRecordOfTheirPartitionIsInDoubtNoMore(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+		p := &process{world: w, replica: "one", members: 1}
+		p.start()
+		keys := make(map[int32]string) // by the partition that they are in
+		for _, e := range w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 20)...).Entries {
+			keys[e.At.Partition] = e.Key
+		}
+		w.Settle(time.Minute)
+		w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
+		for !p.died.Load() {
+			time.Sleep(time.Second)
+		}
+		const others = 40
+		for i := range others {
+			w.ProduceEntries([]kafkatest.Entry{{Number: 21 + i, Kind: kafkatest.Good, Key: keys[1]}})
+		}
+		var behind time.Time // since when nothing is in doubt
+		for began := time.Now(); !w.Settle(100 * time.Millisecond); {
+			if p.died.Load() {
+				p.start()
+			}
+			if behind.IsZero() && w.Lag() == others {
+				behind = time.Now()
+			}
+			if time.Since(began) > 10*time.Minute {
+				t.Fatalf("%d records are not committed after %v", w.Lag(), time.Since(began))
+			}
+		}
+		if behind.IsZero() {
+			t.Error("the other partition did not wait for the record in doubt: this test shows nothing")
+		} else if waited := time.Since(behind); waited > 2*time.Second {
+			t.Errorf("the other partition waited %v after the record in doubt was committed", waited)
+		}
+		for _, worker := range p.workers {
+			if err := worker.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := w.Check().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
 		kafka := consumers.DefaultKafka()

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -154,7 +155,8 @@ func (w *World) beat(ctx context.Context, member member) {
 
 // epochEnds answers where a leader's epoch ended. A broker notes the epochs of its leaders, and answers for an epoch that is
 // over with the end that the log had then; kfake knows only the epochs of its batches, and denies an epoch that has
-// none after it, as if the log had been lost. Logs are never cut here, so the end of the log serves.
+// none after it, as if the log had been lost. Logs are never cut here, so the end of the log serves. kfake answers none of the
+// partitions: a client whose knowledge of one is old may ask rightly for the others.
 func (w *World) epochEnds(request kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake says what a control returns
 	w.Cluster.KeepControl()
 	asked := request.(*kmsg.OffsetForLeaderEpochRequest)
@@ -164,12 +166,20 @@ func (w *World) epochEnds(request kmsg.Request) (kmsg.Response, error, bool) { /
 		topic.Topic = t.Topic
 		for _, p := range t.Partitions {
 			partition := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-			partition.Partition = p.Partition
+			partition.Partition, partition.LeaderEpoch, partition.EndOffset = p.Partition, -1, -1
 			info := w.Cluster.PartitionInfo(t.Topic, p.Partition)
-			if info == nil || info.Epoch < p.LeaderEpoch || p.CurrentLeaderEpoch >= 0 && p.CurrentLeaderEpoch != info.Epoch {
-				return nil, nil, false
+			switch {
+			case info == nil:
+				partition.ErrorCode = kerr.UnknownTopicOrPartition.Code
+			case info.Leader != w.Cluster.CurrentNode():
+				partition.ErrorCode = kerr.NotLeaderForPartition.Code
+			case p.CurrentLeaderEpoch >= 0 && p.CurrentLeaderEpoch < info.Epoch:
+				partition.ErrorCode = kerr.FencedLeaderEpoch.Code
+			case p.CurrentLeaderEpoch > info.Epoch:
+				partition.ErrorCode = kerr.UnknownLeaderEpoch.Code
+			case p.LeaderEpoch <= info.Epoch:
+				partition.LeaderEpoch, partition.EndOffset = p.LeaderEpoch, info.HighWatermark
 			}
-			partition.LeaderEpoch, partition.EndOffset = p.LeaderEpoch, info.HighWatermark
 			topic.Partitions = append(topic.Partitions, partition)
 		}
 		answer.Topics = append(answer.Topics, topic)
