@@ -27,6 +27,8 @@ type settings struct {
 	predict, output string
 	// features is the section of that name, with a line break after it, and steps are those after the prediction, each with a comma before it.
 	features, steps string
+	// pipelines are further ones, each with a line break after it.
+	pipelines string
 }
 
 // setting changes them.
@@ -50,8 +52,8 @@ models: {repository: %s}
     steps: [{predict: {model: %s, %s}}%s]
     output: {topic: %s, %s}
     dead_letters: %s
-serving: {http: '127.0.0.1:0'}
-`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, o.features, s.group, s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead)
+%sserving: {http: '127.0.0.1:0'}
+`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, o.features, s.group, s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead, o.pipelines)
 }
 
 // replica of the service: a child process, and those that follow it under its name.
