@@ -137,6 +137,9 @@ func (c Config) UpdatesTopic(view string) string { return c.Topics + "." + view 
 // StateTopic has the state of a view's keys; it is compacted.
 func (c Config) StateTopic(view string) string { return c.Topics + "." + view + ".state" }
 
+// Group that keeps a view, named as its topics are, so that another service on the cluster may have a view of the same name.
+func (c Config) Group(view string) string { return strings.ReplaceAll(c.Topics, ".", "-") + "-" + view }
+
 // View of that name, nil if none is declared.
 func (c Config) View(name string) *ViewConfig {
 	for i := range c.Views {

@@ -289,3 +289,14 @@ func FuzzDecodersOfTopicsEndWell(f *testing.F) {
 		}
 	})
 }
+
+func TestViewsOfOneNameHaveGroupsOfTheirOwn(t *testing.T) {
+	c := DefaultConfig()
+	if got := c.Group("item"); got != "nearline-features-item" {
+		t.Errorf("got group %s, want nearline-features-item", got)
+	}
+	c.Topics = "shop.features"
+	if got := c.Group("item"); got != "shop-features-item" {
+		t.Errorf("got group %s for other topics, want shop-features-item", got)
+	}
+}

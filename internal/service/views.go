@@ -133,7 +133,7 @@ const viewCycleBytes = 64 << 20
 // viewLine is the line that keeps a view: a pipeline from its updates to its states.
 func (s *Service) viewLine(v *view) (*line, error) {
 	c := config.DefaultPipeline()
-	c.Name, c.Group = config.ViewPipeline(v.Name()), "nearline-features-"+v.Name()
+	c.Name, c.Group = config.ViewPipeline(v.Name()), v.config.Group(v.Name())
 	c.Input.Topic, c.Output.Topic, c.DeadLetters = v.updates(), v.states(), v.config.DeadLetters
 	c.Cycle.Members = v.config.Members
 	// Each update of a cycle may be of another key, whose state it publishes whole.
@@ -195,7 +195,7 @@ func (v *view) fill(ctx context.Context, store features.Lasting, filling string,
 		// A topic that was made anew is another one, too.
 		named := fnv.New32a()
 		_, _ = named.Write([]byte(sink.Source))
-		group := fmt.Sprintf("nearline-features-%s-store-%s-%08x", v.Name(), filling, named.Sum32())
+		group := fmt.Sprintf("%s-store-%s-%08x", v.config.Group(v.Name()), filling, named.Sum32())
 		return v.state.Follow(ctx, consumers.Following{Group: group, Apply: sink.Apply})
 	})
 	return group.Wait()

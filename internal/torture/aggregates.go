@@ -42,7 +42,7 @@ func (v View) Section(partitions int) map[string]any {
 
 const topN = 3
 
-func (v View) group() string   { return "nearline-features-" + v.Name }
+func (v View) group() string   { return strings.ReplaceAll(v.Prefix, ".", "-") + "-" + v.Name }
 func (v View) updates() string { return v.Prefix + "." + v.Name + ".updates" }
 func (v View) states() string  { return v.Prefix + "." + v.Name + ".state" }
 func (v View) topics() []string {
