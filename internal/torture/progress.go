@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // progress of a run, as last heard.
@@ -38,7 +39,7 @@ func (r *run) follow(ctx context.Context, giveUp context.CancelCauseFunc) error 
 			return nil
 		}
 		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
-		behind, err := behind(asking, admin, r.group, r.topics.input)
+		behind, err := r.behind(asking, admin)
 		cancel()
 		if err == nil {
 			r.progress.behind.Store(behind)
@@ -57,16 +58,17 @@ func (r *run) follow(ctx context.Context, giveUp context.CancelCauseFunc) error 
 	}
 }
 
-// behind is how many records of a topic a group has not committed. A commit whose transaction is still open does not count.
-func behind(ctx context.Context, admin *kadm.Client, group, topic string) (int64, error) {
-	ends, err := admin.ListEndOffsets(ctx, topic)
+// behind is how many records of the input the group has not committed. A commit whose transaction is still open does not
+// count.
+func (r *run) behind(ctx context.Context, admin *kadm.Client) (int64, error) {
+	ends, err := admin.ListEndOffsets(ctx, r.topics.input)
 	if err == nil {
 		err = ends.Error()
 	}
 	if err != nil {
 		return 0, err
 	}
-	committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), group)
+	committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), r.group)
 	if err == nil {
 		err = committed.Error()
 	}
@@ -89,30 +91,47 @@ func (r *run) finish(ctx context.Context) (unread int64) {
 		return -1
 	}
 	defer admin.Close()
-	unread = finished(ctx, admin, r.group, r.topics.input)
-	if unread == 0 && r.view.Name != "" {
-		unread = finished(ctx, admin, r.view.group(), r.view.updates())
+	unread = finished(ctx, func(ctx context.Context) (int64, error) { return r.behind(ctx, admin) })
+	if unread != 0 || r.view.Name == "" {
+		return unread
 	}
-	return unread
+	// What lies behind the last update of a partition are marks of transactions, which nobody commits.
+	ends := map[int32]int64{}
+	err = r.readAll(ctx, func(record *kgo.Record) { ends[record.Partition] = record.Offset + 1 }, r.view.updates())
+	if err != nil {
+		return -1
+	}
+	return finished(ctx, func(ctx context.Context) (left int64, err error) {
+		committed, err := admin.FetchOffsets(kadm.RequireStable(ctx), r.view.group())
+		if err == nil {
+			err = committed.Error()
+		}
+		for partition, end := range ends {
+			done, _ := committed.Lookup(r.view.updates(), partition)
+			left += max(0, end-max(0, done.At))
+		}
+		return left, err
+	})
 }
 
-func finished(ctx context.Context, admin *kadm.Client, group, topic string) (unread int64) {
-	unread = -1
+// finished waits until nothing is left, or there is no progress any more.
+func finished(ctx context.Context, ask func(context.Context) (left int64, err error)) (left int64) {
+	left = -1
 	for moved := time.Now(); time.Since(moved) < patience; {
 		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
-		left, err := behind(asking, admin, group, topic)
+		now, err := ask(asking)
 		cancel()
 		switch {
-		case err == nil && left == 0:
+		case err == nil && now == 0:
 			return 0
-		case err == nil && (unread < 0 || left < unread):
-			unread, moved = left, time.Now()
+		case err == nil && (left < 0 || now < left):
+			left, moved = now, time.Now()
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return unread
+			return left
 		}
 	}
-	return unread
+	return left
 }
