@@ -9,13 +9,16 @@ out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
 torture() { # ARGUMENT...
-	bin/nearline torture --embedded --rate 500 --json "$@" | tee "$out" | python3 -c '
+	if ! bin/nearline torture --embedded --rate 500 --json "$@" | tee "$out" | python3 -c '
 import json, sys
 for line in sys.stdin:
     o = json.loads(line)
     if o.get("event") == "stall":
         print("%6.1fs  stall %5s  %s" % (o["at_seconds"], "" if "in_the_stall_of" in o else "%.1fs" % o["stall_seconds"], o["text"]))
-'
+'; then
+		tail -n 1 "$out" # with the first of what is wrong
+		return 1
+	fi
 	# The program fails on its own where a count is not 0; here is that there was something to count.
 	tail -n 1 "$out" | python3 -c '
 import json, sys

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -127,10 +128,8 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 			return listen(network, host, port, cfg.Advertise)
 		}),
-		// The cleaner applies retention. It starts when a topic's configuration is set, not when state is loaded, which
-		// is why ensureTopics sets it at every start.
 		kfake.BrokerConfigs(map[string]string{
-			"log.cleaner.backoff.ms":     strconv.FormatInt(cfg.RetentionInterval.Milliseconds(), 10),
+			"log.cleaner.backoff.ms":     neverMillis, // see cleaner
 			"default.replication.factor": "1",
 		}),
 	}
@@ -151,12 +150,20 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
 	}
+	cleaner, err := newCleaner(b.cluster, b.addr, cfg.RetentionInterval)
+	if err != nil {
+		attendant.client.Close()
+		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
+	}
 	var attending context.Context
 	attending, b.dismiss = context.WithCancel(context.WithoutCancel(ctx))
 	b.attended = make(chan struct{})
+	var staff sync.WaitGroup
+	staff.Go(func() { attendant.run(attending) })
+	staff.Go(func() { cleaner.run(attending) })
 	go func() {
 		defer close(b.attended)
-		attendant.run(attending)
+		staff.Wait()
 	}()
 	if err = ensureTopics(ctx, b.addr, cfg.Topics); err != nil {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
