@@ -180,15 +180,21 @@ func TestLargeCycleThatEndsTheProcessIsTakenInParts(t *testing.T) {
 	})
 }
 
+// settledKeys produces 20 good records, waits for their effects, and returns a key of each partition.
+func settledKeys(w *kafkatest.World) map[int32]string {
+	keys := make(map[int32]string)
+	for _, e := range w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 20)...).Entries {
+		keys[e.At.Partition] = e.Key
+	}
+	w.Settle(time.Minute)
+	return keys
+}
+
 func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
 		p := &process{world: w, replica: "one", members: 1}
 		p.start()
-		keys := make(map[int32]string) // by the partition that they are in
-		for _, e := range w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 20)...).Entries {
-			keys[e.At.Partition] = e.Key
-		}
-		w.Settle(time.Minute)
+		keys := settledKeys(w)
 		doomed := w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
 		for !p.died.Load() {
 			time.Sleep(time.Second)
@@ -232,11 +238,7 @@ func TestOthersGoOnOnceTheLastRecordOfTheirPartitionIsInDoubtNoMore(t *testing.T
 	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
 		p := &process{world: w, replica: "one", members: 1}
 		p.start()
-		keys := make(map[int32]string) // by the partition that they are in
-		for _, e := range w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 20)...).Entries {
-			keys[e.At.Partition] = e.Key
-		}
-		w.Settle(time.Minute)
+		keys := settledKeys(w)
 		w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
 		for !p.died.Load() {
 			time.Sleep(time.Second)

@@ -1,0 +1,259 @@
+package features
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/twmb/murmur3"
+
+	"nearline/pipeline"
+)
+
+// columnValue is what one declaration makes of a row.
+type columnValue struct {
+	name   string // for errors
+	from   source
+	config ColumnConfig
+	until  source
+	parts  []columnValue
+	of     dependence
+}
+
+// dependence says what values are made of, where rows have candidates.
+type dependence uint8
+
+const (
+	onRow  dependence = 1 << iota // one for all candidates of a row
+	onItem                        // one for all rows that an item is a candidate of
+	onBoth = onRow | onItem
+)
+
+// scope is where the sources of columns look: in a row, and in one of its candidates where it has some.
+type scope struct {
+	row  *pipeline.Row
+	view *View      // that candidates are looked up in, as of now
+	now  int64      // milliseconds since 1970
+	item *knownItem // the candidate
+}
+
+// value of the source, Null where there is none.
+func (s *scope) value(of *source) pipeline.Value {
+	switch {
+	case of.own == ofRow:
+		return of.value(s.row)
+	case s.item == nil:
+		return pipeline.Value{}
+	case of.own == ofCandidate:
+		return pipeline.StringValue(s.item.id)
+	}
+	if of.field < 0 {
+		return s.item.found.values(s.view, s.now)
+	}
+	return inside(s.item.found.value(s.view, of.field, s.now), of.rest)
+}
+
+// given is a value on its way into a column.
+type given struct {
+	kind   givenKind
+	number float64
+	text   string
+}
+
+type givenKind uint8
+
+const (
+	missing givenKind = iota
+	isNumber
+	isText
+)
+
+func newColumnValue(name string, config ColumnConfig, locate func(string) source) columnValue {
+	v := columnValue{name: name, config: config, until: source{read: -1}}
+	for i, part := range config.Cross {
+		v.parts = append(v.parts, newColumnValue(fmt.Sprintf("%s[%d]", name, i), part, locate))
+		v.of |= v.parts[i].of
+	}
+	if config.Cross == nil {
+		path := config.Of
+		if path == "" {
+			path = name
+		}
+		v.from = locate(path)
+		v.of |= v.from.own.dependence()
+	}
+	if config.Since != nil && config.Since.Until != "" {
+		v.until = locate(config.Since.Until)
+		v.of |= v.until.own.dependence()
+	} else if config.Since != nil {
+		v.of |= onRow // its timestamp
+	}
+	return v
+}
+
+// in a scope.
+func (v *columnValue) in(s *scope) (given, error) {
+	if v.parts != nil {
+		return v.cross(s)
+	}
+	value := s.value(&v.from)
+	if value.Kind == pipeline.Null {
+		return given{}, nil
+	}
+	switch {
+	case v.config.Length != "":
+		return v.length(value)
+	case v.config.Since != nil:
+		return v.since(value, s)
+	}
+	out, err := v.operand(value)
+	if err != nil || out.kind == missing {
+		return out, err
+	}
+	return v.shaped(out)
+}
+
+// operand is the value as a number, or as a text where it is one.
+func (v *columnValue) operand(value pipeline.Value) (given, error) {
+	c := &v.config
+	if c.Label != "" {
+		p, ok := probability(value, c.Label)
+		if !ok {
+			return given{}, fmt.Errorf("%s is no prediction of a label and a score", v.from.path)
+		}
+		return given{kind: isNumber, number: p}, nil
+	}
+	if c.Values == nil && c.Hash == 0 && c.OneHot == nil && value.Kind != pipeline.String {
+		if number, ok := numberOf(value); ok {
+			return given{kind: isNumber, number: number}, nil
+		}
+	}
+	text, scalar := textOf(value)
+	switch {
+	case !scalar:
+		return given{}, fmt.Errorf("%s is neither a text nor a number", v.from.path)
+	case c.Values != nil:
+		number, ok := c.Values[text]
+		if !ok {
+			return given{}, nil
+		}
+		return given{kind: isNumber, number: number}, nil
+	case c.Hash > 0 || c.OneHot != nil || value.Kind == pipeline.String:
+		return given{kind: isText, text: text}, nil
+	}
+	return given{}, fmt.Errorf("%s is %s, which is more than a number of 64 bits", v.from.path, shown(text))
+}
+
+// shaped scales, buckets or hashes.
+func (v *columnValue) shaped(of given) (given, error) {
+	c := &v.config
+	if (c.Scale != nil || c.Buckets != nil) && of.kind != isNumber {
+		return given{}, fmt.Errorf("%s is %q, which is no number", v.from.path, shown(of.text))
+	}
+	switch {
+	case c.Scale != nil:
+		return given{kind: isNumber, number: c.Scale.of(of.number)}, nil
+	case c.Buckets != nil:
+		reached, same := slices.BinarySearch(c.Buckets, of.number)
+		if same {
+			reached++
+		}
+		return given{kind: isNumber, number: float64(reached)}, nil
+	case c.Hash > 0:
+		return given{kind: isNumber, number: float64(int(murmur3.StringSum32(of.text)) % c.Hash)}, nil
+	}
+	return of, nil
+}
+
+func (s *ScaleConfig) of(number float64) float64 {
+	if s.Log {
+		number = math.Log1p(max(number, 0))
+	}
+	switch {
+	case s.Mean != nil:
+		return (number - *s.Mean) / *s.Deviation
+	case s.Min != nil:
+		return (number - *s.Min) / (*s.Max - *s.Min)
+	}
+	return number
+}
+
+func (v *columnValue) length(value pipeline.Value) (given, error) {
+	var n int
+	switch text, ok := textOf(value); {
+	case v.config.Length == LengthItems && (value.Kind == pipeline.List || value.Kind == pipeline.Strings):
+		n = value.Len()
+	case v.config.Length == LengthItems:
+		return given{}, fmt.Errorf("%s is no list", v.from.path)
+	case !ok:
+		return given{}, fmt.Errorf("%s is no text", v.from.path)
+	case v.config.Length == LengthWords:
+		n = len(strings.Fields(text))
+	default:
+		n = utf8.RuneCountInString(text)
+	}
+	return given{kind: isNumber, number: float64(n)}, nil
+}
+
+func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
+	then, err := TimeOf(value, v.from.path)
+	if err != nil {
+		return given{}, err
+	}
+	until := s.row.Record.Timestamp
+	if path := v.config.Since.Until; path != "" {
+		later := s.value(&v.until)
+		if later.Kind == pipeline.Null {
+			return given{}, nil
+		}
+		if until, err = TimeOf(later, path); err != nil {
+			return given{}, err
+		}
+	}
+	if until.IsZero() {
+		return given{}, errors.New("the record has no timestamp to count to: name the path of a time as since.until")
+	}
+	unit := v.config.Since.Unit
+	if unit == 0 {
+		unit = 24 * time.Hour
+	}
+	return given{kind: isNumber, number: max(until.Sub(then).Seconds(), 0) / unit.Seconds()}, nil
+}
+
+// crossed joins the parts of a cross, as Keras does.
+const crossed = "_X_"
+
+// cross is missing where all of its parts are.
+func (v *columnValue) cross(s *scope) (given, error) {
+	texts, any := make([]string, len(v.parts)), false
+	for i := range v.parts {
+		part, err := v.parts[i].in(s)
+		if err != nil {
+			return given{}, err
+		}
+		switch part.kind {
+		case isNumber:
+			texts[i], _ = textOf(pipeline.FloatValue(part.number))
+		case isText:
+			texts[i] = part.text
+		}
+		any = any || part.kind != missing
+	}
+	if !any {
+		return given{}, nil
+	}
+	return v.shaped(given{kind: isText, text: strings.Join(texts, crossed)})
+}
+
+// shown is enough of a text to know it by.
+func shown(text string) string {
+	const most = 60
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
