@@ -2,7 +2,6 @@ package hostile
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -13,8 +12,6 @@ import (
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -159,77 +156,4 @@ func (s *snappy) Close() error {
 	s.block = s.block[:0]
 	_, err := s.w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(packed))), packed...)) //nolint:gosec // 32 KiB
 	return err
-}
-
-// Writer writes batches to a topic.
-type Writer struct {
-	client  *kgo.Client
-	topic   string
-	id      kadm.TopicID
-	leaders map[int32]int32
-}
-
-// NewWriter looks the topic up, and waits for one that was made a moment ago.
-func NewWriter(ctx context.Context, client *kgo.Client, topic string) (*Writer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		w, err := lookUp(ctx, client, topic)
-		if err == nil {
-			return w, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("look up %s: %w", topic, err)
-		case <-ticker.C:
-		}
-	}
-}
-
-func lookUp(ctx context.Context, client *kgo.Client, topic string) (*Writer, error) {
-	topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
-	if err == nil {
-		err = topics.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	w := &Writer{client: client, topic: topic, id: topics[topic].ID, leaders: make(map[int32]int32)}
-	for _, partition := range topics[topic].Partitions {
-		if partition.Err != nil {
-			return nil, partition.Err
-		}
-		w.leaders[partition.Partition] = partition.Leader
-	}
-	return w, nil
-}
-
-// Partitions of the topic.
-func (w *Writer) Partitions() int { return len(w.leaders) }
-
-// Write a batch, and say the offset of its first record.
-func (w *Writer) Write(ctx context.Context, partition int32, batch []byte) (int64, error) {
-	request := kmsg.NewPtrProduceRequest()
-	request.Acks, request.TimeoutMillis = -1, 30_000
-	topic := kmsg.NewProduceRequestTopic()
-	topic.Topic, topic.TopicID = w.topic, w.id
-	part := kmsg.NewProduceRequestTopicPartition()
-	part.Partition, part.Records = partition, batch
-	topic.Partitions = append(topic.Partitions, part)
-	request.Topics = append(request.Topics, topic)
-	response, err := w.client.Broker(int(w.leaders[partition])).RetriableRequest(ctx, request)
-	if err != nil {
-		return 0, fmt.Errorf("write to %s[%d]: %w", w.topic, partition, err)
-	}
-	produced, ok := response.(*kmsg.ProduceResponse)
-	if !ok || len(produced.Topics) != 1 || len(produced.Topics[0].Partitions) != 1 {
-		return 0, fmt.Errorf("write to %s[%d]: an answer that says nothing of it", w.topic, partition)
-	}
-	answer := produced.Topics[0].Partitions[0]
-	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-		return 0, fmt.Errorf("write %d bytes to %s[%d]: %w", len(batch), w.topic, partition, err)
-	}
-	return answer.BaseOffset, nil
 }
