@@ -41,6 +41,8 @@ type ViewConfig struct {
 	Source string `yaml:"source"`
 	// MaxAge is how old a key's latest event may be for its values to be used; 0 is any age.
 	MaxAge time.Duration `yaml:"max_age"`
+	// TTL is how long a key is kept after its latest event, in the time of the partition's events; 0 is for good. An event after that begins the key anew.
+	TTL    time.Duration `yaml:"ttl"`
 	Fields []FieldConfig `yaml:"fields"`
 }
 
@@ -205,6 +207,14 @@ func (v ViewConfig) validate(p *problems, path string) {
 	}
 	if v.MaxAge < 0 {
 		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be", path, v.MaxAge)
+	}
+	switch {
+	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second:
+		p.add("%s.ttl is %v: want 0 to keep keys for good, or at least 1s", path, v.TTL)
+	case v.TTL > 0 && v.Source == SourceStore:
+		p.add("%s.ttl is %v: others fill the view, and what they put goes when they have it go; remove it", path, v.TTL)
+	case v.TTL > 0 && v.MaxAge > v.TTL:
+		p.add("%s.max_age is %v, and keys are gone after ttl, %v: want it no longer", path, v.MaxAge, v.TTL)
 	}
 	if len(v.Fields) == 0 {
 		p.add("%s.fields is empty: want at least one, such as {name: reviews, count: {}}", path)

@@ -12,6 +12,7 @@ import (
 type Metrics struct {
 	keyless  prometheus.Counter
 	keys     *prometheus.GaugeVec
+	expired  prometheus.Counter
 	restores prometheus.Histogram
 	read     prometheus.Counter
 	strange  prometheus.Counter
@@ -34,6 +35,10 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 			Name: "nearline_features_keys", ConstLabels: labels,
 			Help: "Keys whose state this replica keeps. Memory grows with it; more replicas share them.",
 		}, []string{"member"}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_expired_keys_total", ConstLabels: labels,
+			Help: "Keys that were forgotten, as they had no event for the view's ttl.",
+		}),
 		restores: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nearline_features_restore_seconds", ConstLabels: labels, Buckets: seconds,
 			Help: "Time to read a partition's state back after it changed hands. Its updates wait meanwhile.",
@@ -63,7 +68,7 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 		Name: "nearline_features_lookup_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		Help: "Time that the keys of one cycle took, where the store was asked for any.",
 	})
-	registry.MustRegister(m.keyless, m.keys, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
+	registry.MustRegister(m.keyless, m.keys, m.expired, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
 	return m
 }
 
@@ -76,6 +81,12 @@ func (m *Metrics) skipped() {
 func (m *Metrics) holds(member string, keys int) {
 	if m != nil {
 		m.keys.WithLabelValues(member).Set(float64(keys))
+	}
+}
+
+func (m *Metrics) forgot(keys int) {
+	if m != nil {
+		m.expired.Add(float64(keys))
 	}
 }
 

@@ -16,9 +16,9 @@ type Replay struct {
 // NewReplay of a key of which nothing is known.
 func NewReplay(view *View) *Replay { return &Replay{view: view} }
 
-// Add an update.
-func (r *Replay) Add(u *Update) {
-	if r.state == nil {
+// Add an update. Now is the latest time of an event that had been in its partition by then, itself included, in milliseconds since 1970.
+func (r *Replay) Add(u *Update, now int64) {
+	if r.state == nil || r.view.expired(r.state, now) {
 		r.state = r.view.newState()
 	}
 	r.view.add(r.state, u)

@@ -25,7 +25,7 @@ func TestReplayHasWhatAStoreWouldHave(t *testing.T) {
 		if fault != nil {
 			t.Fatal(fault)
 		}
-		replay.Add(update)
+		replay.Add(update, update.At)
 		view.add(state, update)
 		encoded, err := view.encodeState(state)
 		if err != nil {
@@ -47,7 +47,7 @@ func TestReplayOfWhatIsTooOldHasDefaults(t *testing.T) {
 	declared.MaxAge = time.Hour
 	view := NewView(declared)
 	replay := NewReplay(view)
-	replay.Add(view.updateOf(event{at: 1_800_000_000_000, user: "u"}))
+	replay.Add(view.updateOf(event{at: 1_800_000_000_000, user: "u"}), 1_800_000_000_000)
 	at := time.UnixMilli(1_800_000_000_000)
 	if values, latest := replay.Values(at.Add(time.Hour)); values[0].Value.Int != 1 || !latest.Equal(at) {
 		t.Errorf("an hour later: got %v of %v, want one review", values[0], latest)

@@ -28,7 +28,7 @@ type Table struct {
 	logger  *slog.Logger
 	metrics *Metrics
 
-	pending map[int32]map[string]*State // copies that the cycle in hand has changed
+	pending map[int32]*changes // of the cycle in hand
 
 	mu         sync.Mutex // guards partitions, and what is in them
 	partitions map[int32]*kept
@@ -44,6 +44,15 @@ type kept struct {
 	// current says that nobody else has held the partition since.
 	current bool
 	since   time.Time // that it was restored from the beginning
+	now     int64     // latest time of an event, in milliseconds since 1970: all keys together know it, for its own key is kept
+	sweep   int64     // by when it is worth while to look for keys to forget
+}
+
+// changes of a cycle to one partition.
+type changes struct {
+	keys       map[string]*State // copies, nil where the key is forgotten
+	now, sweep int64             // as in kept
+	expired    int               // keys
 }
 
 // Restore reads a partition of a topic of states from an offset on, up to all that is committed, and returns the next offset. Value is nil
@@ -82,7 +91,7 @@ func (t *Table) Forget() {
 func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 	t.Drop()
 	t.prune()
-	t.pending = make(map[int32]map[string]*State)
+	t.pending = make(map[int32]*changes)
 	for _, row := range rows {
 		if row.Fault != nil {
 			continue
@@ -93,12 +102,19 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 			return err
 		}
 		update := Update{At: row.Read[0].Int, Operands: row.Read[1:]}
-		s := t.changing(kept, p, row.Record.Key)
+		c := t.pending[p]
+		if c == nil {
+			c = &changes{keys: make(map[string]*State), now: kept.now, sweep: kept.sweep}
+			t.pending[p] = c
+		}
+		c.now = max(c.now, update.At)
+		s := t.changing(kept, c, row.Record.Key)
 		t.view.add(s, &update)
 		if s.stamp.Before(row.Record.Timestamp) {
 			s.stamp = row.Record.Timestamp
 		}
 	}
+	t.expire()
 	return nil
 }
 
@@ -110,25 +126,69 @@ func (t *Table) prune() {
 }
 
 // changing is the copy of a key's state that the cycle changes.
-func (t *Table) changing(from *kept, partition int32, key []byte) *State {
-	changed := t.pending[partition]
-	if changed == nil {
-		changed = make(map[string]*State)
-		t.pending[partition] = changed
+func (t *Table) changing(from *kept, c *changes, key []byte) *State {
+	s, changed := c.keys[string(key)]
+	if !changed {
+		t.mu.Lock()
+		s = from.keys[string(key)]
+		t.mu.Unlock()
 	}
-	if s := changed[string(key)]; s != nil {
-		return s
-	}
-	t.mu.Lock()
-	s := from.keys[string(key)]
-	t.mu.Unlock()
-	if s == nil {
+	switch {
+	case s == nil:
 		s = t.view.newState()
-	} else {
+	case t.view.expired(s, c.now):
+		// By the time of events, whether or not it was found meanwhile: what a key has depends on its partition's updates alone.
+		s = t.view.newState()
+		c.expired++
+	case !changed:
 		s = s.copy()
 	}
-	changed[string(key)] = s
+	c.keys[string(key)] = s
 	return s
+}
+
+// mostExpired is how many keys a cycle forgets: their tombstones are part of its transaction.
+const mostExpired = 10_000
+
+// expire forgets keys without events for as long as the view says.
+func (t *Table) expire() {
+	if !t.view.Expires() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	left := mostExpired
+	for p, c := range t.pending {
+		if c.now >= c.sweep {
+			left -= t.sweep(t.partitions[p], c, left)
+		}
+	}
+}
+
+// sweep forgets keys of a partition, most at the most, and says how many; mu is held.
+func (t *Table) sweep(k *kept, c *changes, most int) (forgotten int) {
+	oldest := c.now
+	for _, s := range c.keys {
+		oldest = min(oldest, s.At)
+	}
+	for key, s := range k.keys {
+		if _, changed := c.keys[key]; changed {
+			continue
+		}
+		if !t.view.expired(s, c.now) {
+			oldest = min(oldest, s.At)
+			continue
+		}
+		if forgotten == most {
+			return forgotten // the next cycle goes on
+		}
+		c.keys[key] = nil
+		c.expired++
+		forgotten++
+	}
+	// Each sweep looks at all keys: twenty in the time that one lives are enough.
+	c.sweep = max(oldest+t.view.ttl+1, c.now+t.view.ttl/20)
+	return forgotten
 }
 
 // staleAfter is how long after it was restored a partition is caught up with by reading on. Later it is read from the beginning: by then the brokers
@@ -168,6 +228,7 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 			anew++
 		}
 		k.keys[string(key)] = s
+		k.now = max(k.now, s.At)
 		return nil
 	})
 	t.mu.Lock()
@@ -204,8 +265,13 @@ func (t *Table) held() (keys int) {
 func (t *Table) Changes() ([]pipeline.Output, error) {
 	var outputs []pipeline.Output
 	for _, partition := range slices.Sorted(maps.Keys(t.pending)) {
-		for _, key := range slices.Sorted(maps.Keys(t.pending[partition])) {
-			s := t.pending[partition][key]
+		keys := t.pending[partition].keys
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			s := keys[key]
+			if s == nil {
+				outputs = append(outputs, pipeline.Output{Topic: t.topic, Key: []byte(key)})
+				continue
+			}
 			value, err := t.view.encodeState(s)
 			if err != nil {
 				return nil, err
@@ -220,9 +286,18 @@ func (t *Table) Changes() ([]pipeline.Output, error) {
 func (t *Table) Keep() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for p, changed := range t.pending {
+	for p, c := range t.pending {
 		// What was lost meanwhile is read again from where it was last read, and these with it.
-		maps.Copy(t.partitions[p].keys, changed)
+		k := t.partitions[p]
+		for key, s := range c.keys {
+			if s == nil {
+				delete(k.keys, key)
+				continue
+			}
+			k.keys[key] = s
+		}
+		k.now, k.sweep = c.now, c.sweep
+		t.metrics.forgot(c.expired)
 	}
 	t.metrics.holds(t.member, t.held())
 	t.pending = nil

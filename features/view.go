@@ -16,8 +16,9 @@ type View struct {
 	name     string
 	key      string
 	time     string
-	maxAge   time.Duration
-	others   bool // fill it
+	maxAge   time.Duration // that a lookup takes
+	ttl      int64         // milliseconds, 0 is for good
+	others   bool          // fill it
 	fields   []field
 	operands []operand
 	defaults []pipeline.Field
@@ -76,7 +77,10 @@ type condition struct {
 
 // NewView compiles a declaration, which has been validated.
 func NewView(c ViewConfig) *View {
-	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge, others: c.Source == SourceStore}
+	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), others: c.Source == SourceStore}
+	if v.maxAge == 0 {
+		v.maxAge = c.TTL // a key may be kept for longer where no event of others comes to its partition
+	}
 	for _, f := range c.Fields {
 		v.fields = append(v.fields, v.field(f))
 	}
@@ -205,6 +209,12 @@ type Update struct {
 	// Operands as the view lists them; Null where the event has none.
 	Operands []pipeline.Value
 }
+
+// Expires says that keys are forgotten.
+func (v *View) Expires() bool { return v.ttl > 0 }
+
+// expired says that a state is forgotten by a time, in milliseconds since 1970: that of the latest event in its partition.
+func (v *View) expired(s *State, now int64) bool { return v.ttl > 0 && now-s.At > v.ttl }
 
 // add an update to the state of its key, which is the caller's alone.
 func (v *View) add(s *State, u *Update) {

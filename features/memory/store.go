@@ -6,17 +6,35 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"nearline/features"
 )
 
 // Store of features in memory.
 type Store struct {
-	mu    sync.RWMutex // guards views
-	views map[string]map[string]*features.Entry
+	mu    sync.RWMutex // guards all that follows
+	views map[string]*view
+	// gone are entries that say that their keys were deleted, in the order of time.
+	gone []deletion
 	// filling are the views of which there is more than has been put.
 	filling map[string]bool
 }
+
+// view is what there is of one.
+type view struct {
+	entries map[string]*features.Entry
+	deleted int // of them
+}
+
+// deletion is an entry that says that its key was deleted, and when that was put.
+type deletion struct {
+	entry *features.Entry
+	put   time.Time
+}
+
+// deletedFor is how long a deleted key is remembered: what its topic's reader has put may come again, as long as that takes to succeed.
+const deletedFor = time.Hour
 
 // ErrFilling says that the store does not have all yet of what it is going to have.
 var ErrFilling = errors.New("the store of features is being filled")
@@ -32,7 +50,7 @@ var _ features.Store = (*Store)(nil)
 
 // New makes an empty store.
 func New() *Store {
-	return &Store{views: make(map[string]map[string]*features.Entry), filling: make(map[string]bool)}
+	return &Store{views: make(map[string]*view), filling: make(map[string]bool)}
 }
 
 // Put takes entries, unless it has younger ones.
@@ -42,20 +60,42 @@ func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
+	s.prune(now)
 	for i := range entries {
 		e := &entries[i]
-		view := s.views[e.View]
-		if view == nil {
-			view = make(map[string]*features.Entry)
-			s.views[e.View] = view
+		of := s.views[e.View]
+		if of == nil {
+			of = &view{entries: make(map[string]*features.Entry)}
+			s.views[e.View] = of
 		}
-		if have := view[e.Key]; have != nil && have.Source == e.Source && have.Offset >= e.Offset {
+		have := of.entries[e.Key]
+		if have != nil && have.Source == e.Source && have.Offset >= e.Offset {
 			continue
 		}
-		kept := *e          // rather than all of entries for as long as one of them is kept
-		view[e.Key] = &kept // a deleted one too, lest an older one come back
+		if have != nil && have.Deleted {
+			of.deleted--
+		}
+		kept := *e // rather than all of entries for as long as one of them is kept
+		of.entries[e.Key] = &kept
+		if e.Deleted {
+			of.deleted++
+			s.gone = append(s.gone, deletion{&kept, now})
+		}
 	}
 	return nil
+}
+
+// prune forgets deletions once no older entry of their key can come back; mu is held.
+func (s *Store) prune(now time.Time) {
+	for len(s.gone) > 0 && now.Sub(s.gone[0].put) > deletedFor {
+		e := s.gone[0].entry
+		if of := s.views[e.View]; of.entries[e.Key] == e {
+			delete(of.entries, e.Key)
+			of.deleted--
+		}
+		s.gone = s.gone[1:]
+	}
 }
 
 // Get reads keys of a view.
@@ -70,8 +110,11 @@ func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]
 		return nil, ErrFilling
 	}
 	have := s.views[view.Name()]
+	if have == nil {
+		return found, nil
+	}
 	for i, key := range keys {
-		if e := have[key]; e != nil && !e.Deleted {
+		if e := have.entries[key]; e != nil && !e.Deleted {
 			found[i] = e
 		}
 	}
@@ -79,10 +122,14 @@ func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]
 }
 
 // Keys of a view that it holds.
-func (s *Store) Keys(view string) int {
+func (s *Store) Keys(name string) int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return len(s.views[view])
+	of := s.views[name]
+	if of == nil {
+		return 0
+	}
+	return len(of.entries) - of.deleted
 }
 
 // Close has nothing to let go of.

@@ -273,7 +273,9 @@ func (e *export) replay(ctx context.Context, asked *asked) (ViewReport, error) {
 // hear of an update, of which what the rows need is kept.
 func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) error {
 	h := asked.keys[string(r.Key)]
-	if h == nil {
+	// What is forgotten by arrival depends on the times of all keys of the partition.
+	timed := e.By == ByArrival && asked.view.Expires()
+	if h == nil && !timed {
 		return nil
 	}
 	update, fault := asked.view.DecodeUpdate(r)
@@ -281,15 +283,23 @@ func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) erro
 		fault = r.Withheld.Fault()
 	}
 	if fault != nil {
-		report.Unreadable++
+		if h != nil {
+			report.Unreadable++
+		}
 		return nil //nolint:nilerr // a dead letter online, which counts nowhere
+	}
+	if timed {
+		asked.now = max(asked.now, update.At)
+	}
+	if h == nil {
+		return nil
 	}
 	if h.partition != r.Partition && h.partition != nowhere {
 		return fmt.Errorf("key %q of view %s has updates in partitions %d and %d of %s: somebody has changed how many there are, or writes there",
 			r.Key, asked.view.Name(), h.partition, r.Partition, r.Topic)
 	}
 	h.partition = r.Partition
-	asked.hear(h, told{at: e.when(update, r), value: r.Value})
+	asked.hear(h, told{at: e.when(update, r), value: r.Value, now: asked.now})
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/features"
 )
 
 // at second s.
@@ -98,6 +100,38 @@ func TestByArrivalCountsWhatWasWrittenBefore(t *testing.T) {
 		want int
 	}{{ByEvent, at(1), 0}, {ByEvent, at(2), 1}, {ByArrival, at(2), 0}, {ByArrival, at(100), 0}, {ByArrival, at(101), 1}} {
 		rows, _, err := w.export(Options{By: c.by, In: strings.NewReader(lineOf("kettle", c.at))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.seen(rows[0]); got != c.want {
+			t.Errorf("by %d, at %d: got %d events, want %d", c.by, c.at, got, c.want)
+		}
+	}
+}
+
+// A view forgets by the time of all its partition's events. By arrival that is as it was online; by event, a key's own are all that a row sees.
+func TestRowsDoNotSeeWhatAViewHasForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.client = w.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner())) // all in one partition
+	forgetting := viewOf(features.ViewConfig{Name: "item", Key: "item_id", Time: "created_at", TTL: 10 * time.Second,
+		Fields: []features.FieldConfig{{Name: "events", Count: &features.CountConfig{}}}})
+	for i, u := range []event{
+		{key: "kettle", at: at(0)},
+		{key: "teapot", at: at(11)}, // has it forgotten
+		{key: "kettle", at: at(9)},  // late
+		{key: "kettle", at: at(12)},
+	} {
+		w.produce(&kgo.Record{Topic: updates, Key: []byte(u.key), Value: u.update(), Timestamp: time.UnixMilli(at(12 + i))})
+	}
+	for _, c := range []struct {
+		by   By
+		at   int64
+		want int
+	}{
+		{ByEvent, at(1), 1}, {ByEvent, at(10), 2}, {ByEvent, at(13), 3}, {ByEvent, at(22), 3}, {ByEvent, at(23), 0},
+		{ByArrival, at(13), 0}, {ByArrival, at(15), 1}, {ByArrival, at(16), 2}, {ByArrival, at(22), 2}, {ByArrival, at(23), 0},
+	} {
+		rows, _, err := w.export(Options{By: c.by, In: strings.NewReader(lineOf("kettle", c.at)), Views: []View{*forgetting}})
 		if err != nil {
 			t.Fatal(err)
 		}

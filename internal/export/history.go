@@ -23,6 +23,7 @@ type asked struct {
 	keys map[string]*history
 	// told are the histories with updates of the partition that is being read.
 	told    []*history
+	now     int64    // latest time of an event in it
 	answers [][]byte // by row
 	unknown int      // answers that are the view's defaults
 	scratch []byte
@@ -51,6 +52,8 @@ type moment struct {
 type told struct {
 	at    int64
 	value []byte
+	// now is the latest time of an event in its partition by then, for a view that forgets.
+	now int64
 }
 
 // add a row.
@@ -94,7 +97,7 @@ func (a *asked) answerPartition(partition int32) (counted int64, err error) {
 		counted += int64(n)
 		h.updates = nil
 	}
-	a.told = a.told[:0]
+	a.told, a.now = a.told[:0], 0
 	return counted, nil
 }
 
@@ -108,7 +111,7 @@ func (a *asked) answer(h *history) (counted int, err error) {
 			if fault != nil {
 				return counted, fault // it was read before
 			}
-			replay.Add(update)
+			replay.Add(update, max(h.updates[counted].now, update.At))
 		}
 		at := time.UnixMilli(m.at)
 		values, latest := replay.Values(at)

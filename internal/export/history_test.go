@@ -138,7 +138,7 @@ func answers(t *testing.T, view *View, questions []question, events []event) [][
 	a.begin(len(questions))
 	for _, e := range events {
 		if h := a.keys[e.key]; h != nil {
-			a.hear(h, told{e.at, e.update()})
+			a.hear(h, told{at: e.at, value: e.update()})
 		}
 	}
 	if _, err := a.answerPartition(0); err != nil {

@@ -176,6 +176,52 @@ func TestFeaturesGoOnAfterARestart(t *testing.T) {
 	})
 }
 
+// What a key had is gone from its topic and the store after the ttl, also for a replica that begins later, and an event begins it anew.
+func TestAKeyIsForgottenAfterItsTTL(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		c.Features.Partitions, c.Features.Views[0].TTL = 1, time.Hour
+		said := func(item string, ago time.Duration, value int) {
+			b.event("events.raw", item, fmt.Sprintf(`{"event_id":"e","item_id":%q,"who":"u","created_at":%q,"value":%d}`,
+				item, time.Now().Add(-ago).UTC().Format(time.RFC3339), value))
+		}
+		keys := func(r *running, want int) {
+			t.Helper()
+			var views []serving.View
+			for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+				if views = (lookups{r.Service}).Views(); len(views) == 1 && views[0].Keys != nil && *views[0].Keys == want {
+					return
+				}
+			}
+			text, _ := json.Marshal(views)
+			t.Fatalf("got %s, want %d keys", text, want)
+		}
+		r := b.run(b.open(c))
+		said("item-1", 100*time.Minute, 5)
+		said("item-2", 90*time.Minute, 3)
+		keys(r, 2)
+		said("item-3", 35*time.Minute, 8)
+		r.learned(time.Minute, map[string]*expected{"item-3": {events: 1, value: 8, last: []string{"u"}}})
+		keys(r, 2) // the first is gone
+		r.end()
+		r = b.run(b.open(c))
+		keys(r, 2)
+		said("item-1", 0, 7)
+		r.learned(time.Minute, map[string]*expected{"item-1": {events: 1, value: 7, last: []string{"u"}}, "item-3": {events: 1, value: 8, last: []string{"u"}}})
+		keys(r, 2) // the second is gone
+		r.end()
+		var last []string
+		for _, state := range b.read("nearline.features.item.state") {
+			last = append(last, fmt.Sprint(string(state.Key), state.Value == nil))
+		}
+		for _, want := range []string{"item-1true", "item-2true"} {
+			if !slices.Contains(last, want) {
+				t.Errorf("the topic of states has %v, and no tombstone among them as %s", last, want)
+			}
+		}
+	})
+}
+
 // Replicas are cut off in the middle of their work, again and again, while others take over; what is learned must be what all events
 // together mean, each once.
 func TestFeaturesCountEachEventOnceWhileReplicasDie(t *testing.T) {
