@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"nearline/pipeline"
 )
@@ -92,6 +95,9 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 	t.Drop()
 	t.prune()
 	t.pending = make(map[int32]*changes)
+	if err := t.bringUp(ctx, rows); err != nil {
+		return err
+	}
 	for _, row := range rows {
 		if row.Fault != nil {
 			continue
@@ -116,6 +122,26 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 	}
 	t.expire()
 	return nil
+}
+
+// bringUp the partitions of a cycle to what is committed, several at a time: a state that is read back is work for a core, and waits for a broker. What is lost
+// meanwhile, current reads again.
+func (t *Table) bringUp(ctx context.Context, rows []*pipeline.Row) error {
+	seen := make(map[int32]bool)
+	restores, ctx := errgroup.WithContext(ctx)
+	restores.SetLimit(max(4, runtime.GOMAXPROCS(0)))
+	for _, row := range rows {
+		p := row.Record.Partition
+		if row.Fault != nil || seen[p] {
+			continue
+		}
+		seen[p] = true
+		restores.Go(func() error {
+			_, err := t.current(ctx, p)
+			return err
+		})
+	}
+	return restores.Wait()
 }
 
 // prune lets go of partitions that others hold, once what is known of them is of no more use.
@@ -214,18 +240,22 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 	began, read, anew := time.Now(), 0, 0
 	next, err := t.restore(ctx, partition, next, func(key, value []byte) error {
 		read++
+		var s *State
+		if value != nil {
+			var fields int
+			var err error
+			if s, fields, err = t.view.DecodeState(value); err != nil {
+				return fmt.Errorf("%w: key %q, and a tombstone for it has the key begin anew: %w", pipeline.ErrPermanent, key, err)
+			}
+			if fields > 0 {
+				anew++
+			}
+		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if value == nil {
+		if s == nil {
 			delete(k.keys, string(key))
 			return nil
-		}
-		s, fields, err := t.view.DecodeState(value)
-		if err != nil {
-			return fmt.Errorf("%w: key %q, and a tombstone for it has the key begin anew: %w", pipeline.ErrPermanent, key, err)
-		}
-		if fields > 0 {
-			anew++
 		}
 		k.keys[string(key)] = s
 		k.now = max(k.now, s.At)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,6 +111,50 @@ func TestTableCountsOnFromWhatIsCommitted(t *testing.T) {
 	if len(topic.from) != 3 || topic.from[2] == 0 {
 		t.Errorf("states were read from %v, want the last time from where they were read before", topic.from)
 	}
+}
+
+// A replica that is given many partitions has them all sooner.
+func TestPartitionsOfACycleAreRestoredTogether(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	topic := &statesTopic{}
+	table := counting(t, topic)
+	var both sync.WaitGroup
+	both.Add(2)
+	table.restore = func(ctx context.Context, partition int32, _ int64, apply func(key, value []byte) error) (int64, error) {
+		both.Done()
+		met := make(chan struct{})
+		go func() { both.Wait(); close(met) }()
+		select {
+		case <-met:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+		state := table.view.newState()
+		for range partition + 1 {
+			table.view.add(state, &Update{At: 1000})
+		}
+		value, err := table.view.encodeState(state)
+		if err != nil {
+			return 0, err
+		}
+		return 7, apply([]byte("a"), value)
+	}
+	var rows []*pipeline.Row
+	for p := range int32(2) {
+		for range 3 {
+			rows = append(rows, &pipeline.Row{Record: &pipeline.Record{Partition: p, Key: []byte("a")}, Read: []pipeline.Value{pipeline.IntValue(1000)}})
+		}
+	}
+	if err := table.Run(ctx, rows); err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := table.Changes()
+	if err != nil || len(outputs) != 2 {
+		t.Fatalf("got %d states, %v, want one of each partition", len(outputs), err)
+	}
+	wantCount(t, table, outputs[:1], 4)
+	wantCount(t, table, outputs[1:], 5)
 }
 
 func TestTableTriesARestoreAgain(t *testing.T) {
