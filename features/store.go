@@ -38,6 +38,10 @@ type Store interface {
 	Close() error
 }
 
+// DeletedFor is how long a store that replicas share remembers that a key was deleted: for as long as an older entry of it may still be on its way, from a
+// replica that fell behind.
+const DeletedFor = 24 * time.Hour
+
 // Lasting is a store that outlives the process, and may lose what it has.
 type Lasting interface {
 	Store

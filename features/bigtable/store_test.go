@@ -239,38 +239,11 @@ func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
 func TestAFillingLastsAsLongAsTheTable(t *testing.T) {
 	c := server(t)
 	s := opened(t, c)
-	filling := func(view string) string {
-		t.Helper()
-		name, err := s.Filling(t.Context(), view)
-		if err != nil || name == "" {
-			t.Fatalf("got %q and %v, want a name", name, err)
-		}
-		return name
-	}
-	names := make(chan string, 8)
-	for range cap(names) {
-		go func() {
-			name, _ := s.Filling(t.Context(), "view")
-			names <- name
-		}()
-	}
-	first := filling("view")
-	for range cap(names) {
-		if again := <-names; again != first {
-			t.Errorf("the same filling is called %s and %s", first, again)
-		}
-	}
-	if other := filling("user"); other == first {
-		t.Error("two views have one filling")
-	}
-	mustPut(t, s, storetest.Entry("@filling", 1), storetest.Entry("filling", 1))
-	if again := filling("view"); again != first {
-		t.Errorf("keys took the filling's place: it is %s, was %s", again, first)
-	}
+	first := storetest.Filling(t, s, "view")
 	if err := adminOf(t, c).DropAllRows(t.Context(), c.Table); err != nil {
 		t.Fatal(err)
 	}
-	if anew := filling("view"); anew == first {
+	if anew := storetest.Filling(t, s, "view"); anew == first {
 		t.Error("a table that lost everything has the filling of before")
 	}
 }

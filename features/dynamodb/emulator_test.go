@@ -31,6 +31,7 @@ func emulated(t *testing.T) Config {
 	t.Helper()
 	c := DefaultConfig()
 	c.Endpoint, c.Timeout = os.Getenv("NEARLINE_DYNAMODB"), time.Minute
+	c.Concurrency = 8 // emulators are one thread, among which all requests share the time that each may take
 	if c.Endpoint == "" {
 		t.Fatal("NEARLINE_DYNAMODB is not set: want the URL of an emulator, such as http://localhost:8000")
 	}
@@ -214,34 +215,7 @@ func TestALookupOfMoreThanABatchHoldsIsWhole(t *testing.T) {
 
 func TestAFillingLastsAsLongAsTheTable(t *testing.T) {
 	s := withTable(t, emulated(t))
-	filling := func(view string) string {
-		t.Helper()
-		name, err := s.Filling(t.Context(), view)
-		if err != nil || name == "" {
-			t.Fatalf("got %q and %v, want a name", name, err)
-		}
-		return name
-	}
-	names := make(chan string, 8)
-	for range cap(names) {
-		go func() {
-			name, _ := s.Filling(t.Context(), "view")
-			names <- name
-		}()
-	}
-	first := filling("view")
-	for range cap(names) {
-		if again := <-names; again != first {
-			t.Errorf("the same filling is called %s and %s", first, again)
-		}
-	}
-	if other := filling("user"); other == first {
-		t.Error("two views have one filling")
-	}
-	mustPut(t, s, storetest.Entry("@filling", 1), storetest.Entry("filling", 1))
-	if again := filling("view"); again != first {
-		t.Errorf("keys took the filling's place: it is %s, was %s", again, first)
-	}
+	first := storetest.Filling(t, s, "view")
 	if _, err := s.client.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &s.config.Table}); err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +226,7 @@ func TestAFillingLastsAsLongAsTheTable(t *testing.T) {
 	_, err := s.Filling(t.Context(), "view")
 	wants(t, err, s.config.Table, "aws dynamodb create-table", "ResourceNotFound")
 	create(t, s)
-	if anew := filling("view"); anew == first {
+	if anew := storetest.Filling(t, s, "view"); anew == first {
 		t.Error("a table that was made anew has the filling of before")
 	}
 }

@@ -47,7 +47,7 @@ type item = map[string]types.AttributeValue
 func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 	kept := s.config.TTL
 	if e.Deleted {
-		kept = deletedFor
+		kept = features.DeletedFor
 	}
 	of := item{
 		keyAttribute: text(key(e.View, e.Key)), sourceAttribute: text(e.Source), offsetAttribute: number(strconv.FormatInt(e.Offset, 10)),

@@ -30,8 +30,6 @@ import (
 )
 
 const (
-	// deletedFor is how long a deleted key is remembered: for as long as an older entry of it may still be on its way, from a replica that fell behind.
-	deletedFor = 24 * time.Hour
 	// maxBatch is how many items a batch may ask for.
 	maxBatch = 100
 	// stuck is how long a request may take. It is a guess.

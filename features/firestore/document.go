@@ -68,7 +68,7 @@ type fields = map[string]*firestorepb.Value
 func (s *Store) fieldsOf(e *features.Entry, now time.Time) fields {
 	kept := s.config.TTL
 	if e.Deleted {
-		kept = deletedFor
+		kept = features.DeletedFor
 	}
 	of := fields{sourceField: text(e.Source), offsetField: integer(e.Offset)}
 	if kept > 0 {

@@ -223,37 +223,14 @@ func TestZeroKeepsItsSign(t *testing.T) {
 	}
 }
 
-func TestAFillingIsNamedOnce(t *testing.T) {
+func TestAFillingLastsAsLongAsTheDatabase(t *testing.T) {
 	s := opened(t, emulated(t))
-	filling := func(view string) string {
-		t.Helper()
-		name, err := s.Filling(t.Context(), view)
-		if err != nil || name == "" {
-			t.Fatalf("got %q and %v, want a name", name, err)
-		}
-		return name
-	}
-	names := make(chan string, 8)
-	for range cap(names) {
-		go func() {
-			name, _ := s.Filling(t.Context(), "view")
-			names <- name
-		}()
-	}
-	first := filling("view")
-	for range cap(names) {
-		if again := <-names; again != first {
-			t.Errorf("the same filling is called %s and %s", first, again)
-		}
-	}
-	if other := filling("user"); other == first {
-		t.Error("two views have one filling")
-	}
+	first := storetest.Filling(t, s, "view")
 	said, err := s.write(t.Context(), []*firestorepb.Write{{Operation: &firestorepb.Write_Delete{Delete: s.fillingName("view")}}})
 	if err != nil || said[0] != nil {
 		t.Fatal(err, said)
 	}
-	if anew := filling("view"); anew == first {
+	if anew := storetest.Filling(t, s, "view"); anew == first {
 		t.Error("a database that lost everything has the filling of before")
 	}
 }

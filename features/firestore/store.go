@@ -34,8 +34,6 @@ import (
 )
 
 const (
-	// deletedFor is how long a deleted key is remembered: for as long as an older entry of it may still be on its way, from a replica that fell behind.
-	deletedFor = 24 * time.Hour
 	// maxWrites documents are written by one request, of maxWritten bytes at most. Firestore takes 500, and 10 MiB; its emulator takes 4.
 	maxWrites  = 100
 	maxWritten = 3 << 20

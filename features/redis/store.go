@@ -32,8 +32,6 @@ const (
 )
 
 const (
-	// deletedFor is how long a deleted key is remembered: for as long as an older entry of it may still be on its way, from a replica that fell behind.
-	deletedFor = 24 * time.Hour
 	// maxPiped entries go to the server before its answers are read, so that neither side holds more of them than that. It is a guess.
 	maxPiped = 1000
 	// stuck is how long a server that takes entries may say nothing. It is a guess.
@@ -174,7 +172,7 @@ func (s *Store) put(ctx context.Context, entries []features.Entry) error {
 func (s *Store) args(e *features.Entry) []any {
 	kept := s.ttl
 	if e.Deleted {
-		kept = deletedFor
+		kept = features.DeletedFor
 	}
 	args := append(make([]any, 0, 7+2*len(e.Values)),
 		strconv.FormatInt(kept.Milliseconds(), 10), sourceField, e.Source, offsetField, strconv.FormatInt(e.Offset, 10))

@@ -195,23 +195,9 @@ func TestAFieldThatCannotBeReadHasTheViewsDefault(t *testing.T) {
 func TestAServerThatLostEverythingIsFilledAnew(t *testing.T) {
 	server := miniredis.RunT(t)
 	s := opened(t, patient(server.Addr()))
-	filling := func(view string) string {
-		t.Helper()
-		name, err := s.Filling(t.Context(), view)
-		if err != nil || name == "" {
-			t.Fatalf("got %q and %v, want a name", name, err)
-		}
-		return name
-	}
-	first := filling("item")
-	if again := filling("item"); again != first {
-		t.Errorf("the same filling is called %s and %s", first, again)
-	}
-	if other := filling("user"); other == first {
-		t.Error("two views have one filling")
-	}
+	first := storetest.Filling(t, s, "item")
 	server.FlushAll()
-	if anew := filling("item"); anew == first {
+	if anew := storetest.Filling(t, s, "item"); anew == first {
 		t.Error("a server that lost everything has the filling of before")
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"nearline/pipeline"
 )
 
-// Run tests the stores that open returns, each of them empty. It closes them; what else there is to clean up is open's, by t.Cleanup.
+// Run tests the stores that open returns, each of them empty; what is only asked of a features.Lasting, the others pass. It closes them; what else there is to clean up is open's, by t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) features.Store) {
 	for _, c := range []struct {
 		name string
@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) features.Store) {
 		{"ItDoesAsASimpleMapWould", model},
 		{"CallsMayBeConcurrent", concurrent},
 		{"ACancelledCallIsAnError", cancelled},
+		{"AFillingIsNamedOnce", filled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opened := open(t)
@@ -474,6 +475,44 @@ var View = features.NewView(features.ViewConfig{Name: "view", Key: "item_id", Fi
 	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
 	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
 }})
+
+// filled asks for the name of a filling, many at once, and with keys that might take its place.
+func filled(t *testing.T, s store) {
+	lasting, ok := s.Store.(features.Lasting)
+	if !ok {
+		return
+	}
+	names := make(chan string, 8)
+	for range cap(names) {
+		go func() {
+			name, _ := lasting.Filling(t.Context(), item.Name())
+			names <- name
+		}()
+	}
+	first := Filling(t, lasting, item.Name())
+	for range cap(names) {
+		if again := <-names; again != first {
+			t.Errorf("the same filling is called %s and %s", first, again)
+		}
+	}
+	if other := Filling(t, lasting, small.Name()); other == first {
+		t.Error("two views have one filling")
+	}
+	s.put(plain("@filling", "topic/0", 1, 1), plain("filling", "topic/0", 1, 1))
+	if again := Filling(t, lasting, item.Name()); again != first {
+		t.Errorf("keys took the filling's place: it is %s, was %s", again, first)
+	}
+}
+
+// Filling of a view in a store, which has to have one.
+func Filling(t *testing.T, s features.Lasting, view string) string {
+	t.Helper()
+	name, err := s.Filling(t.Context(), view)
+	if err != nil || name == "" {
+		t.Fatalf("got %q and %v, want a name", name, err)
+	}
+	return name
+}
 
 // Entry of View: 12 reviews, a sum that is no short decimal, a mean of 0.75, and two texts.
 func Entry(key string, offset int64) features.Entry {
