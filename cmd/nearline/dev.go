@@ -52,7 +52,7 @@ production: one node, no replicas.`,
 	c.Flags().StringSliceVar(&f.topics, "topics", nil, "further `TOPICS` to create, for a pipeline of your own")
 	c.Flags().BoolVar(&f.sample, "sample", true, "produce a sample stream of reviews")
 	c.Flags().Float64Var(&f.rate, "rate", dev.DefaultRate, "sample reviews a second, after the backlog")
-	c.Flags().IntVar(&f.backlog, "backlog", dev.DefaultBacklog, "sample reviews at the start, all at once")
+	c.Flags().IntVar(&f.backlog, "backlog", dev.DefaultBacklog(), "sample reviews at the start, all at once")
 	c.Flags().DurationVar(&f.duration, "for", 0, "stop after this long (default: until Ctrl-C)")
 	logger := logFlag(c, "warn")
 	c.RunE = func(c *cobra.Command, _ []string) (err error) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -410,12 +411,11 @@ const (
 	blameEvery   = 25 * time.Second
 )
 
-// The defaults of the sample stream: a backlog of some ten seconds for a machine of four cores, then a pace that leaves
-// it room for what people send themselves.
-const (
-	DefaultBacklog = 3000
-	DefaultRate    = 20
-)
+// DefaultRate of the sample stream leaves room for what people send themselves.
+const DefaultRate = 20
+
+// DefaultBacklog is what the sample stream begins with: some eight seconds of work for all cores of the machine.
+func DefaultBacklog() int { return 500 * runtime.GOMAXPROCS(0) }
 
 // Run sends the sample until ctx ends, which is no error, and returns how many reviews were acknowledged.
 func (s SampleStream) Run(ctx context.Context) (int, error) {

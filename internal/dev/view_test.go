@@ -156,7 +156,7 @@ func TestViewShowsEveryResultWithItsText(t *testing.T) {
 	if summary.Scored != n || summary.Labels["positive"] != n*3/5 || summary.Tombstones != 1 || summary.DeadLetters["decode"] != 1 {
 		t.Errorf("summary: %+v, want %d results, one tombstone and one dead letter", summary, n)
 	}
-	if summary.Measured != n || summary.Median <= 0 || summary.P99 > testTime {
+	if summary.Live.Measured != n || summary.Live.Median <= 0 || summary.Live.P99 > testTime {
 		t.Errorf("latency: %+v, want that of %d results", summary, n)
 	}
 	var got []string
