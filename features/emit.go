@@ -109,7 +109,11 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 	// Nothing bounds a record's timestamp but the topic's settings: some clients write microseconds.
 	now := time.Now()
 	update := Update{At: row.Record.Timestamp.UnixMilli(), Operands: make([]pipeline.Value, len(e.operands))}
-	if latest := now.Add(maxAhead).UnixMilli(); update.At > latest {
+	ahead := maxAhead
+	if e.view.Expires() {
+		ahead = 0 // a clock that is ahead would have the partition's other keys forgotten too early
+	}
+	if latest := now.Add(ahead).UnixMilli(); update.At > latest {
 		update.At = now.UnixMilli()
 	}
 	if at := e.time.value(row); at.Kind != pipeline.Null {

@@ -151,6 +151,29 @@ func TestManyKeysAreForgottenInSeveralCycles(t *testing.T) {
 	}
 }
 
+// The clock of who wrote a record may be ahead by a little, but keys are not forgotten for that.
+func TestAClockThatIsAheadForgetsNothing(t *testing.T) {
+	for _, ttl := range []time.Duration{0, testTTL} {
+		view := NewView(ViewConfig{Name: "item", Key: "id", TTL: ttl, Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}}})
+		emit, _, err := NewEmit(view, "updates", nil, nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := time.Now().Add(maxAhead - time.Minute)
+		row := &pipeline.Row{Record: &pipeline.Record{Timestamp: written}, Read: []pipeline.Value{pipeline.StringValue("a")}}
+		if fault := emit.emit(row); fault != nil {
+			t.Fatal(fault)
+		}
+		update, fault := view.DecodeUpdate(&pipeline.Record{Key: []byte("a"), Value: row.Beside[0].Value})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		if ahead := update.At > time.Now().UnixMilli(); ahead != (ttl == 0) {
+			t.Errorf("with a ttl of %v the update is of %v, it is %v now", ttl, time.UnixMilli(update.At), time.Now())
+		}
+	}
+}
+
 func TestLookupsHaveNothingOfAKeyThatShouldBeGone(t *testing.T) {
 	view := NewView(ViewConfig{Name: "item", Key: "id", TTL: testTTL, Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}}})
 	replay := NewReplay(view)
