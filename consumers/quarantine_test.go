@@ -235,44 +235,60 @@ func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 }
 
 func TestOthersGoOnOnceTheLastRecordOfTheirPartitionIsInDoubtNoMore(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
-		p := &process{world: w, replica: "one", members: 1}
-		p.start()
-		keys := settledKeys(w)
-		w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
-		for !p.died.Load() {
-			time.Sleep(time.Second)
-		}
-		const others = 40
-		for i := range others {
-			w.ProduceEntries([]kafkatest.Entry{{Number: 21 + i, Kind: kafkatest.Good, Key: keys[1]}})
-		}
-		var behind time.Time // since when nothing is in doubt
-		for began := time.Now(); !w.Settle(100 * time.Millisecond); {
-			if p.died.Load() {
-				p.start()
+	showed := 0
+	for range 3 {
+		kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+			if othersWaitForTheDoubtAlone(t, w) {
+				showed++
 			}
-			if behind.IsZero() && w.Lag() == others {
-				behind = time.Now()
-			}
-			if time.Since(began) > 10*time.Minute {
-				t.Fatalf("%d records are not committed after %v", w.Lag(), time.Since(began))
-			}
+		})
+	}
+	if showed == 0 {
+		t.Error("the other partition never waited for the record in doubt: this test shows nothing")
+	}
+}
+
+// othersWaitForTheDoubtAlone has a partition end with a record that ends the process, and says whether the other one waited for that. It need not: a
+// process that reads the other one first has nothing in doubt yet.
+func othersWaitForTheDoubtAlone(t *testing.T, w *kafkatest.World) (waited bool) {
+	p := &process{world: w, replica: "one", members: 1}
+	p.start()
+	keys := settledKeys(w)
+	w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
+	for !p.died.Load() {
+		time.Sleep(time.Second)
+	}
+	const others = 40
+	for i := range others {
+		w.ProduceEntries([]kafkatest.Entry{{Number: 21 + i, Kind: kafkatest.Good, Key: keys[1]}})
+	}
+	var done time.Time // when nothing was in doubt any more
+	for began := time.Now(); w.Lag() > 0; time.Sleep(50 * time.Millisecond) {
+		if p.died.Load() {
+			p.start()
 		}
-		if behind.IsZero() {
-			t.Error("the other partition did not wait for the record in doubt: this test shows nothing")
-		} else if waited := time.Since(behind); waited > 2*time.Second {
-			t.Errorf("the other partition waited %v after the record in doubt was committed", waited)
+		switch lags := w.Lags(); {
+		case lags[0] > 0:
+			waited = lags[1] == others
+		case done.IsZero():
+			done = time.Now()
 		}
-		for _, worker := range p.workers {
-			if err := worker.Stop(); err != nil {
-				t.Error(err)
-			}
+		if time.Since(began) > 10*time.Minute {
+			t.Fatalf("%d records are not committed after %v", w.Lag(), time.Since(began))
 		}
-		if err := w.Check().Err(); err != nil {
+	}
+	if late := time.Since(done); !done.IsZero() && late > 2*time.Second {
+		t.Errorf("the other partition waited %v after the record in doubt was committed", late)
+	}
+	for _, worker := range p.workers {
+		if err := worker.Stop(); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	if err := w.Check().Err(); err != nil {
+		t.Error(err)
+	}
+	return waited
 }
 
 func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {

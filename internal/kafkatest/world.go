@@ -253,19 +253,27 @@ func (w *World) Settle(limit time.Duration) bool {
 }
 
 // Lag is how many records of the input the group has not committed.
-func (w *World) Lag() int64 {
-	var lag int64
+func (w *World) Lag() (lag int64) {
+	for _, of := range w.Lags() {
+		lag += of
+	}
+	return lag
+}
+
+// Lags are the same, by partition.
+func (w *World) Lags() map[int32]int64 {
+	lags := make(map[int32]int64)
 	group := w.Cluster.GroupInfo(Group)
 	for _, p := range w.Cluster.PartitionInfos(Input) {
-		lag += p.HighWatermark
+		lags[p.Partition] = p.HighWatermark
 		if group == nil {
 			continue
 		}
 		if commit, ok := group.Commits[Input][p.Partition]; ok {
-			lag -= commit.Offset
+			lags[p.Partition] -= commit.Offset
 		}
 	}
-	return lag
+	return lags
 }
 
 // Members that the group has now.
