@@ -127,15 +127,21 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 // bringUp the partitions of a cycle to what is committed, several at a time: a state that is read back is work for a core, and waits for a broker. What is lost
 // meanwhile, current reads again.
 func (t *Table) bringUp(ctx context.Context, rows []*pipeline.Row) error {
-	seen := make(map[int32]bool)
-	restores, ctx := errgroup.WithContext(ctx)
-	restores.SetLimit(max(4, runtime.GOMAXPROCS(0)))
+	var behind []int32
+	t.mu.Lock()
 	for _, row := range rows {
 		p := row.Record.Partition
-		if row.Fault != nil || seen[p] {
-			continue
+		if k := t.partitions[p]; row.Fault == nil && (k == nil || !k.current) && !slices.Contains(behind, p) {
+			behind = append(behind, p)
 		}
-		seen[p] = true
+	}
+	t.mu.Unlock()
+	if len(behind) == 0 {
+		return nil
+	}
+	restores, ctx := errgroup.WithContext(ctx)
+	restores.SetLimit(max(4, runtime.GOMAXPROCS(0)))
+	for _, p := range behind {
 		restores.Go(func() error {
 			_, err := t.current(ctx, p)
 			return err
@@ -171,50 +177,6 @@ func (t *Table) changing(from *kept, c *changes, key []byte) *State {
 	}
 	c.keys[string(key)] = s
 	return s
-}
-
-// mostExpired is how many keys a cycle forgets: their tombstones are part of its transaction.
-const mostExpired = 10_000
-
-// expire forgets keys without events for as long as the view says.
-func (t *Table) expire() {
-	if !t.view.Expires() {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	left := mostExpired
-	for p, c := range t.pending {
-		if c.now >= c.sweep {
-			left -= t.sweep(t.partitions[p], c, left)
-		}
-	}
-}
-
-// sweep forgets keys of a partition, most at the most, and says how many; mu is held.
-func (t *Table) sweep(k *kept, c *changes, most int) (forgotten int) {
-	oldest := c.now
-	for _, s := range c.keys {
-		oldest = min(oldest, s.At)
-	}
-	for key, s := range k.keys {
-		if _, changed := c.keys[key]; changed {
-			continue
-		}
-		if !t.view.expired(s, c.now) {
-			oldest = min(oldest, s.At)
-			continue
-		}
-		if forgotten == most {
-			return forgotten // the next cycle goes on
-		}
-		c.keys[key] = nil
-		c.expired++
-		forgotten++
-	}
-	// Each sweep looks at all keys: twenty in the time that one lives are enough.
-	c.sweep = max(oldest+t.view.ttl+1, c.now+t.view.ttl/20)
-	return forgotten
 }
 
 // staleAfter is how long after it was restored a partition is caught up with by reading on. Later it is read from the beginning: by then the brokers

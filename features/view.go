@@ -210,12 +210,6 @@ type Update struct {
 	Operands []pipeline.Value
 }
 
-// Expires says that keys are forgotten.
-func (v *View) Expires() bool { return v.ttl > 0 }
-
-// expired says that a state is forgotten by a time, in milliseconds since 1970: that of the latest event in its partition.
-func (v *View) expired(s *State, now int64) bool { return v.ttl > 0 && now-s.At > v.ttl }
-
 // add an update to the state of its key, which is the caller's alone.
 func (v *View) add(s *State, u *Update) {
 	s.At = max(s.At, u.At)
