@@ -3,7 +3,6 @@ package dev
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -231,39 +230,6 @@ func percentiles(took []time.Duration) (median, p99 time.Duration, ok bool) {
 	return took[len(took)/2], took[len(took)*99/100], true
 }
 
-// Summary is what a run came to.
-type Summary struct {
-	Scored      int64
-	Labels      map[string]int64
-	Tombstones  int64
-	DeadLetters map[string]int64 // by class
-	Duration    time.Duration
-	// Rate is effects a second, from the first to the last of them.
-	Rate float64
-	// Live is of results as events came, Backlog of those that came while a backlog was worked off.
-	Live, Backlog Latency
-}
-
-// Latency of the last 65,536 results whose input was seen; Measured says how many there were.
-type Latency struct {
-	Median, P99 time.Duration
-	Measured    int
-}
-
-func latencyOf(took []time.Duration) Latency {
-	l := Latency{Measured: len(took)}
-	l.Median, l.P99, _ = percentiles(slices.Clone(took))
-	return l
-}
-
-// Summary of everything so far.
-func (b *Board) Summary(now time.Time) Summary {
-	s := Summary{Scored: b.scored, Labels: b.labels, Tombstones: b.tombstones, DeadLetters: b.dead, Duration: now.Sub(b.begin)}
-	s.Live, s.Backlog = latencyOf(b.live.kept), latencyOf(b.late.kept)
-	s.Rate = b.average()
-	return s
-}
-
 // average of effects a second, from the first to the last of them.
 func (b *Board) average() float64 {
 	if d := b.last.Sub(b.first); d > 0 {
@@ -273,27 +239,6 @@ func (b *Board) average() float64 {
 }
 
 func (b *Board) effects() int64 { return b.scored + b.tombstones + sum(b.dead) }
-
-// Write prints the summary, a few lines for a person.
-func (s Summary) Write(w io.Writer) error {
-	var out strings.Builder
-	fmt.Fprintf(&out, "%s reviews scored in %s", thousands(s.Scored), s.Duration.Round(100*time.Millisecond))
-	if s.Rate > 0 {
-		fmt.Fprintf(&out, " (%.0f/s)", s.Rate)
-	}
-	fmt.Fprintf(&out, "%s\ndead letters: %s%s\n", counts(s.Labels, ": ", ""), thousands(sum(s.DeadLetters)), counts(s.DeadLetters, " (", ")"))
-	if s.Tombstones > 0 {
-		fmt.Fprintf(&out, "tombstones passed on: %s\n", thousands(s.Tombstones))
-	}
-	if s.Live.Measured > 0 {
-		fmt.Fprintf(&out, "latency from the input's timestamp to the committed result: median %s, 99th percentile %s\n", short(s.Live.Median), short(s.Live.P99))
-	}
-	if s.Backlog.Measured > 0 {
-		fmt.Fprintf(&out, "%s results of a backlog had waited: median %s, 99th percentile %s\n", thousands(int64(s.Backlog.Measured)), short(s.Backlog.Median), short(s.Backlog.P99))
-	}
-	_, err := io.WriteString(w, out.String())
-	return err
-}
 
 func sum(counts map[string]int64) (n int64) {
 	for _, c := range counts {
