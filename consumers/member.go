@@ -65,11 +65,8 @@ type Member struct {
 	begun bool
 	// stale says that partitions were taken away. Where a rebalance waits for the cycle, that happens between polls only, with no
 	// record in flight; the session would nevertheless abort the next transaction for it, after the model has done the work.
-	stale  atomic.Bool
-	gained struct {
-		mu         sync.Mutex // guards partitions
-		partitions []int32    // that the client was given, and that Poll has not heard of
-	}
+	stale   atomic.Bool
+	holding holding
 	// average weight of the records so far, in bytes, to turn the cycle's bound of bytes into one of records.
 	average      float64
 	lost         *retentionWatch
@@ -136,10 +133,11 @@ func (m *Member) options() []kgo.Opt {
 				c.Lost(partitions[c.Topic])
 			}
 			if change != changeAssigned {
+				m.holding.lose(partitions[c.Topic])
 				m.stale.Store(true)
 				return
 			}
-			m.gain(partitions[c.Topic])
+			m.holding.gain(partitions[c.Topic])
 			if c.Delivery != pipeline.AtLeastOnce {
 				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
 				m.background.Go(func() { left.end(ctx) })
@@ -229,7 +227,7 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			m.lost.forget()
 			m.quarantine.forget()
 		}
-		limits := m.quarantine.limit(m.client, limits)
+		limits := m.quarantine.limit(m.client, m.holding.all(), limits)
 		m.client.AllowRebalance()
 		var taken taking
 		if err := m.fill(ctx, limits, &taken); err != nil {
@@ -242,7 +240,7 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			m.quarantine.waited()
 			continue
 		}
-		for _, partition := range m.takeGained() {
+		for _, partition := range m.holding.takeGained() {
 			m.quarantine.renew(partition)
 		}
 		ours, err := m.quarantine.begin(ctx, taken.records)
@@ -260,20 +258,6 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 
 // fetchMaxWait is Kafka's own default (fetch.max.wait.ms).
 const fetchMaxWait = 500 * time.Millisecond
-
-func (m *Member) gain(partitions []int32) {
-	m.gained.mu.Lock()
-	defer m.gained.mu.Unlock()
-	m.gained.partitions = append(m.gained.partitions, partitions...)
-}
-
-func (m *Member) takeGained() []int32 {
-	m.gained.mu.Lock()
-	defer m.gained.mu.Unlock()
-	partitions := m.gained.partitions
-	m.gained.partitions = nil
-	return partitions
-}
 
 // name makes the producer known before the member takes records: what an earlier one of the same name left open is ended by
 // that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for. Where it does not succeed, the
@@ -328,9 +312,15 @@ func (m *Member) Commit(ctx context.Context) error {
 	case !committed:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
 	}
-	m.quarantine.committed()
+	m.committed()
 	m.session.AllowRebalance()
 	return nil
+}
+
+// committed notes that the cycle in hand was.
+func (m *Member) committed() {
+	m.holding.committed()
+	m.quarantine.committed()
 }
 
 // agreed asks the group whether it stands where the client goes on from, after a transaction that was not committed. If so,
@@ -363,29 +353,29 @@ func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
 	if err != nil {
 		return false, true
 	}
+	ours := m.client.CommittedOffsets()[m.config.Topic]
 	begins := make(map[int32]int64) // partitions that nobody has committed yet, and where the client goes on in them
-	for topic, partitions := range m.client.CommittedOffsets() {
-		for partition, ours := range partitions {
-			theirs, found := group.Lookup(topic, partition)
-			if !found {
-				theirs.At = -1
-			}
-			switch {
-			// Not the errors of others' partitions: among many members one always has a transaction open.
-			case errors.Is(theirs.Err, kerr.UnstableOffsetCommit):
-				return false, false
-			case theirs.Err == nil && theirs.At < 0 && ours.Offset >= 0:
-				begins[partition] = ours.Offset
-			case theirs.Err != nil || max(ours.Offset, -1) != theirs.At:
-				return false, true
-			}
+	for _, partition := range m.holding.all() {
+		theirs, found := group.Lookup(m.config.Topic, partition)
+		if !found {
+			theirs.At = -1
+		}
+		committed, known := ours[partition]
+		first, read := m.holding.first(partition)
+		switch {
+		// Not the errors of others' partitions: among many members one always has a transaction open.
+		case errors.Is(theirs.Err, kerr.UnstableOffsetCommit):
+			return false, false
+		case theirs.Err != nil, known && committed.Offset != theirs.At, !known && theirs.At >= 0:
+			return false, true
+		case !known && read:
+			begins[partition] = first.Offset
 		}
 	}
 	return len(begins) == 0 || m.fromTheStart(ctx, begins), true
 }
 
 // fromTheStart says whether the client goes on at the beginning of these partitions, as anybody would in whose group nothing is committed.
-// Where it had read them, it has found that out, and calls it committed.
 func (m *Member) fromTheStart(ctx context.Context, begins map[int32]int64) bool {
 	starts, err := kadm.NewClient(m.client).ListStartOffsets(ctx, m.config.Topic)
 	if err != nil {
@@ -415,7 +405,7 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
-	m.quarantine.committed()
+	m.committed()
 	m.client.AllowRebalance()
 	return nil
 }
@@ -441,9 +431,25 @@ func (m *Member) Abort(ctx context.Context) error {
 	return nil
 }
 
-// rewind sets an at-least-once member back to what it has committed.
+// rewind sets an at-least-once member back to what it has committed, or, where that is nothing, to the first record that it took. The client says nothing
+// of a partition that has no commit, and left alone it would go on behind the cycle that was given up.
 func (m *Member) rewind() {
-	m.client.SetOffsets(m.client.CommittedOffsets())
+	offsets := m.client.CommittedOffsets()
+	if offsets == nil {
+		offsets = make(map[string]map[int32]kgo.EpochOffset)
+	}
+	topic := offsets[m.config.Topic]
+	if topic == nil {
+		topic = make(map[int32]kgo.EpochOffset)
+		offsets[m.config.Topic] = topic
+	}
+	for _, partition := range m.holding.all() {
+		first, read := m.holding.first(partition)
+		if _, known := topic[partition]; read && !known {
+			topic[partition] = first
+		}
+	}
+	m.client.SetOffsets(offsets)
 	m.client.AllowRebalance()
 }
 

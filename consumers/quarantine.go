@@ -74,14 +74,14 @@ func (q *quarantine) current() (int32, doubt, bool) {
 	return partition, q.doubts[partition], true
 }
 
-// limit is what the next cycle may take. It pauses and resumes partitions accordingly.
-func (q *quarantine) limit(client *kgo.Client, limits pipeline.Limits) pipeline.Limits {
+// limit is what the next cycle may take. It pauses and resumes the partitions that the member holds accordingly.
+func (q *quarantine) limit(client *kgo.Client, held []int32, limits pipeline.Limits) pipeline.Limits {
 	partition, doubt, on := q.current()
 	if !on && (q == nil || len(q.paused) == 0) {
 		return limits
 	}
 	var pause, resume []int32
-	for p := range client.CommittedOffsets()[q.topic] { // which has all that the member was given
+	for _, p := range held {
 		if on && p != partition && !q.paused[p] {
 			pause = append(pause, p)
 		}

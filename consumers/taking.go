@@ -46,6 +46,7 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 		if n := len(into.records) - before; n == 0 {
 			return nil
 		}
+		m.holding.took(into.records[before:])
 		m.average += (float64(into.bytes)/float64(len(into.records)) - m.average) / 4
 		wait = nil
 	}

@@ -20,17 +20,21 @@ func TestMemberStaysWhenTheGroupAgreesWithIt(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		key    kmsg.Key
+		nth    int
 		answer *kerr.Error
 		stays  bool
 	}{
-		{"offsets refused by a rebalance", kmsg.TxnOffsetCommit, kerr.RebalanceInProgress, true},
-		{"an end that nobody confirms", kmsg.EndTxn, kerr.UnknownServerError, false},
+		{"offsets refused by a rebalance", kmsg.TxnOffsetCommit, 1, kerr.RebalanceInProgress, true},
+		{"an end that nobody confirms", kmsg.EndTxn, 1, kerr.UnknownServerError, false},
+		// The client does not name partitions without a commit among those that it goes back in.
+		{"the group's first offsets refused by a rebalance", kmsg.TxnOffsetCommit, 0, kerr.RebalanceInProgress, true},
+		{"the group's first end, that nobody confirms", kmsg.EndTxn, 0, kerr.UnknownServerError, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(400, 20))
 				line := w.Line()
-				line.Arm(c.key, 1, kafkatest.Act{Answer: c.answer})
+				line.Arm(c.key, c.nth, kafkatest.Act{Answer: c.answer})
 				worker := w.Start(small(cycle(config(w, line, 0), new(kafkatest.Model))), line)
 				finish(t, w, worker)
 				if left := line.Disarm(); left != 0 {
