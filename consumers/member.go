@@ -31,8 +31,6 @@ type Config struct {
 	MaxRecordBytes int
 	// MaxRecords that one cycle takes at the most.
 	MaxRecords int
-	// MaxOutputs that one cycle publishes at the most; all of them are buffered until they are acknowledged. 0 is as many as records.
-	MaxOutputs int
 	// Attempts has what is about to be worked on marked; nil marks nothing.
 	Attempts *Attempts
 	// Standing is told where the member stands still; nil is nobody.
@@ -171,10 +169,10 @@ func (m *Member) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(on(changeAssigned)),
 		kgo.OnPartitionsRevoked(on(changeRevoked)),
 		kgo.OnPartitionsLost(on(changeLost)),
-		// A cycle's outputs are known all at once: they are handed over, then flushed, in the fewest and fullest batches,
+		// A cycle's outputs are known all at once: a portion of them is handed over, then flushed, in the fewest and fullest batches,
 		// and a lone one does not wait for company.
 		kgo.ManualFlushing(),
-		kgo.MaxBufferedRecords(max(c.MaxRecords, c.MaxOutputs, 1) + 1),
+		kgo.MaxBufferedRecords(portionRecords),
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.WithLogger(clientLogger{m.config.Logger}),

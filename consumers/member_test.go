@@ -3,6 +3,7 @@ package consumers
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,32 @@ func TestHelpingKeepsTheBounds(t *testing.T) {
 		got := m.helping(c.limits, &taking{records: make([]*pipeline.Record, c.taken), bytes: c.bytes})
 		if got != c.want {
 			t.Errorf("%s: a helping of %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// What the client holds is bounded, whatever a cycle has to publish.
+func TestPortionsOfOutputsAreBoundedByNumberAndBytes(t *testing.T) {
+	outputs := func(n, bytes int) []pipeline.Output {
+		return slices.Repeat([]pipeline.Output{{Key: []byte("k"), Value: make([]byte, bytes-1)}}, n)
+	}
+	picked := make([]int, 3*portionRecords)
+	for i := range picked {
+		picked[i] = i
+	}
+	for name, c := range map[string]struct {
+		outputs []pipeline.Output
+		want    int
+	}{
+		"all":                      {outputs(100, 10), 100},
+		"as many as the client":    {outputs(portionRecords, 10), portionRecords},
+		"more than the client":     {outputs(3*portionRecords, 10), portionRecords},
+		"as heavy as it may be":    {outputs(16, portionBytes/16), 16},
+		"heavier":                  {outputs(17, portionBytes/16), 16},
+		"one that is heavy itself": {outputs(2, portionBytes+1), 1},
+	} {
+		if got := portion(c.outputs, picked[:len(c.outputs)]); got != c.want {
+			t.Errorf("%s: a portion of %d, want %d", name, got, c.want)
 		}
 	}
 }

@@ -87,9 +87,49 @@ func (m *Member) accuse(ctx context.Context, outputs []pipeline.Output, refused 
 	return nil
 }
 
-// send publishes the outputs picked and says which were refused for their own sake or their neighbours', in order. An error is the
-// broker's, or the end of ctx.
+// What the client is handed before it is flushed. A cycle may have any number of outputs: a view that forgets keys has tombstones, a pipeline has
+// updates beside its results. So its outputs are handed over in portions. The two bounds say what the client holds beside the outputs themselves: a
+// kgo.Record for each output of a portion (about 200 bytes), and requests of at most as many bytes as the portion has.
+//
+// A default cycle without updates is one portion. Each further one costs a round trip to the brokers.
+const (
+	portionRecords = 10_000
+	portionBytes   = 16 << 20
+)
+
+// portion says how many of the outputs picked the client is handed next: at least one.
+func portion(outputs []pipeline.Output, picked []int) int {
+	bytes := 0
+	for n, index := range picked {
+		if bytes += outputs[index].Size(); n == portionRecords || n > 0 && bytes > portionBytes {
+			return n
+		}
+	}
+	return len(picked)
+}
+
+// send publishes the outputs picked, one portion after the other, and says which were refused for their own sake or their neighbours', in order. An
+// error is the broker's, or the end of ctx.
+//
+// After a refusal it goes on with the other portions: the cycle is aborted anyway, and the next attempt then knows all of the guilty.
 func (m *Member) send(ctx context.Context, outputs []pipeline.Output, picked []int) ([]refusal, error) {
+	var refused []refusal
+	for len(picked) > 0 {
+		n := portion(outputs, picked)
+		more, err := m.hand(ctx, outputs, picked[:n])
+		if err != nil && (len(refused) == 0 || ctx.Err() != nil) {
+			return nil, err
+		}
+		if err != nil {
+			return refused, nil // because of a refusal, as within a portion
+		}
+		refused, picked = append(refused, more...), picked[n:]
+	}
+	return refused, nil
+}
+
+// hand the client one portion, and wait for it.
+func (m *Member) hand(ctx context.Context, outputs []pipeline.Output, picked []int) ([]refusal, error) {
 	sent := sending{records: make([]kgo.Record, len(picked))}
 	for i, index := range picked {
 		if outputs[index].Alone && m.client.Flush(ctx) != nil {

@@ -25,7 +25,7 @@ type CycleConfig struct {
 	// MaxRecords that one cycle takes.
 	MaxRecords int `yaml:"max_records"`
 	// MaxBytes that one cycle takes, keys, values and headers together, as they are in memory. A cycle stops taking at the
-	// poll that passes it.
+	// poll that passes it. Its outputs may have twice as many, and 16MiB where that is more: cycles of heavy results take fewer records.
 	MaxBytes ByteSize `yaml:"max_bytes"`
 	// MaxTime that a cycle is predicted to take at the pace of the last ones. It stays far below the rebalance timeout,
 	// since a rebalance waits for the cycle in hand.
@@ -35,6 +35,12 @@ type CycleConfig struct {
 	// Shutdown is how long the cycle in hand may take to end and commit when the service is asked to stop.
 	Shutdown time.Duration `yaml:"shutdown"`
 }
+
+// maxOutput is how heavy the outputs of a cycle may be, in bytes: they are in memory together until they are published. Twice what a cycle takes leaves
+// room for results that have more in them than their events, and a floor keeps tiny cycles from being cut for the headers of their dead letters.
+//
+// A cycle is sized for it by the weight of earlier outputs. Where these say nothing of what comes, twice as much is the end: see Cycle.encode.
+func (c CycleConfig) maxOutput() int { return max(2*int(c.MaxBytes), 16<<20) }
 
 // DefaultCycle is what a pipeline gets that says nothing.
 //

@@ -244,7 +244,13 @@ func (c *Cycle) run(ctx context.Context, rows []*Row) error {
 	return nil
 }
 
+// errHeavy says that a cycle's outputs are too much for memory together. Its records are taken again, fewer at a time.
+var errHeavy = errors.New("the cycle's outputs are too heavy together")
+
 // encode makes the one output of every row, in input order, and adds what the steps put beside them.
+//
+// It stops where the outputs are twice as heavy as the cycle was sized for, unless they are of one record. The next cycles are sized by
+// their weight, so that this comes about once where results become heavier all of a sudden.
 func (c *Cycle) encode(rows []*Row) ([]Output, error) {
 	began := time.Now()
 	outputs := make([]Output, 0, len(rows))
@@ -255,7 +261,8 @@ func (c *Cycle) encode(rows []*Row) ([]Output, error) {
 		output.Source, output.Alone = row.Record, c.notes.suspect(row.Record)
 		outputs = append(outputs, output)
 	}
-	for _, row := range rows {
+	bytes, heaviest := 0, 0
+	for i, row := range rows {
 		var output Output
 		switch {
 		case row.Fault == nil && row.Record.Tombstone():
@@ -267,7 +274,19 @@ func (c *Cycle) encode(rows []*Row) ([]Output, error) {
 			output = c.Builder.DeadLetter(row.Record, row.Fault, c.notes.attempt(row.Record))
 		}
 		add(row, output)
+		weight := output.Size()
+		if row.Fault == nil {
+			for _, beside := range row.Beside {
+				weight += beside.Size()
+			}
+		}
+		bytes, heaviest = bytes+weight, max(heaviest, weight)
+		if most := 2 * c.Config.maxOutput(); bytes > most && len(rows) > 1 {
+			c.pace.weigh(1, heaviest)
+			return nil, fmt.Errorf("%w: %d bytes for %d of %d records, want at most %v", errHeavy, bytes, i+1, len(rows), ByteSize(most))
+		}
 	}
+	c.pace.weigh(len(rows), bytes)
 	for _, row := range rows {
 		if row.Fault != nil {
 			continue

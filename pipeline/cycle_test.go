@@ -178,3 +178,85 @@ func TestCycleMakesOneOutputOfEveryRecord(t *testing.T) {
 		t.Errorf("the step saw %d rows: want the two good ones", len(p.seen[0]))
 	}
 }
+
+// heavy is a source of records as they are asked for, and a builder of heavy results.
+type heavy struct {
+	plain
+	script
+	left, most int
+	bytes      func(*Record) int
+	took       []int
+}
+
+func (h *heavy) Poll(ctx context.Context, limits Limits) ([]*Record, error) {
+	if h.left == 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	records := make([]*Record, min(h.left, limits.Records))
+	for i := range records {
+		records[i] = &Record{Topic: "in", Offset: int64(h.left - i), Value: []byte("v")}
+	}
+	h.took = append(h.took, len(records))
+	return records, nil
+}
+
+func (h *heavy) Publish(ctx context.Context, outputs []Output) error {
+	bytes := 0
+	for _, o := range outputs {
+		bytes += o.Size()
+	}
+	h.left -= len(outputs)
+	h.most = max(h.most, bytes)
+	return h.script.Publish(ctx, nil)
+}
+
+func (h *heavy) Result(row *Row) (Output, *Fault) {
+	return Output{Topic: "out", Value: make([]byte, h.bytes(row.Record))}, nil
+}
+
+// What a cycle has in memory to publish is bounded, however heavy results become, and whenever.
+func TestCyclesOfHeavyResultsTakeFewerRecords(t *testing.T) {
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		records int
+		bytes   func(*Record) int
+		most    int // bytes published together
+		gave    int // back, at the most
+	}{
+		"light":                    {5_000, func(*Record) int { return 100 }, mib, 0},
+		"heavy from the beginning": {200, func(*Record) int { return mib }, 64 * mib, 0},
+		"too heavy by themselves":  {3, func(*Record) int { return 200 * mib }, 200 * mib, 1},
+		"heavy all of a sudden": {3_000, func(r *Record) int {
+			if r.Offset < 1_000 {
+				return mib
+			}
+			return 100
+		}, 128 * mib, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &heavy{left: c.records, bytes: c.bytes}
+			synctest.Test(t, func(*testing.T) {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				cycle := Cycle{
+					Open: func() (Source, error) { return h, nil }, Decoder: h, Steps: []Step{h}, Builder: h,
+					Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
+				}
+				if err := cycle.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+			gave := 0
+			for _, call := range h.calls {
+				if call == "abort" {
+					gave++
+				}
+			}
+			if h.left != 0 || h.most > c.most || gave > c.gave {
+				t.Errorf("%d records are left, %d bytes were published together, %d cycles were given back: want none, at most %d, and at most %d; cycles took %v",
+					h.left, h.most, gave, c.most, c.gave, h.took)
+			}
+		})
+	}
+}

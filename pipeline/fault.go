@@ -72,7 +72,7 @@ type Blame uint8
 // Whom an error is blamed on.
 const (
 	BlameNobody    Blame = iota // nil, or the caller's own cancellation
-	BlameRecord                 // becomes a dead letter
+	BlameRecord                 // becomes a dead letter, or is taken with fewer others
 	BlameRuntime                // abort, back off
 	BlamePassing                // a broker or network fault that passes: abort, rebuild the member, go on
 	BlamePermanent              // abort, rebuild, wait long, unhealthy
@@ -95,7 +95,7 @@ func Assign(err error) Blame {
 		return BlameRuntime
 	case errors.Is(err, ErrPermanent):
 		return BlamePermanent
-	case errors.As(err, &fault):
+	case errors.As(err, &fault), errors.Is(err, errHeavy):
 		return BlameRecord
 	default:
 		// The broker, the network, a rebalance, a fenced producer: the committed offsets are the truth, and a new

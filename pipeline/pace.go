@@ -9,9 +9,10 @@ import (
 // at some ten a second, which is what a busy laptop does.
 const firstCycle = 64
 
-// pace predicts how long a cycle takes, from the ones before. The zero pace has seen none.
+// pace predicts how long a cycle takes, and how heavy its outputs are, from the ones before. The zero pace has seen none.
 type pace struct {
 	perSecond float64 // records
+	weight    float64 // bytes of outputs that a record has
 }
 
 // observe that n records took so long from poll to predictions.
@@ -27,11 +28,20 @@ func (p *pace) observe(n int, took time.Duration) {
 	}
 }
 
-// limits of the next cycle, so that it takes no longer than the config allows.
+// weigh the outputs of n records. Heavier ones than before count at once, lighter ones half.
+func (p *pace) weigh(n, bytes int) {
+	weight := float64(bytes) / float64(max(n, 1))
+	p.weight = max(weight, (p.weight+weight)/2)
+}
+
+// limits of the next cycle, so that it takes no longer, and its outputs are no heavier, than the config allows.
 func (p *pace) limits(c CycleConfig) Limits {
 	records := firstCycle
 	if p.perSecond > 0 {
 		records = max(1, int(min(p.perSecond*c.MaxTime.Seconds(), float64(c.MaxRecords))))
+	}
+	if p.weight > 0 {
+		records = max(1, int(min(float64(records), float64(c.maxOutput())/p.weight)))
 	}
 	return Limits{Records: min(records, c.MaxRecords), Bytes: int(c.MaxBytes)}
 }

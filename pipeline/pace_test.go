@@ -39,6 +39,21 @@ func TestPaceKeepsACycleWithinItsTime(t *testing.T) {
 	}
 }
 
+func TestPaceForgetsHeavyOutputsSoon(t *testing.T) {
+	c := CycleConfig{MaxRecords: 4096, MaxBytes: 32 << 20, MaxTime: time.Second}
+	p := pace{perSecond: 1e6}
+	p.weigh(1, 8<<20)
+	if got := p.limits(c).Records; got != 8 {
+		t.Errorf("after outputs of 8 MiB a record a cycle takes %d, want 8 for 64 MiB", got)
+	}
+	for range 12 {
+		p.weigh(8, 8*100)
+	}
+	if got := p.limits(c).Records; got != c.MaxRecords {
+		t.Errorf("twelve light cycles later it takes %d records, want %d", got, c.MaxRecords)
+	}
+}
+
 func TestBackoffGrowsToItsLimit(t *testing.T) {
 	for blame, limit := range map[Blame]time.Duration{
 		BlamePassing: passingBackoff, BlameRuntime: passingBackoff, BlamePermanent: permanentBackoff, BlameNobody: passingBackoff,

@@ -71,8 +71,12 @@ func (r *Record) Tombstone() bool { return r.Value == nil }
 
 // Size is the record's weight in memory, in bytes: key, value and headers.
 func (r *Record) Size() int {
-	size := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
+	return weigh(r.Key, r.Value, r.Headers)
+}
+
+func weigh(key, value []byte, headers []Header) int {
+	size := len(key) + len(value)
+	for _, h := range headers {
 		size += len(h.Key) + len(h.Value)
 	}
 	return size
@@ -95,3 +99,6 @@ type Output struct {
 	// Alone asks for a request of its own, so that a refusal can only be meant for this record.
 	Alone bool
 }
+
+// Size is the output's weight in memory, in bytes: key, value and headers.
+func (o *Output) Size() int { return weigh(o.Key, o.Value, o.Headers) }

@@ -222,6 +222,44 @@ func TestAKeyIsForgottenAfterItsTTL(t *testing.T) {
 	})
 }
 
+// A ttl may forget more keys at once than a cycle has records: their tombstones are published all the same, and the view goes on.
+func TestAViewGoesOnWhenManyKeysExpireAtOnce(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		c.Features.Partitions, c.Features.Views[0].TTL = 1, time.Hour
+		const old = 10_500
+		records := make([]*kgo.Record, old, old+1)
+		say := func(item string, ago time.Duration) *kgo.Record {
+			return &kgo.Record{Topic: "events.raw", Key: []byte(item), Value: fmt.Appendf(nil, `{"event_id":"e","item_id":%q,"who":"u","created_at":%q,"value":5}`,
+				item, time.Now().Add(-ago).UTC().Format(time.RFC3339))}
+		}
+		for i := range records {
+			records[i] = say(fmt.Sprint("old-", i), 2*time.Hour)
+		}
+		b.produce(append(records, say("stays", 90*time.Minute))...)
+		r := b.run(b.open(c))
+		r.keys(old+1, 5*time.Minute)
+		b.produce(say("new", 0))
+		r.learned(time.Minute, map[string]*expected{"new": {events: 1, value: 5, last: []string{"u"}}})
+		b.produce(say("new", 0))
+		r.learned(time.Minute, map[string]*expected{"new": {events: 2, value: 10, last: []string{"u", "u"}}})
+		r.keys(1, time.Minute)
+		r.end()
+	})
+}
+
+// keys waits until the view has so many.
+func (r *running) keys(want int, limit time.Duration) {
+	r.b.Helper()
+	got := -1
+	r.until(limit, fmt.Sprintf("%d keys", want), func() bool {
+		if views := (lookups{r.Service}).Views(); len(views) == 1 && views[0].Keys != nil {
+			got = *views[0].Keys
+		}
+		return got == want
+	})
+}
+
 // Replicas are cut off in the middle of their work, again and again, while others take over; what is learned must be what all events
 // together mean, each once.
 func TestFeaturesCountEachEventOnceWhileReplicasDie(t *testing.T) {

@@ -186,7 +186,6 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		Index:          index,
 		MaxRecordBytes: max(topics.limit, topics.deadLetterLimit),
 		MaxRecords:     l.config.Cycle.MaxRecords,
-		MaxOutputs:     l.config.Cycle.MaxRecords * (1 + len(l.steps)), // a step may put one beside each
 		Attempts:       l.attempts,
 		Logger:         logger,
 		Metrics:        l.members,
