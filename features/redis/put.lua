@@ -1,20 +1,41 @@
 -- Takes an entry unless its key has one of the same source that is as young. KEYS[1] is the hash. ARGV[1] is how many milliseconds it is kept, 0
 -- for good; then come fields and texts in turn, of which the first are @source and @offset.
+--
+-- A server may refuse any command in the middle of a script, and keeps what was done before: a cluster that moves the key's slot refuses
+-- everything once the key is not there. So the hash never goes. New fields come first, then old ones are removed, and @source and
+-- @offset are last: a write that was refused half-way is not taken for one that was done, and is done again.
 
 -- Offsets have up to 63 bits, numbers here 53, so they are compared as texts.
 local function atLeast(a, b)
   return #a > #b or #a == #b and a >= b
 end
 
-local have = redis.call('HMGET', KEYS[1], '@source', '@offset')
+local most = 1000 -- unpack takes some thousands at most
+local key = KEYS[1]
+local have = redis.call('HMGET', key, '@source', '@offset')
 if have[1] == ARGV[3] and have[2] and atLeast(have[2], ARGV[5]) then
   return 0
 end
-redis.call('DEL', KEYS[1])
-for i = 2, #ARGV, 1000 do -- unpack takes some thousands at most
-  redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+local new = {}
+for i = 2, #ARGV, 2 do
+  new[ARGV[i]] = true
+end
+for i = 6, #ARGV, most do
+  redis.call('HSET', key, unpack(ARGV, i, math.min(i + most - 1, #ARGV)))
+end
+local old = {}
+for _, field in ipairs(redis.call('HKEYS', key)) do
+  if not new[field] then
+    old[#old + 1] = field
+  end
+end
+for i = 1, #old, most do
+  redis.call('HDEL', key, unpack(old, i, math.min(i + most - 1, #old)))
 end
 if ARGV[1] ~= '0' then
-  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  redis.call('PEXPIRE', key, ARGV[1])
+else
+  redis.call('PERSIST', key)
 end
+redis.call('HSET', key, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 return 1
