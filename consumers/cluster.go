@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/consumers/decompress"
 )
 
 // Cluster asks a Kafka cluster about itself: whether it is there, what its topics take, where a group stands. It reads and
@@ -24,13 +26,12 @@ type Cluster struct {
 
 // Dial makes a client; nothing is connected to before the first question.
 func Dial(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Cluster, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := decompress.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(config.Brokers...),
 		kgo.ClientID("nearline-admin"),
 		kgo.RequestRetries(2),
 		kgo.RetryTimeout(5 * time.Second),
-		// A topic that was just created is seen within a second.
-		kgo.MetadataMinAge(time.Second),
+		kgo.MetadataMinAge(topicMemory),
 		kgo.WithLogger(clientLogger{logger}),
 	}, options...)...)
 	if err != nil {
@@ -38,6 +39,9 @@ func Dial(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Cluster
 	}
 	return &Cluster{client: client, admin: kadm.NewClient(client)}, nil
 }
+
+// topicMemory is how long what is known of a topic is not asked for again. One that was just created, or deleted, is seen so late.
+const topicMemory = time.Second
 
 // Close the connections.
 func (c *Cluster) Close() { c.client.Close() }

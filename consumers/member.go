@@ -92,9 +92,9 @@ func Open(config Config) (*Member, error) {
 	options := append(m.options(), kgo.WithContext(life))
 	var err error
 	if config.Delivery == pipeline.AtLeastOnce {
-		m.client, err = kgo.NewClient(options...)
+		m.client, err = m.decompressor.NewClient(options...)
 	} else {
-		m.session, err = kgo.NewGroupTransactSession(options...)
+		m.session, err = m.decompressor.NewSession(options...)
 		if err == nil {
 			m.client = m.session.Client()
 		}
@@ -159,7 +159,6 @@ func (m *Member) options() []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(int32(c.Kafka.FetchMaxBytes / 4)), //nolint:gosec // no partition takes it all for itself
 		// A fetch that waits has no partitions that were given or resumed after it was sent: in a quiet topic they would wait for its end.
 		kgo.FetchMaxWait(fetchMaxWait),
-		kgo.WithDecompressor(m.decompressor),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(c.Kafka.SessionTimeout),
 		kgo.HeartbeatInterval(c.Kafka.SessionTimeout / 12),

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/internal/dev"
 )
 
@@ -48,7 +49,7 @@ func (b *broker) real() bool { return b.child == nil }
 func startBroker(kafka string) (*broker, error) {
 	if kafka != "" {
 		first, _, _ := strings.Cut(kafka, ",")
-		client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(kafka, ",")...), kgo.MetadataMinAge(50*time.Millisecond))
+		client, err := decompress.NewClient(kgo.SeedBrokers(strings.Split(kafka, ",")...), kgo.MetadataMinAge(50*time.Millisecond))
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +73,7 @@ func startBroker(kafka string) (*broker, error) {
 		return nil, fmt.Errorf("the broker's process said nothing: %w", err)
 	}
 	b := &broker{addr: strings.TrimSpace(addr), child: child, stdin: stdin}
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr))
+	client, err := decompress.NewClient(kgo.SeedBrokers(b.addr))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (b *broker) drop(ctx context.Context, names ...string) error {
 
 // fill writes the events to a topic, n in all, each under a key of its own.
 func (b *broker) fill(ctx context.Context, topic string, events [][]byte, n int) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
+	client, err := decompress.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
 	if err != nil {
 		return err
 	}

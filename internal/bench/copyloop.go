@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"nearline/consumers/decompress"
 )
 
 // copyRecords copies n records from one topic to another, exactly once, and does nothing else: poll, produce, commit. It
@@ -22,7 +24,7 @@ func copyRecords(ctx context.Context, brokers, group, from, to string, members, 
 	g, ctx := errgroup.WithContext(ctx)
 	for member := range members {
 		g.Go(func() error {
-			session, err := kgo.NewGroupTransactSession(
+			session, err := decompress.Within(decompress.DefaultBytes).NewSession(
 				kgo.SeedBrokers(brokers),
 				kgo.ConsumerGroup(group),
 				kgo.ConsumeTopics(from),

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
+	"nearline/consumers/decompress"
 	"nearline/features"
 	"nearline/features/redis"
 	"nearline/internal/config"
@@ -352,7 +353,7 @@ func aging(ctx context.Context, b *bench, address string) ([]figure, error) {
 		return nil, err
 	}
 	defer running.stop()
-	writer, err := kgo.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // samples of the latency at rest, each alone in the service.
@@ -27,12 +29,12 @@ func latency(ctx context.Context, b *bench) ([]figure, error) {
 	}
 	defer running.stop()
 
-	reader, err := kgo.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	reader, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	writer, err := kgo.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/features"
 	"nearline/models"
 )
@@ -287,7 +288,7 @@ func (b *bench) changing(ctx context.Context, name, address string, items []stri
 		return nil, err
 	}
 	defer running.stop()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
+	client, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

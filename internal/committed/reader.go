@@ -36,12 +36,12 @@ const DecompressedBytes = 128 << 20
 func NewReader(brokers []string, id string, options ...kgo.Opt) (*Reader, error) {
 	r := &Reader{brokers: brokers, decompressor: decompress.Within(DecompressedBytes)}
 	var err error
-	r.Client, err = kgo.NewClient(append([]kgo.Opt{
+	r.Client, err = r.decompressor.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...), kgo.ClientID(id),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		// Of an answer that is broken off for the bytes of the fetch, and not of a partition, the embedded broker does not say which of its
 		// transactions were aborted.
-		kgo.FetchMaxBytes(2 * fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.WithDecompressor(r.decompressor),
+		kgo.FetchMaxBytes(2 * fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes),
 		kgo.RequestRetries(5), kgo.RetryTimeout(20 * time.Second),
 	}, options...)...)
 	return r, err

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
+	"nearline/consumers/decompress"
 	"nearline/pipeline"
 )
 
@@ -35,7 +36,7 @@ func TransactionalID(topic string) string { return "nearline-dlq-replay/" + topi
 
 // newWriter fences every other replay of the topic.
 func (t *Topic) newWriter(ctx context.Context) (*writer, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := decompress.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(t.brokers...), kgo.ClientID("nearline-dlq"),
 		kgo.TransactionalID(TransactionalID(t.Name)), kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),

@@ -8,6 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/consumers/decompress"
 )
 
 // attendant keeps those in their groups who wait for the group's answer.
@@ -32,7 +34,7 @@ type waiter struct{ group, member string }
 const attendEvery = 2 * time.Second
 
 func newAttendant(cluster *kfake.Cluster, addr string) (*attendant, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	client, err := decompress.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/pipeline"
 )
 
@@ -234,7 +235,7 @@ func (a advertisedAddr) String() string  { return string(a) }
 
 // ensureTopics creates what is missing, and sets what the configuration says of the rest.
 func ensureTopics(ctx context.Context, addr string, topics []Topic) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	client, err := decompress.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		return err
 	}

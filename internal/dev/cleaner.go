@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/consumers/decompress"
 )
 
 // cleaner applies retention, and compacts topics while no transaction is open in them.
@@ -40,7 +42,7 @@ const (
 )
 
 func newCleaner(cluster *kfake.Cluster, addr string, every time.Duration) (*cleaner, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	client, err := decompress.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"nearline/consumers/decompress"
 	"nearline/pipeline"
 )
 
@@ -59,7 +60,7 @@ func openFeed(ctx context.Context, cfg FeedConfig) (_ *feed, err error) {
 	// Small fetches: what one brings is shown before the next, and results of one input partition that lie in several
 	// output partitions stay close together.
 	client := func(opts ...kgo.Opt) (*kgo.Client, error) {
-		return kgo.NewClient(append([]kgo.Opt{
+		return decompress.NewClient(append([]kgo.Opt{
 			kgo.SeedBrokers(cfg.Brokers...),
 			kgo.FetchMaxBytes(1 << 20),
 			kgo.FetchMaxPartitionBytes(128 << 10),

@@ -16,6 +16,8 @@ import (
 	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // Review is one event of the built-in schema, as reviews.raw carries it.
@@ -419,7 +421,7 @@ func DefaultBacklog() int { return 500 * runtime.GOMAXPROCS(0) }
 
 // Run sends the sample until ctx ends, which is no error, and returns how many reviews were acknowledged.
 func (s SampleStream) Run(ctx context.Context) (int, error) {
-	client, err := kgo.NewClient(
+	client, err := decompress.NewClient(
 		kgo.SeedBrokers(s.Brokers...),
 		kgo.RecordDeliveryTimeout(10*time.Second),
 	)

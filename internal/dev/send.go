@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/offline"
 )
 
@@ -37,7 +38,7 @@ func (e *LineError) Unwrap() error { return e.Err }
 // have acknowledged. Blank lines are skipped. It stops at the first line that is at fault, with a *LineError; the lines
 // before it are sent.
 func Send(ctx context.Context, brokers []string, topic string, r io.Reader, opts SendOptions) (int64, error) {
-	client, err := kgo.NewClient(
+	client, err := decompress.NewClient(
 		kgo.SeedBrokers(brokers...),
 		kgo.DefaultProduceTopic(topic),
 		kgo.MaxBufferedBytes(64<<20),

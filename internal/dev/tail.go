@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // TailOptions of Tail.
@@ -47,7 +49,7 @@ func tail(ctx context.Context, brokers []string, topic string, w io.Writer, opts
 	if opts.Uncommitted {
 		isolation = kgo.ReadUncommitted()
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(isolation), kgo.FetchMaxBytes(8<<20), kgo.KeepControlRecords())
+	client, err := decompress.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(isolation), kgo.FetchMaxBytes(8<<20), kgo.KeepControlRecords())
 	if err != nil {
 		return 0, err
 	}

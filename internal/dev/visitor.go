@@ -12,6 +12,8 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // Visitor is a person who asks again and again in which order a shop would show them some items, and whom the view follows. Reviews of what they see first
@@ -58,7 +60,7 @@ func candidates() (ids []string) {
 
 // Run asks until ctx ends, which is no error.
 func (v *Visitor) Run(ctx context.Context) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(v.Brokers...), kgo.ConsumeTopics(v.Results), kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
+	client, err := decompress.NewClient(kgo.SeedBrokers(v.Brokers...), kgo.ConsumeTopics(v.Results), kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordDeliveryTimeout(10*time.Second))
 	if err != nil {
 		return fmt.Errorf("visitor: %w", err)

@@ -60,7 +60,7 @@ var layers = []layer{
 	{"examples", nil, "configurations, nothing else"},
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
 	{"internal/bench", []string{everything}, "measures the whole service"},
-	{"internal/torture", nil, "it judges by what the topics say, and by nothing of ours"},
+	{"internal/torture", []string{"consumers/decompress"}, "it judges by what the topics say, and by nothing of ours but the bound on what it reads of them"},
 	{"internal/dev", []string{everything}, "the embedded mode wires the service like cmd does"},
 	{"cmd", []string{everything}, "the only place that knows every package"},
 	{"e2e", []string{everything}, "tests of the whole service"},

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -169,7 +170,7 @@ func (r *run) compare(ctx context.Context, l *ledger) error {
 	last := map[string][]byte{}
 	err := r.readAll(ctx, func(record *kgo.Record) {
 		if !strings.HasPrefix(string(record.Key), "\x00") {
-			last[string(record.Key)] = record.Value
+			last[string(record.Key)] = bytes.Clone(record.Value) // its batch is let go
 		}
 	}, r.view.states())
 	if err != nil {

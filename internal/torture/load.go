@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // load writes numbered records at a steady rate, or as fast as the group keeps up with, some of which have to become dead letters or tombstones.
@@ -32,7 +34,7 @@ const burst = time.Second
 // run writes until it has written all, or intake ends; then it waits, until ctx ends, for the broker to have all of them.
 // A write that failed for good is an error: the records that follow it would not be those that the seed says.
 func (l *load) run(ctx, intake context.Context) error {
-	client, err := kgo.NewClient(
+	client, err := decompress.NewClient(
 		kgo.SeedBrokers(l.brokers...),
 		kgo.DefaultProduceTopic(l.topic),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()),

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // count reads everything back. Features are compared only where the replicas have read all, as unread says.
@@ -76,7 +78,7 @@ func (r *run) readAll(ctx context.Context, see func(*kgo.Record), names ...strin
 		left[end.Topic][end.Partition] = end.Offset
 		partitions++
 	})
-	client, err := kgo.NewClient(append(r.reading(names...), kgo.KeepControlRecords())...)
+	client, err := decompress.NewClient(append(r.reading(names...), kgo.KeepControlRecords())...)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/internal/torture/faulty"
 )
 
@@ -133,7 +134,7 @@ func (r *run) reading(names ...string) []kgo.Opt {
 
 // admin dials the cluster.
 func (r *run) admin() (*kadm.Client, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second), kgo.AlwaysRetryEOF())
+	client, err := decompress.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second), kgo.AlwaysRetryEOF())
 	if err != nil {
 		return nil, err
 	}

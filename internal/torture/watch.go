@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/consumers/decompress"
 )
 
 // watch follows the outputs as a read-committed consumer and remembers for how long nothing came of a partition of the
@@ -28,7 +30,7 @@ const shortGap = 250 * time.Millisecond
 
 // run follows the outputs, which the options name, until ctx ends.
 func (w *watch) run(ctx context.Context, t topics, options []kgo.Opt) error {
-	client, err := kgo.NewClient(options...)
+	client, err := decompress.NewClient(options...)
 	if err != nil {
 		return err
 	}
