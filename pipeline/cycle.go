@@ -125,9 +125,11 @@ func (c *Cycle) session(intake, work context.Context, wait *backoff) error {
 			wait.reset()
 			c.Status.turned()
 		case errors.Is(err, ErrRebalanced): // as when members join or leave
+			c.Status.gave() // whoever has the partitions now takes them
 			c.Logger.Info("the group took the cycle back; its records are read again", "error", err)
 		case errors.Is(err, errGivenBack):
 			c.Status.failed(Assign(err), err)
+			c.Status.gave()
 			pause := wait.next(Assign(err))
 			c.Logger.Warn("the cycle was given back and is tried again", "error", err, "in", pause.Round(time.Millisecond))
 			sleep(intake, pause)

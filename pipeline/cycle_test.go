@@ -260,3 +260,32 @@ func TestCyclesOfHeavyResultsTakeFewerRecords(t *testing.T) {
 		})
 	}
 }
+
+func TestCycleHasNothingInHandOnceItsRecordsWereTakenBack(t *testing.T) {
+	for name, fail := range map[string]map[string][]error{
+		"the group takes them back": {"commit": {ErrRebalanced}},
+		"the broker refuses one":    {"publish": {&RefusedError{Guilty: map[int]error{0: errors.New("too large")}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.Background())
+				// The partitions are somebody else's from then on, so that no record comes any more.
+				s, p := &script{polls: 1, records: one(), fail: fail}, new(plain)
+				c := Cycle{
+					Open:    func() (Source, error) { return s, nil },
+					Decoder: p, Steps: []Step{p}, Builder: p, Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
+				}
+				ended := make(chan error)
+				go func() { ended <- c.Run(ctx) }()
+				time.Sleep(time.Minute)
+				if got := c.Status.Snapshot(); s.polls != 0 || got.Records != 0 {
+					t.Errorf("after %d polls: %d records in hand, want none", 1-s.polls, got.Records)
+				}
+				cancel()
+				if err := <-ended; err != nil {
+					t.Errorf("run: %v", err)
+				}
+			})
+		})
+	}
+}

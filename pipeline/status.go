@@ -41,11 +41,14 @@ func (s *Status) Snapshot() Snapshot {
 		return Snapshot{Healthy: true}
 	}
 	now := s.now
-	if !now.Healthy && time.Since(s.failure) > recovered {
+	if !now.Healthy && s.over() {
 		now.Healthy = true
 	}
 	return now
 }
+
+// over says that the last fault is long enough ago. mu is held.
+func (s *Status) over() bool { return time.Since(s.failure) > recovered }
 
 func (s *Status) took(records int) {
 	if s == nil {
@@ -57,6 +60,16 @@ func (s *Status) took(records int) {
 		s.started, s.now.Healthy = true, true
 	}
 	s.now.Records = records
+}
+
+// gave is told that the records in hand were given back.
+func (s *Status) gave() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Records = 0
 }
 
 func (s *Status) turned() {
@@ -78,7 +91,7 @@ func (s *Status) failed(blame Blame, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.started || s.now.Healthy {
+	if !s.started || s.now.Healthy || s.over() {
 		s.now.Since = time.Now()
 	}
 	s.started, s.failure = true, time.Now()

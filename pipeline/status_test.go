@@ -41,10 +41,24 @@ func TestStatusIsHealthyUntilAFaultAndAfterTheNextCommit(t *testing.T) {
 	})
 }
 
+func TestStatusTellsANewFaultsOwnTimeAfterARecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(Status)
+		s.failed(BlamePassing, errors.New("broken"))
+		// Nothing comes, so no commit ends the first fault.
+		time.Sleep(24 * time.Hour)
+		s.failed(BlamePassing, errors.New("broken again"))
+		if got := s.Snapshot(); got.Healthy || !got.Since.Equal(time.Now()) {
+			t.Errorf("got %+v, want a fault since now, and not since yesterday", got)
+		}
+	})
+}
+
 func TestStatusMayBeNil(*testing.T) {
 	var s *Status
 	s.took(1)
 	s.turned()
+	s.gave()
 	s.failed(BlamePassing, errors.New("x"))
 	_ = s.inHand()
 }

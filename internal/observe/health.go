@@ -24,7 +24,7 @@ type Health struct {
 	Stream Checks
 }
 
-// NewHealth starts alive, and neither ready nor streaming until checks are there to say so.
+// NewHealth starts alive, and neither ready nor streaming until checks are there to say so, or Started is called.
 func NewHealth() *Health {
 	return &Health{
 		Ready:  Checks{whenEmpty: "starting: no model has been loaded yet"},
@@ -46,9 +46,10 @@ type Finding struct {
 
 // Checks answer one question. Safe for concurrent use.
 type Checks struct {
-	whenEmpty string // the problem when nothing is registered; "" when that is well
+	whenEmpty string // the problem while nothing is registered and nobody has called Started; "" when that is well
 
-	mu       sync.Mutex // guards stopping and checks
+	mu       sync.Mutex // guards started, stopping and checks
+	started  bool
 	stopping string
 	checks   []*namedCheck
 }
@@ -70,6 +71,14 @@ func (c *Checks) Add(name string, check Check) (remove func()) {
 		defer c.mu.Unlock()
 		c.checks = slices.DeleteFunc(c.checks, func(have *namedCheck) bool { return have == added })
 	}
+}
+
+// Started ends the time in which nothing is registered yet: from here on, no checks means that nothing can be wrong.
+// Whoever starts the service calls it at the end of the start, since a service need not have anything to check.
+func (c *Checks) Started() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started = true
 }
 
 // Stop makes the answer no from here on, for the reason given: the first thing to do when the service shuts down, so
@@ -99,14 +108,14 @@ type CheckReport struct {
 // Report asks all checks.
 func (c *Checks) Report() Report {
 	c.mu.Lock()
-	checks, stopping := slices.Clone(c.checks), c.stopping
+	checks, started, stopping := slices.Clone(c.checks), c.started, c.stopping
 	c.mu.Unlock()
 
 	report := Report{Missing: []string{}, Checks: []CheckReport{}}
 	if stopping != "" {
 		report.Missing = append(report.Missing, stopping)
 	}
-	if len(checks) == 0 && c.whenEmpty != "" {
+	if len(checks) == 0 && !started && c.whenEmpty != "" {
 		report.Missing = append(report.Missing, c.whenEmpty)
 	}
 	slices.SortStableFunc(checks, func(a, b *namedCheck) int { return cmp.Compare(a.name, b.name) })

@@ -61,6 +61,25 @@ func TestHealthSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestHealthWithNothingToCheckIsWellOnceStarted(t *testing.T) {
+	health := NewHealth()
+	for name, checks := range map[string]*Checks{"ready": &health.Ready, "stream": &health.Stream} {
+		checks.Started()
+		if code, report := ask(t, checks); code != http.StatusOK || !report.OK {
+			t.Errorf("%s answers %d %q, want 200: a service need not have anything to check", name, code, report.Missing)
+		}
+		remove := checks.Add("model sentiment", func() Finding { return Finding{Problem: "still loading"} })
+		if code, _ := ask(t, checks); code != http.StatusServiceUnavailable {
+			t.Errorf("%s answers %d with a check that fails, want 503", name, code)
+		}
+		remove()
+		checks.Stop("stopping")
+		if code, _ := ask(t, checks); code != http.StatusServiceUnavailable {
+			t.Errorf("%s answers %d once stopped, want 503", name, code)
+		}
+	}
+}
+
 func TestHealthOfTheStreamLeavesTheOthersAlone(t *testing.T) {
 	health := NewHealth()
 	health.Ready.Add("model sentiment", func() Finding { return Finding{} })

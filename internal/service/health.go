@@ -24,8 +24,9 @@ func (s *Service) checkDevice() {
 	})
 }
 
-// checkModels is called when all are there: half of them would not do.
+// checkModels is called when all are there: half of them would not do. A service that only aggregates has none, and is ready.
 func (s *Service) checkModels() {
+	defer s.health.Ready.Started()
 	for name, model := range s.models {
 		info := model.Info()
 		s.health.Ready.Add("model "+name, func() observe.Finding {
@@ -35,6 +36,7 @@ func (s *Service) checkModels() {
 }
 
 func (s *Service) checkStream() {
+	defer s.health.Stream.Started()
 	s.health.Stream.Add("brokers", s.brokers.check)
 	for _, line := range s.lines {
 		s.health.Stream.Add("pipeline "+line.config.Name, line.check)
