@@ -39,7 +39,8 @@ type Letter struct {
 // errNoLetter says that a record is no dead letter of ours.
 var errNoLetter = errors.New("no dead letter of Nearline: the header " + deadLetterPrefix + "class is missing")
 
-// ReadLetter reads a record of a dead letter topic.
+// ReadLetter reads a record of a dead letter topic. Whoever may write to the topic can write any header, so texts are cut to what
+// Builder.DeadLetter writes.
 func ReadLetter(r *pipeline.Record) (*Letter, error) {
 	l := &Letter{At: r.Coordinates(), Key: r.Key, Value: r.Value}
 	var known, reference bool
@@ -64,14 +65,14 @@ func ReadLetter(r *pipeline.Record) (*Letter, error) {
 			l.Headers = append(l.Headers, h)
 			continue
 		}
-		value := string(h.Value)
+		value := clip(string(h.Value), maxText)
 		switch name {
 		case "class":
 			l.Class, known = pipeline.Class(value), true
 		case "stage":
 			l.Stage = value
 		case "cause":
-			l.Cause = value
+			l.Cause = clip(string(h.Value), maxCause)
 		case "attempt":
 			l.Attempt = int(number(name, value, 32))
 		case "time":
@@ -135,13 +136,23 @@ func replayed(headers []pipeline.Header) (attempt int, first string) {
 	for _, h := range headers {
 		switch h.Key {
 		case headerReplayAttempt:
-			attempt, _ = strconv.Atoi(string(h.Value)) // a header that somebody else made up counts as none
+			attempt, _ = strconv.Atoi(string(h.Value))
+			if attempt < 0 || attempt > maxReplays {
+				attempt = 0 // a header that somebody else made up counts as none
+			}
 		case headerReplaySource:
-			first = string(h.Value)
+			first = clip(string(h.Value), maxPlace)
 		}
 	}
-	return max(attempt, 0), first
+	return attempt, first
 }
+
+const (
+	// maxReplays bounds what a header may say: nobody replays a record more often.
+	maxReplays = 1_000_000
+	// maxPlace bounds a place: a topic's name of 249 characters, two numbers, two slashes.
+	maxPlace = 300
+)
 
 // The headers of replayed records, which their next dead letter keeps as it keeps all of the original's.
 const (

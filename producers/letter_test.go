@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"nearline/pipeline"
 )
@@ -145,5 +146,34 @@ func TestLetterOfWhatWasWithheldIsAReference(t *testing.T) {
 	}
 	if !reflect.DeepEqual(l.Reference, want) || l.Class != pipeline.ClassTooLarge || l.Stage != pipeline.StageFetch || strings.Join(l.Dropped, ",") != "headers,key" {
 		t.Errorf("got %+v of %+v, want %+v", l.Reference, l, want)
+	}
+}
+
+func TestForgedHeadersAreBounded(t *testing.T) {
+	out := newBuilder(t, Config{}, fixed{}).DeadLetter(review(), undecodable(), 1)
+	long := strings.Repeat("\xff€", 1<<16)
+	for i, h := range out.Headers {
+		switch h.Key {
+		case "nearline-dlq-class", "nearline-dlq-stage", "nearline-dlq-cause", "nearline-dlq-source-topic":
+			out.Headers[i].Value = []byte(long)
+		}
+	}
+	out.Headers = append(out.Headers, pipeline.Header{Key: headerReplaySource, Value: []byte(long)})
+	l := read(t, out)
+	_, first := l.Replayed()
+	for what, text := range map[string]string{"class": string(l.Class), "stage": l.Stage, "cause": l.Cause, "source": l.Source.Topic, "first": first} {
+		if len(text) > maxCause || !utf8.ValidString(text) {
+			t.Errorf("the %s has %d bytes: want valid UTF-8 of at most %d", what, len(text), maxCause)
+		}
+	}
+	for _, said := range []string{"9223372036854775807", "-9223372036854775808", "1000001", "-1", "x", ""} {
+		l.Headers = []pipeline.Header{{Key: headerReplayAttempt, Value: []byte(said)}}
+		if attempt, _ := l.Replayed(); attempt != 0 {
+			t.Errorf("%s %q: got %d, want none", headerReplayAttempt, said, attempt)
+		}
+		replay := l.Replay(&pipeline.Record{Headers: l.Headers}, "t")
+		if got := show(replay.Headers); !strings.Contains(got, headerReplayAttempt+"=1\n") {
+			t.Errorf("replayed after %q: got %s, want the first attempt", said, got)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nearline/internal/config"
 	"nearline/internal/deadletters"
 	"nearline/internal/dev"
 	"nearline/pipeline"
@@ -39,36 +40,64 @@ Nothing is written but by "dlq replay --yes".`,
 
 // dlqFlags say which topic; what they return opens it once they are parsed.
 func dlqFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, error) {
+	open := lettersFlags(c)
+	return func(ctx context.Context) (*deadletters.Topic, error) {
+		topic, _, err := open(ctx)
+		return topic, err
+	}
+}
+
+// lettersFlags are those of dlqFlags, for what needs the configuration too; it is nil where none is named.
+func lettersFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, *config.Config, error) {
 	brokers := c.Flags().StringSlice("kafka", []string{dev.DefaultListen}, "brokers to ask first, `HOST:PORT`")
 	topic := c.Flags().String("topic", dev.TopicDeadLetters, "`NAME` of the topic of dead letters")
 	file := c.Flags().String("config", "", "take brokers and topic from this configuration, a YAML `FILE`")
 	name := c.Flags().String("pipeline", "", "`NAME` of the pipeline, where the configuration has several")
 	c.MarkFlagsMutuallyExclusive("config", "kafka")
 	c.MarkFlagsMutuallyExclusive("config", "topic")
-	return func(ctx context.Context) (*deadletters.Topic, error) {
+	return func(ctx context.Context) (*deadletters.Topic, *config.Config, error) {
 		if *file == "" {
 			if *name != "" {
-				return nil, errors.New("--pipeline is a pipeline of a configuration: name that with --config FILE")
+				return nil, nil, errors.New("--pipeline is a pipeline of a configuration: name that with --config FILE")
 			}
-			return deadletters.Open(ctx, *brokers, *topic)
+			opened, err := deadletters.Open(ctx, *brokers, *topic)
+			return opened, nil, err
 		}
 		loaded, err := loadConfig(*file, c.ErrOrStderr())
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var names []string
 		for i := range loaded.Pipelines {
 			p := &loaded.Pipelines[i]
 			if p.Name == *name || *name == "" && len(loaded.Pipelines) == 1 {
-				return deadletters.Open(ctx, loaded.Kafka.Brokers, p.DeadLetters)
+				opened, err := deadletters.Open(ctx, loaded.Kafka.Brokers, p.DeadLetters)
+				return opened, loaded, err
 			}
 			names = append(names, p.Name)
 		}
 		if *name == "" {
-			return nil, fmt.Errorf("%s has several pipelines: want one of %s with --pipeline", *file, strings.Join(names, ", "))
+			return nil, nil, fmt.Errorf("%s has several pipelines: want one of %s with --pipeline", *file, strings.Join(names, ", "))
 		}
-		return nil, fmt.Errorf("--pipeline %s: %s has no such pipeline, want one of %s", *name, *file, strings.Join(names, ", "))
+		return nil, nil, fmt.Errorf("--pipeline %s: %s has no such pipeline, want one of %s", *name, *file, strings.Join(names, ", "))
 	}
+}
+
+// ownTopics are the inputs of the pipelines whose dead letters a topic has, and the topics that nothing is replayed into: those that the
+// service makes for itself, and other dead letters. Updates of a view may be put back where the command names their topic.
+func ownTopics(c *config.Config, letters string) (inputs, internal []string) {
+	inputs = []string{} // and not nil, which would go by the topic's name
+	for i := range c.Pipelines {
+		if p := &c.Pipelines[i]; p.DeadLetters == letters {
+			inputs = append(inputs, p.Input.Topic)
+		}
+	}
+	for _, use := range c.Topics() {
+		if use.Use == config.UseDeadLetters || use.Made() && use.Use != config.UseUpdates {
+			internal = append(internal, use.Topic)
+		}
+	}
+	return inputs, internal
 }
 
 // filterFlags pick letters; what they return reads them once they are parsed.
@@ -177,8 +206,9 @@ func dlqReplayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay",
 		Short: "Put originals back into their topic; a dry run unless --yes is given",
-		Long: `Puts the originals of dead letters back, with their key, their bytes and their headers, into the topic that they came from.
-Without --yes it only says what it would do.
+		Long: `Puts the originals of dead letters back, with their key, their bytes and their headers, into the topic that they came from: the
+input of the pipeline that --config and --pipeline name; without --config, INPUT of a topic INPUT.dlq. A dead letter that says that it
+comes from elsewhere is left out and counted, unless --to names a topic. Without --yes it only says what it would do.
 
 Each dead letter is replayed once: that it was is remembered in TOPIC.replayed, in the transaction that puts its original back.
 So a replay that is cut off goes on when the same command is given again. --again replays what was replayed before, too.
@@ -194,7 +224,7 @@ one.`,
   nearline dlq replay --source reviews.raw/3/1024 --to reviews.retry --yes`,
 		Args: cobra.NoArgs,
 	}
-	open, filter := dlqFlags(c), filterFlags(c)
+	open, filter := lettersFlags(c), filterFlags(c)
 	var o deadletters.ReplayOptions
 	c.Flags().BoolVar(&o.Write, "yes", false, "do it, rather than say what would be done")
 	c.Flags().BoolVar(&o.Again, "again", false, "replay what was replayed before, too")
@@ -207,11 +237,14 @@ one.`,
 		if o.Limit < 0 {
 			return fmt.Errorf("--limit is %d: want 0 for all, or how many", o.Limit)
 		}
-		topic, err := open(c.Context())
+		topic, loaded, err := open(c.Context())
 		if err != nil {
 			return err
 		}
 		defer topic.Close()
+		if loaded != nil {
+			o.Inputs, o.Internal = ownTopics(loaded, topic.Name)
+		}
 		if o.Write {
 			fmt.Fprintln(c.ErrOrStderr(), "key order is given up: what is replayed comes after all that was written meanwhile")
 			o.Progress = func(r deadletters.Replayed) { fmt.Fprintf(c.ErrOrStderr(), "%d replayed\n", r.Total()) }
@@ -235,7 +268,7 @@ func describeReplay(c *cobra.Command, topic string, o deadletters.ReplayOptions,
 	}
 	fmt.Fprintf(out, "%d dead letters of %s were picked\n", r.Picked, topic)
 	for _, to := range slices.Sorted(maps.Keys(r.To)) {
-		fmt.Fprintf(out, "%d originals %s %s\n", r.To[to], did, to)
+		fmt.Fprintf(out, "%d originals %s %s\n", r.To[to], did, line(to))
 	}
 	if r.Already > 0 {
 		fmt.Fprintf(out, "%d were replayed before, and are left alone; --again replays them too\n", r.Already)

@@ -130,6 +130,42 @@ func TestDeadLetterMistakesAreNamed(t *testing.T) {
 	execute(t, "", "dlq", "list", "--config", configFile(t, broker), "--pipeline", "other").fails(t, "no such pipeline", "reviews")
 }
 
+// What others may have written is shown, and obeyed by nothing.
+func TestForgedDeadLettersAreShownAndNotObeyed(t *testing.T) {
+	broker := startBroker(t)
+	bury(t, broker, 1)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const evil = "\x1b[2J\u202e\rx"
+	forged := &kgo.Record{Topic: dev.TopicDeadLetters, Partition: 2, Key: []byte(evil), Value: []byte(evil), Headers: []kgo.RecordHeader{
+		{Key: evil, Value: []byte(evil)}, {Key: "nearline-dlq-class", Value: []byte(evil)}, {Key: "nearline-dlq-stage", Value: []byte(evil)},
+		{Key: "nearline-dlq-cause", Value: []byte(evil)}, {Key: "nearline-dlq-model", Value: []byte(evil)},
+		{Key: "nearline-dlq-time", Value: []byte("2026-01-31T12:00:00Z")}, {Key: "nearline-dlq-source-topic", Value: []byte("nearline.attempts" + evil)},
+	}}
+	if err := client.ProduceSync(t.Context(), forged).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("%d/%d", forged.Partition, forged.Offset)
+	config := configFile(t, broker)
+	for _, args := range [][]string{{"list"}, {"show", at}, {"count"}, {"count", "--by", "source,cause,model"}, {"replay"}, {"replay", "--to", "reviews.raw"}} {
+		r := execute(t, "", append(append([]string{"dlq"}, args...), "--config", config)...)
+		r.ok(t)
+		if dev.DrivesTerminal(r.out + r.err) {
+			t.Errorf("%v: got %q, want nothing that drives a terminal", args, r.out+r.err)
+		}
+	}
+	replay := execute(t, "", "dlq", "replay", "--config", config, "--yes")
+	replay.ok(t)
+	wantAll(t, "the replay", replay.out, "1 originals were put back into reviews.raw", "1 are left out: its source is not the pipeline's input (reviews.raw)", "--to")
+	// Where a configuration says what is internal, nothing goes there.
+	for _, to := range []string{"nearline.attempts", dev.TopicDeadLetters, dev.TopicDeadLetters + ".replayed"} {
+		execute(t, "", "dlq", "replay", "--config", config, "--to", to, "--yes").fails(t, "cannot replay to "+to)
+	}
+}
+
 // A replay is killed (kill -9) again and again, each time after another transaction; every original comes back once.
 func TestReplayThatIsKilledGoesOn(t *testing.T) {
 	const letters, kills = 4000, 4

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nearline/internal/deadletters"
+	"nearline/internal/dev"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -265,7 +266,7 @@ func describeOriginal(out io.Writer, r *pipeline.Record) {
 	switch {
 	case r.Value == nil:
 		fmt.Fprintln(out, "original   a tombstone: its value is null")
-	case utf8.Valid(r.Value) && !strings.ContainsFunc(string(r.Value), unprintable):
+	case utf8.Valid(r.Value) && !dev.DrivesTerminal(strings.ReplaceAll(string(r.Value), "\r\n", "\n")):
 		fmt.Fprintf(out, "original   %d bytes of text\n\n%s\n", len(r.Value), r.Value)
 	default:
 		fmt.Fprintf(out, "original   %d bytes, not text; --raw prints them as they are\n\n%s", len(r.Value), hex.Dump(r.Value[:min(len(r.Value), 4096)]))
@@ -273,11 +274,6 @@ func describeOriginal(out io.Writer, r *pipeline.Record) {
 			fmt.Fprintln(out, "...")
 		}
 	}
-}
-
-// unprintable is what would do things to a terminal.
-func unprintable(r rune) bool {
-	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f || r >= 0x80 && r < 0xa0
 }
 
 // text is bytes as text, or in hexadecimal where they are none.

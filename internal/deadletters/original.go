@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/committed"
@@ -85,15 +88,21 @@ func record(ctx context.Context, from *committed.Reader, at pipeline.Coordinates
 	}
 }
 
+// legalTopic is Kafka's own rule.
+var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
 // offset that a partition begins or ends at.
 func offset(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), at pipeline.Coordinates) (int64, error) {
+	if !legalTopic.MatchString(at.Topic) {
+		return 0, &Missing{"its source is no topic", strconv.Quote(at.Topic)}
+	}
 	listed, err := list(ctx, at.Topic)
 	if err != nil {
 		return 0, fmt.Errorf("look up %s: %w", at, err)
 	}
 	found, ok := listed.Lookup(at.Topic, at.Partition)
 	switch {
-	case !ok:
+	case !ok, errors.Is(found.Err, kerr.UnknownTopicOrPartition), errors.Is(found.Err, kerr.InvalidTopicException):
 		return 0, &Missing{"its topic or partition does not exist", at.String()}
 	case found.Err != nil:
 		return 0, fmt.Errorf("look up %s: %w", at, found.Err)

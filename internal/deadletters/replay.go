@@ -3,6 +3,8 @@ package deadletters
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"nearline/pipeline"
 	"nearline/producers"
@@ -11,8 +13,13 @@ import (
 // ReplayOptions of a replay.
 type ReplayOptions struct {
 	Filter Filter
-	// To is the topic to put originals into; empty means the one that each came from.
+	// To is the topic to put originals into; empty means the one that each came from, if that is one of Inputs.
 	To string
+	// Inputs are the topics that originals may go back into where To is empty; nil is what Inputs makes of the dead letters' topic. Where
+	// a letter says that it comes from is a header, and whoever may write to the topic of dead letters can write any.
+	Inputs []string
+	// Internal are topics that nothing is put into, whatever To says: what the service keeps in them is its own.
+	Internal []string
 	// Again replays what was replayed before, too.
 	Again bool
 	// Write does it; without, it is only found out what would be done.
@@ -70,8 +77,14 @@ type replaying struct {
 // What dies again gets a dead letter beyond the end that this replay goes to: it does not go round in circles.
 func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 	report := Replayed{To: make(map[string]int), Skipped: make(map[string]int), Example: make(map[string]string)}
+	if o.Inputs == nil {
+		o.Inputs = Inputs(t.Name)
+	}
 	if o.To == t.Name || o.To == MemoryTopic(t.Name) {
 		return report, fmt.Errorf("cannot replay to %s: want a topic that is not the dead letters' own", o.To)
+	}
+	if internal(o.To) || slices.Contains(o.Internal, o.To) {
+		return report, fmt.Errorf("cannot replay to %s: a service, or the brokers, keep in it what is theirs; want the input of a pipeline", o.To)
 	}
 	var writer *writer
 	if o.Write {
@@ -117,6 +130,10 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 			report.Already++
 			return nil
 		}
+		if from := f.Letter.Source.Topic; o.To == "" && !o.takes(from) {
+			report.skip(o.foreign(), fmt.Sprintf("%s: it says that it was read at %s", f.At, f.Letter.Source))
+			return nil
+		}
 		r, err := t.prepare(ctx, f.Letter, o.To)
 		if missing, ok := isMissing(err); ok {
 			report.skip(missing.Why, fmt.Sprintf("%s: %s", f.At, missing.Detail))
@@ -144,6 +161,34 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 		err = flush() // what is left
 	}
 	return report, err
+}
+
+// Inputs of the pipeline that a topic of dead letters belongs to, by its name alone: INPUT.dlq.
+func Inputs(topic string) []string {
+	if input, ok := strings.CutSuffix(topic, ".dlq"); ok && input != "" {
+		return []string{input}
+	}
+	return []string{}
+}
+
+// takes says whether originals may go back into a topic that a letter names.
+func (o *ReplayOptions) takes(topic string) bool {
+	return slices.Contains(o.Inputs, topic) && !internal(topic) && !slices.Contains(o.Internal, topic)
+}
+
+// foreign is why a letter is left out whose source is another topic.
+func (o *ReplayOptions) foreign() string {
+	if len(o.Inputs) == 0 {
+		return "it is not known which pipeline the dead letters are of: name its configuration with --config, or the topic to put them into with --to"
+	}
+	return fmt.Sprintf("its source is not the pipeline's input (%s): name the topic to put it into with --to, or the pipeline's configuration with --config",
+		strings.Join(o.Inputs, ", "))
+}
+
+// internal says that a topic is the brokers' own, the memory of replays, or by its default name a service's own, whatever a configuration says.
+func internal(topic string) bool {
+	return strings.HasPrefix(topic, "__") || strings.HasSuffix(topic, MemoryTopic("")) || strings.HasPrefix(topic, "nearline.attempts") ||
+		strings.HasPrefix(topic, "nearline.features.") && strings.HasSuffix(topic, ".state")
 }
 
 // prepare finds the original of a letter, and builds what is written of it.

@@ -2,12 +2,14 @@ package dev
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -123,7 +125,7 @@ func appendRecord(dst []byte, r *kgo.Record, opts TailOptions) []byte {
 			if i > 0 {
 				dst = append(dst, ' ')
 			}
-			dst = append(dst, h.Key...)
+			dst = appendVisible(dst, []byte(h.Key), "")
 			dst = append(dst, '=')
 			dst = appendVisible(dst, h.Value, "<null>")
 		}
@@ -149,9 +151,17 @@ func appendVisible(dst, value []byte, absent string) []byte {
 			dst = append(dst, "…"...)
 		}
 		return append(dst, '>')
-	case strings.ContainsFunc(string(value), func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 }):
+	case bytes.IndexByte(value, '\n') >= 0, DrivesTerminal(string(value)):
 		return strconv.AppendQuoteToGraphic(dst, string(value))
 	default:
 		return append(dst, value...)
 	}
+}
+
+// DrivesTerminal says whether a text has what would do things to a terminal, or show itself otherwise than it is: control characters but
+// tabs and line feeds, and marks that turn the direction of writing.
+func DrivesTerminal(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\t' && r != '\n' || unicode.Is(unicode.Bidi_Control, r)
+	})
 }

@@ -96,6 +96,19 @@ func TestTailShowsWhatIsNoText(t *testing.T) {
 	}
 }
 
+func TestTailShowsNothingThatDrivesATerminal(t *testing.T) {
+	b := startBroker(t, oneTopic("t"))
+	for _, text := range []string{"\x1b[2J", "a\rb", "\u009b2J", "\u202eevil", "a\x00", "a\nb", "\u2066x"} {
+		produce(t, newClient(t, b.Addr()),
+			&kgo.Record{Topic: "t", Key: []byte(text), Value: []byte(text), Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}})
+	}
+	for _, line := range tailAll(t, b.Addr(), "t", TailOptions{Keys: true, Headers: true}) {
+		if text := strings.TrimSuffix(line, "\n"); DrivesTerminal(text) || strings.Contains(text, "\n") {
+			t.Errorf("got %q, want one line that a terminal only shows", line)
+		}
+	}
+}
+
 func TestTailReadsOnlyWhatIsCommitted(t *testing.T) {
 	ctx := testContext(t)
 	b := startBroker(t, oneTopic("t"))
