@@ -1,4 +1,16 @@
 package consumers
 
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
 // As makes a process of another name of it: tests have many in one.
 func (a *Attempts) As(by string) { a.by = by }
+
+// EndOrphans looks for transactions of dead members once, as a member does that is given partitions.
+func EndOrphans(ctx context.Context, client *kgo.Client, config Config) {
+	orphans{client: client, admin: kadm.NewClient(client), config: config, logger: config.Logger}.end(ctx)
+}

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"nearline/consumers"
 	"nearline/internal/kafkatest"
 	"nearline/pipeline"
 )
@@ -66,4 +68,57 @@ func TestNobodyEndsTheTransactionOfALivingMember(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestMemberThatJoinsWhileOrphansAreLookedForIsNotFenced has a member join, and open its transaction, between the two questions by which orphans are
+// found: whichever is asked first is answered as of before, and late.
+func TestMemberThatJoinsWhileOrphansAreLookedForIsNotFenced(t *testing.T) {
+	for _, protocol := range []string{consumers.ClassicProtocol, consumers.ConsumerProtocol} {
+		t.Run(protocol, func(t *testing.T) {
+			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+				start := func(index int, line *kafkatest.Line) *kafkatest.Worker {
+					c := config(w, line, index)
+					c.Kafka.GroupProtocol = protocol
+					return w.Start(small(cycle(c, new(kafkatest.Model))), line)
+				}
+				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(30, 10))
+				before := start(0, w.Line())
+				time.Sleep(20 * time.Second)
+
+				heir := w.Line()
+				for _, question := range []kmsg.Key{kmsg.ListTransactions, kmsg.DescribeGroups, kmsg.ConsumerGroupDescribe} {
+					heir.Arm(question, 0, kafkatest.Act{Delay: 20 * time.Second})
+				}
+				c := config(w, heir, 0)
+				c.Kafka.GroupProtocol, c.Kafka.Replica = protocol, "heir"
+				client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(heir.Dial), kgo.RequestTimeoutOverhead(time.Minute))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer client.Close()
+				looked := make(chan struct{})
+				go func() {
+					defer close(looked)
+					consumers.EndOrphans(w.Context(), client, c)
+				}()
+				time.Sleep(time.Second)
+				line := w.Line()
+				line.Arm(kmsg.Produce, 0, kafkatest.Act{Delay: 8 * time.Second})
+				joined := start(1, line)
+				time.Sleep(15 * time.Second) // it has partitions
+				w.Produce(rand.New(rand.NewPCG(2, 2)), kafkatest.EveryKind(100, 40))
+				<-looked
+				if open, ended := len(line.Requests(kmsg.Produce)), len(line.Requests(kmsg.EndTxn)); open == 0 || ended > 0 {
+					t.Errorf("the member began %d and ended %d transactions while orphans were looked for: this test shows nothing", open, ended)
+				}
+				if n := len(heir.Requests(kmsg.InitProducerID)); n != 0 {
+					t.Errorf("the heir asked for %d producers of others: want none, since the member lives", n)
+				}
+				finish(t, w, before, joined)
+				if errs := joined.Tally.Errors(); len(errs) > 0 {
+					t.Errorf("the member that had just joined had %v", errs)
+				}
+			})
+		})
+	}
 }

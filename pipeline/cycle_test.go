@@ -18,6 +18,8 @@ type script struct {
 	records []*Record // of every poll; none left waits for ctx
 	fail    map[string][]error
 	outputs []Output
+	// published has the outputs of every time.
+	published [][]Output
 }
 
 func (s *script) next(call string) error {
@@ -40,7 +42,7 @@ func (s *script) Poll(ctx context.Context, _ Limits) ([]*Record, error) {
 }
 
 func (s *script) Publish(_ context.Context, outputs []Output) error {
-	s.outputs = outputs
+	s.outputs, s.published = outputs, append(s.published, outputs)
 	return s.next("publish")
 }
 func (s *script) Commit(context.Context) error { return s.next("commit") }

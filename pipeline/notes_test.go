@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -119,4 +120,64 @@ func TestNotesAreBounded(t *testing.T) {
 	if len(n) > maxNotes {
 		t.Errorf("%d notes are kept: want at most %d", len(n), maxNotes)
 	}
+}
+
+// What is noted of a record that was refused holds for every later attempt at it, whatever ends the ones between, and for no record after its dead letter is
+// committed: not for one that comes to its place when the topic is made anew.
+func TestNotesHoldUntilTheirDeadLetterIsCommittedAndNoLonger(t *testing.T) {
+	bad := errors.New("bad")
+	for _, c := range []struct {
+		name    string
+		publish []error // after the refusal
+		commit  []error
+		want    []string // what is published, a cycle each
+	}{
+		{"committed at once", nil, nil, []string{"out", "dead refused 2", "out", "out"}},
+		{"taken back by the group", nil, []error{ErrRebalanced}, []string{"out", "dead refused 2", "dead refused 2", "out"}},
+		{"the source made anew", nil, []error{bad}, []string{"out", "dead refused 2", "dead refused 2", "out"}},
+		{"not published", []error{bad}, nil, []string{"out", "dead refused 2", "dead refused 2", "out"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &script{polls: 4, records: one(), fail: map[string][]error{
+				"publish": append([]error{&RefusedError{Guilty: map[int]error{0: errors.New("too large")}}}, c.publish...), "commit": c.commit,
+			}}
+			if err := play(t, s, new(plain)); err != nil {
+				t.Fatal(err)
+			}
+			if got := topicsOf(s.published); !slices.Equal(got, c.want) {
+				t.Errorf("published %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// Of several that were refused together each is published by itself, until it is committed or found guilty.
+func TestSuspectsArePublishedAlone(t *testing.T) {
+	suspects := &RefusedError{Suspect: map[int]error{0: errors.New("refused"), 2: errors.New("refused")}}
+	s := &script{polls: 3, records: []*Record{{Topic: "t", Value: []byte("v")}, {Topic: "t", Offset: 1, Value: []byte("v")}, {Topic: "t", Offset: 2, Value: []byte("v")}},
+		fail: map[string][]error{"publish": {suspects}}}
+	if err := play(t, s, new(plain)); err != nil {
+		t.Fatal(err)
+	}
+	want := [][]bool{{false, false, false}, {true, false, true}, {false, false, false}}
+	if len(s.published) != len(want) {
+		t.Fatalf("published %d times, want %d", len(s.published), len(want))
+	}
+	for i, outputs := range s.published {
+		for j, o := range outputs {
+			if o.Topic != "out" || o.Alone != want[i][j] {
+				t.Errorf("attempt %d has record %d in topic %s, alone %t: want a result, alone %t", i+1, j, o.Topic, o.Alone, want[i][j])
+			}
+		}
+	}
+}
+
+// topicsOf what was published, each time one output.
+func topicsOf(published [][]Output) (topics []string) {
+	for _, outputs := range published {
+		for _, o := range outputs {
+			topics = append(topics, o.Topic)
+		}
+	}
+	return topics
 }
