@@ -125,3 +125,32 @@ func TestMemberCutOffAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What its producer has taken back is no input.
+func TestMemberReadsOnlyWhatIsCommitted(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+		producer, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.TransactionalID("producer"), kgo.DefaultProduceTopic(kafkatest.Input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Finally(producer.Close)
+		random := rand.New(rand.NewPCG(1, 1))
+		for range 3 {
+			if err := producer.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 20 {
+				r := &kgo.Record{Key: fmt.Append(nil, i), Value: []byte("taken back")}
+				if err := producer.ProduceSync(w.Context(), r).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := producer.EndTransaction(w.Context(), kgo.TryAbort); err != nil {
+				t.Fatal(err)
+			}
+			w.Produce(random, kafkatest.EveryKind(30, 10))
+		}
+		line := w.Line()
+		finish(t, w, w.Start(small(cycle(config(w, line, 0), new(kafkatest.Model))), line))
+	})
+}

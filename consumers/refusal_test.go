@@ -4,6 +4,7 @@ package consumers_test
 
 import (
 	"bytes"
+	crand "crypto/rand"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -58,6 +59,34 @@ func TestMemberDeadLettersExactlyTheRefusedRecords(t *testing.T) {
 			})
 		}
 	}
+}
+
+// heavy has results of a third of what the brokers take in one batch.
+type heavy struct{ kafkatest.Builder }
+
+func (h heavy) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
+	output, fault := h.Builder.Result(row)
+	filler := make([]byte, brokerLimit/3)
+	_, _ = crand.Read(filler) // never fails
+	output.Headers = append(output.Headers, pipeline.Header{Key: "filler", Value: filler})
+	return output, fault
+}
+
+// TestRecordsThatAreRefusedTogetherAloneBecomeNoDeadLetters has brokers that take smaller batches than the config says: each record by itself is taken.
+func TestRecordsThatAreRefusedTogetherAloneBecomeNoDeadLetters(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 2, Partitions: 2, Options: []kfake.Opt{
+		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}),
+	}}, func(w *kafkatest.World) {
+		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.Mix{Records: 60, Keys: 10})
+		line := w.Line()
+		cycle := small(cycle(config(w, line, 0), new(kafkatest.Model)))
+		cycle.Builder = heavy{}
+		worker := w.Start(cycle, line)
+		finish(t, w, worker)
+		if len(worker.Tally.Errors()) == 0 {
+			t.Error("no batch was refused: this test shows nothing")
+		}
+	})
 }
 
 // carries says that a request carries a record whose value begins so.

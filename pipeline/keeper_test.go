@@ -87,3 +87,29 @@ func TestWhatIsBesideARowComesAfterAllResults(t *testing.T) {
 		t.Errorf("published %v, want %v", got, want)
 	}
 }
+
+// unwritten has a result of no row whose value is "large".
+type unwritten struct{ plain }
+
+func (u *unwritten) Result(row *Row) (Output, *Fault) {
+	if string(row.Record.Value) == "large" {
+		return Output{}, Faultf(ClassTooLarge, StageEncode, "too large")
+	}
+	return Output{Topic: "out"}, nil
+}
+
+// A record has one effect. One that becomes a dead letter has no other beside it, or a replay would count it twice.
+func TestNothingIsBesideADeadLetter(t *testing.T) {
+	c := Cycle{Builder: new(unwritten)}
+	var rows []*Row
+	for _, value := range []string{"good", "large"} {
+		rows = append(rows, &Row{Record: &Record{Topic: "in", Value: []byte(value)}, Beside: []Output{{Topic: "beside " + value}}})
+	}
+	outputs, err := c.encode(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := topicsOf([][]Output{outputs}), []string{"out", "dead " + string(ClassTooLarge) + " 1", "beside good"}; !slices.Equal(got, want) {
+		t.Errorf("published %q, want %q", got, want)
+	}
+}

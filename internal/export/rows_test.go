@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"nearline/features"
+	"nearline/pipeline"
+	"nearline/schemas"
 )
 
 func user() features.ViewConfig {
@@ -122,6 +124,51 @@ func TestViewsThatDoNotGoTogetherAreNamed(t *testing.T) {
 	} {
 		if _, err := newRows([]View{*viewOf(item()), *c.view}, true); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+}
+
+// A row's key and time are those that the same event's update has, digit for digit: other digits would be another key.
+func TestRowsHaveTheKeysAndTimesThatUpdatesHave(t *testing.T) {
+	view := viewOf(item())
+	emit, reads, err := features.NewEmit(view.View, "updates", nil, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{Map: &schemas.Mapping{}, Textless: true, Reads: reads, MaxValueBytes: 1 << 20}, schemas.OutputConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := newRows([]View{*view}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{`"a"`, `"007"`, `7`, `-0`, `7.0`, `7.50`, `1e3`, `1E+3`, `12345678901234567890`, `0.1`, `1e-7`, `1e21`, `"é"`, `true`} {
+		for _, at := range []string{`5`, `1700000000`, `1700000000.25`, `1700000000123`, `1.7e9`, `1700000000123.9`, `"2026-01-31T12:00:00Z"`, `"2026-01-31T12:00:00.1239+02:00"`, `-1`} {
+			event := `{"item_id":` + key + `,"created_at":` + at + `}`
+			decoded, fault := decoder.Decode(&pipeline.Record{Value: []byte(event)})
+			if fault != nil {
+				t.Fatalf("%s: %v", event, fault)
+			}
+			decoded.Record = &pipeline.Record{Value: []byte(event), Timestamp: time.Now()}
+			if err := emit.Run(t.Context(), []*pipeline.Row{decoded}); err != nil {
+				t.Fatal(err)
+			}
+			row, bad := rows.read(label{place: line(1), text: []byte(event)})
+			if (bad != nil) != (decoded.Fault != nil) {
+				t.Errorf("%s: its row has the error %v, its update %v: want both or none", event, bad, decoded.Fault)
+				continue
+			}
+			if bad != nil {
+				continue
+			}
+			update, fault := view.DecodeUpdate(&pipeline.Record{Key: decoded.Beside[0].Key, Value: decoded.Beside[0].Value})
+			if fault != nil {
+				t.Fatalf("%s: %v", event, fault)
+			}
+			if row.keys[0] != string(decoded.Beside[0].Key) || row.times[0] != update.At {
+				t.Errorf("%s: its row is of %q at %d, its update of %q at %d", event, row.keys[0], row.times[0], decoded.Beside[0].Key, update.At)
+			}
 		}
 	}
 }
