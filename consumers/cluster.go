@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"nearline/consumers/decompress"
+	"nearline/pipeline"
 )
 
 // Cluster asks a Kafka cluster about itself: whether it is there, what its topics take, where a group stands. It reads and
@@ -72,6 +73,10 @@ type Topic struct {
 	Retention time.Duration
 	// Compacted says that the last record of each key stays, whatever the retention.
 	Compacted bool
+	// Times is what the topic does with timestamps: as Kafka does where nobody has changed it, when that may not be read.
+	Times pipeline.TopicTimes
+	// Settings are all that the topic is configured with; nil when they may not be read.
+	Settings map[string]string
 	// Err says why the topic cannot be used, such as kerr.UnknownTopicOrPartition.
 	Err error
 }
@@ -89,7 +94,8 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 	var present []string
 	for _, name := range names {
 		detail := details[name]
-		topics[name] = Topic{Name: name, ID: detail.ID.String(), Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(), Err: detail.Err}
+		topics[name] = Topic{Name: name, ID: detail.ID.String(), Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(),
+			Times: pipeline.DefaultTopicTimes(), Err: detail.Err}
 		if detail.Err == nil {
 			present = append(present, name)
 		}
@@ -103,11 +109,16 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 		return topics, nil //nolint:nilerr // the limits stay unknown, as their comments say
 	}
 	for _, config := range configs {
+		if config.Err != nil {
+			continue
+		}
 		topic := topics[config.Name]
+		topic.Settings = make(map[string]string, len(config.Configs))
 		for _, entry := range config.Configs {
 			if entry.Value == nil {
 				continue
 			}
+			topic.Settings[entry.Key] = *entry.Value
 			if entry.Key == "cleanup.policy" {
 				topic.Compacted = strings.Contains(*entry.Value, "compact")
 			}
@@ -120,6 +131,7 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic
 				topic.Retention = time.UnixMilli(max(n, -1)).Sub(time.UnixMilli(0))
 			}
 		}
+		topic.Times = timesOf(topic.Settings)
 		topics[config.Name] = topic
 	}
 	return topics, nil

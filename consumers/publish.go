@@ -2,9 +2,11 @@ package consumers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/pipeline"
@@ -38,8 +40,8 @@ func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
 	if err != nil || len(refused) == 0 {
 		return err
 	}
-	guilty := make(map[int]error)
-	if err := m.accuse(ctx, outputs, refused, guilty); err != nil {
+	guilty, patience := make(map[int]error), stampsTried
+	if err := m.accuse(ctx, outputs, refused, guilty, &patience); err != nil {
 		return err
 	}
 	if len(guilty) > 0 {
@@ -61,8 +63,12 @@ type refusal struct {
 }
 
 // accuse adds to guilty those of the refused outputs that are refused alone. It takes about 2k·log2(n) requests for k among
-// n.
-func (m *Member) accuse(ctx context.Context, outputs []pipeline.Output, refused []refusal, guilty map[int]error) error {
+// n. Where a topic refuses the timestamps of whole cycles, that would be too many: after so many requests as patience has left, all that were refused
+// with an inherited timestamp are guilty. Nothing is lost by that: they are published again with the time of writing.
+func (m *Member) accuse(ctx context.Context, outputs []pipeline.Output, refused []refusal, guilty map[int]error, patience *int) error {
+	if *patience <= 0 && accuseInherited(outputs, refused, guilty) {
+		return nil
+	}
 	var suspects []int
 	for _, r := range refused {
 		if r.alone || len(refused) == 1 {
@@ -76,15 +82,29 @@ func (m *Member) accuse(ctx context.Context, outputs []pipeline.Output, refused 
 		if len(part) == 0 {
 			continue
 		}
+		*patience--
 		refused, err := m.send(ctx, outputs, part)
 		if err != nil {
 			return err
 		}
-		if err := m.accuse(ctx, outputs, refused, guilty); err != nil {
+		if err := m.accuse(ctx, outputs, refused, guilty, patience); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// stampsTried is how many requests may go to find out whose timestamp a topic refuses: enough for a few among thousands.
+const stampsTried = 100
+
+// accuseInherited adds all that were refused with an inherited timestamp, for its sake, and says whether there are any.
+func accuseInherited(outputs []pipeline.Output, refused []refusal, guilty map[int]error) (any bool) {
+	for _, r := range refused {
+		if errors.Is(r.err, pipeline.ErrTimestamp) && !outputs[r.index].Timestamp.IsZero() {
+			guilty[r.index], any = r.err, true
+		}
+	}
+	return any
 }
 
 // What the client is handed before it is flushed. A cycle may have any number of outputs: a view that forgets keys has tombstones, a pipeline has
@@ -200,6 +220,9 @@ func (s *sending) refused(outputs []pipeline.Output, picked []int) ([]refusal, e
 		switch {
 		case !failed:
 		case Refused(err):
+			if errors.Is(err, kerr.InvalidTimestamp) {
+				err = fmt.Errorf("%w: %w", pipeline.ErrTimestamp, err)
+			}
 			refused = append(refused, refusal{picked[i], err, outputs[picked[i]].Alone || len(picked) == 1})
 		default:
 			other = err

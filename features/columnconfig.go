@@ -58,7 +58,7 @@ type ScaleConfig struct {
 type SinceConfig struct {
 	// Unit that it is counted in; 0 is days.
 	Unit time.Duration `yaml:"unit"`
-	// Until is the path of the later time; empty is the record's timestamp. What comes after it counts 0.
+	// Until is the path of the later time; empty is the record's timestamp, or the time of processing where that is implausible. What comes after it counts 0.
 	Until string `yaml:"until"`
 }
 

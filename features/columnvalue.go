@@ -205,6 +205,9 @@ func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 		return given{}, err
 	}
 	until := s.row.Record.Timestamp
+	if !until.IsZero() {
+		until = s.row.Record.Written(time.Now())
+	}
 	if path := v.config.Since.Until; path != "" {
 		later := s.value(&v.until)
 		if later.Kind == pipeline.Null {
@@ -221,7 +224,12 @@ func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 	if unit == 0 {
 		unit = 24 * time.Hour
 	}
-	return given{kind: isNumber, number: max(until.Sub(then).Seconds(), 0) / unit.Seconds()}, nil
+	return given{kind: isNumber, number: max(secondsFrom(then, until), 0) / unit.Seconds()}, nil
+}
+
+// secondsFrom one time to another. Their difference as a time.Duration would end at 292 years.
+func secondsFrom(then, until time.Time) float64 {
+	return float64(until.Unix()-then.Unix()) + float64(until.Nanosecond()-then.Nanosecond())/1e9
 }
 
 // crossed joins the parts of a cross, as Keras does.

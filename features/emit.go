@@ -106,9 +106,10 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 		e.metrics.skipped()
 		return nil
 	}
-	// Nothing bounds a record's timestamp but the topic's settings: some clients write microseconds.
+	// Nothing bounds a record's timestamp but the topic's settings, and some clients write none, or microseconds. Then the event's own time counts, or
+	// else the time of processing.
 	now := time.Now()
-	update := Update{At: row.Record.Timestamp.UnixMilli(), Operands: make([]pipeline.Value, len(e.operands))}
+	update := Update{At: row.Record.Written(now).UnixMilli(), Operands: make([]pipeline.Value, len(e.operands))}
 	ahead := maxAhead
 	if e.view.Expires() {
 		ahead = 0 // a clock that is ahead would have the partition's other keys forgotten too early
@@ -125,6 +126,7 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 		if update.Said = said.UnixMilli(); update.Said < update.At {
 			update.At = update.Said
 		}
+		update.Alone = !pipeline.Plausible(row.Record.Timestamp)
 	}
 	if !inTime(update.At) {
 		return e.fault("the event is of the year %d: want one from 1 to 9999", time.UnixMilli(update.At).UTC().Year())
@@ -137,7 +139,7 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 		update.Operands[i] = value
 	}
 	out := pipeline.Output{
-		Topic: e.topic, Key: []byte(key), Value: e.view.appendUpdate(nil, &update), Timestamp: row.Record.Timestamp,
+		Topic: e.topic, Key: []byte(key), Value: e.view.appendUpdate(nil, &update), // and the time of writing: that is its arrival
 	}
 	if size := len(out.Key) + len(out.Value); size > maxUpdate {
 		return e.fault("the update of view %s would have %d bytes: want at most %d", e.view.name, size, maxUpdate)

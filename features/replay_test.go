@@ -64,17 +64,17 @@ func TestUpdatesOfAFutureTellOfIt(t *testing.T) {
 		t.Fatalf("got %v, %v, want an emit of two values", reads, err)
 	}
 	for _, c := range []struct{ said, want string }{
-		{"1970-01-01T00:00:04Z", `{"at":4000,"of":{}}`},
-		{"1970-01-01T00:00:05Z", `{"at":5000,"of":{}}`},
-		{"1970-01-01T00:00:06.5Z", `{"at":5000,"said":6500,"of":{}}`},
+		{"2020-01-01T00:00:04Z", `{"at":1577836804000,"of":{}}`},
+		{"2020-01-01T00:00:05Z", `{"at":1577836805000,"of":{}}`},
+		{"2020-01-01T00:00:06.5Z", `{"at":1577836805000,"said":1577836806500,"of":{}}`},
 	} {
-		r := &pipeline.Row{Record: &pipeline.Record{Timestamp: time.UnixMilli(5000)}, Read: []pipeline.Value{pipeline.StringValue("a"), pipeline.StringValue(c.said)}}
+		r := &pipeline.Row{Record: &pipeline.Record{Timestamp: time.UnixMilli(1577836805000)}, Read: []pipeline.Value{pipeline.StringValue("a"), pipeline.StringValue(c.said)}}
 		if fault := emit.emit(r); fault != nil || string(r.Beside[0].Value) != c.want {
 			t.Errorf("%s: got %s, %v, want %s", c.said, r.Beside[0].Value, fault, c.want)
 			continue
 		}
 		update, fault := view.DecodeUpdate(&pipeline.Record{Key: []byte("a"), Value: r.Beside[0].Value})
-		if fault != nil || update.At > 5000 || (update.Said == 6500) != strings.Contains(c.want, "said") {
+		if fault != nil || update.At > 1577836805000 || (update.Said == 1577836806500) != strings.Contains(c.want, "said") {
 			t.Errorf("%s: got %+v, %v", c.want, update, fault)
 		}
 	}

@@ -48,13 +48,16 @@ func numberOf(v pipeline.Value) (float64, bool) {
 }
 
 // appendUpdate writes an update as JSON: {"at":…,"of":{"rating":5,"sentiment=positive":0.93}}, without what is Null. Where the event says that it is of
-// a later time, that is there as "said".
+// a later time, that is there as "said"; and as "alone": true that its record had no time to compare with.
 func (v *View) appendUpdate(dst []byte, u *Update) []byte {
 	dst = append(dst, `{"at":`...)
 	dst = strconv.AppendInt(dst, u.At, 10)
 	if u.Said > u.At {
 		dst = append(dst, `,"said":`...)
 		dst = strconv.AppendInt(dst, u.Said, 10)
+		if u.Alone {
+			dst = append(dst, `,"alone":true`...)
+		}
 	}
 	dst = append(dst, `,"of":{`...)
 	first := true
@@ -84,9 +87,10 @@ func (v *View) appendUpdate(dst []byte, u *Update) []byte {
 
 // wireUpdate is an update as it stands in its topic.
 type wireUpdate struct {
-	At   int64                     `json:"at"`
-	Said int64                     `json:"said"`
-	Of   map[string]jsontext.Value `json:"of"`
+	At    int64                     `json:"at"`
+	Said  int64                     `json:"said"`
+	Alone bool                      `json:"alone"`
+	Of    map[string]jsontext.Value `json:"of"`
 }
 
 func (v *View) decodeUpdate(value []byte) (*Update, error) {
@@ -100,7 +104,7 @@ func (v *View) decodeUpdate(value []byte) (*Update, error) {
 	if !inTime(w.At) {
 		return nil, fmt.Errorf("at is %d: want milliseconds since 1970, of a year from 1 to 9999", w.At)
 	}
-	u := &Update{At: w.At, Said: w.Said, Operands: make([]pipeline.Value, len(v.operands))}
+	u := &Update{At: w.At, Said: w.Said, Alone: w.Alone, Operands: make([]pipeline.Value, len(v.operands))}
 	for i, o := range v.operands {
 		raw, ok := w.Of[o.name()]
 		if !ok {

@@ -202,10 +202,13 @@ func (v *View) operand(o operand) int {
 
 // Update is what one event means for one key of a view.
 type Update struct {
-	// At is the event's own time, in milliseconds since 1970, or when it was written if that is earlier.
+	// At is the event's own time, in milliseconds since 1970, or when it was written if that is earlier: by its record's timestamp, or when it was
+	// processed where that is implausible.
 	At int64
 	// Said is the time that the event itself has; 0 for At.
 	Said int64
+	// Alone says that nothing but the event itself has a time: the timestamp of its record is implausible.
+	Alone bool
 	// Operands as the view lists them; Null where the event has none.
 	Operands []pipeline.Value
 }

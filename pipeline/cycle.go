@@ -191,6 +191,10 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	c.at(PointCommitted)
 	c.notes.clear(rows)
 	c.Metrics.committed(rows, began)
+	if odd := c.Metrics.stamped(rows, outputs); odd != nil {
+		c.Logger.Warn("a record's timestamp is no time in milliseconds since 1970, from 1973 to 2262: the event's own time counts, and where it has none, the time of processing; "+
+			"further ones are counted in nearline_pipeline_implausible_timestamps_total", "record", odd.Coordinates().String(), "timestamp", odd.Timestamp.UnixMilli())
+	}
 	return nil
 }
 
@@ -199,6 +203,7 @@ func (c *Cycle) decode(records []*Record) []*Row {
 	began := time.Now()
 	rows := make([]*Row, len(records))
 	for i, record := range records {
+		record.Unstamped = c.notes.unstamped(record)
 		switch {
 		case record.Deaths > 0:
 			rows[i] = &Row{Record: record, Fault: Faultf(ClassCrash, StagePredict,

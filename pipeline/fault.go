@@ -62,6 +62,8 @@ var (
 	// ErrRebalanced marks a cycle that the group took back: it had no effect, and its records are read again by whoever
 	// owns them now. It is no fault, and passes.
 	ErrRebalanced = errors.New("the group took the cycle back")
+	// ErrTimestamp marks a broker's refusal of a record for its timestamp.
+	ErrTimestamp = errors.New("the timestamp is refused")
 	// ErrStop marks what must end the process: going on would break a promise.
 	ErrStop = errors.New("must stop")
 )

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,9 @@ type Metrics struct {
 	cycle       prometheus.Histogram
 	size        prometheus.Histogram
 	age         prometheus.Histogram
+	implausible prometheus.Counter
+	restamped   *prometheus.CounterVec
+	toldOdd     atomic.Bool // of a timestamp that is implausible
 }
 
 // NewMetrics registers the metrics of a pipeline's cycles.
@@ -53,10 +57,18 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 		}),
 		age: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nearline_pipeline_record_age_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 2, 20),
-			Help: "Age of the oldest record of a cycle at its commit, by the record's own timestamp: what a reader of the output waits for.",
+			Help: "Age of the oldest record of a cycle at its commit, by the record's own timestamp, where that is plausible: what a reader of the output waits for.",
 		}),
 	}
-	registry.MustRegister(m.cycles, m.reopens, m.records, m.deadLetters, m.stages, m.cycle, m.size, m.age)
+	m.implausible = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nearline_pipeline_implausible_timestamps_total", ConstLabels: labels,
+		Help: "Input records whose timestamp is none, or no time in milliseconds: -1, 0, seconds, microseconds. The event's own time counts, or else the time of processing. Mend the producer.",
+	})
+	m.restamped = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "nearline_pipeline_restamped_results_total", ConstLabels: labels,
+		Help: "Results and tombstones that carry the time of writing in place of their input's timestamp, by why: implausible; old for the topic's retention; ahead of what the topic takes; refused by it; log_append_time. The header nearline-source-timestamp has the input's.",
+	}, []string{"why"})
+	registry.MustRegister(m.cycles, m.reopens, m.records, m.deadLetters, m.stages, m.cycle, m.size, m.age, m.implausible, m.restamped)
 	return m
 }
 
@@ -94,7 +106,7 @@ func (m *Metrics) committed(rows []*Row, began time.Time) {
 		default:
 			scored++
 		}
-		if t := row.Record.Timestamp; !t.IsZero() && t.Before(oldest) {
+		if t := row.Record.Timestamp; Plausible(t) && t.Before(oldest) {
 			oldest = t
 		}
 	}
@@ -108,4 +120,26 @@ func (m *Metrics) committed(rows []*Row, began time.Time) {
 	m.size.Observe(float64(len(rows)))
 	m.cycle.Observe(time.Since(began).Seconds())
 	m.age.Observe(time.Since(oldest).Seconds())
+}
+
+// stamped counts what was committed by its timestamps. It returns the first input record whose timestamp is implausible, once a pipeline.
+func (m *Metrics) stamped(rows []*Row, outputs []Output) (odd *Record) {
+	if m == nil {
+		return nil
+	}
+	for _, row := range rows {
+		if t := row.Record.Timestamp; t.IsZero() || Plausible(t) {
+			continue
+		}
+		m.implausible.Inc()
+		if odd == nil && m.toldOdd.CompareAndSwap(false, true) {
+			odd = row.Record
+		}
+	}
+	for i := range outputs {
+		if why := outputs[i].Restamped; why != "" {
+			m.restamped.WithLabelValues(string(why)).Inc()
+		}
+	}
+	return odd
 }

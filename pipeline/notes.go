@@ -13,9 +13,11 @@ type notes map[Coordinates]*note
 const maxNotes = 1 << 16
 
 type note struct {
-	fault   *Fault // set once the record is known to be guilty
-	alone   bool   // to be published alone, to find out
-	attempt int
+	fault *Fault // set once the record is known to be guilty
+	// unstamped has what is made of the record carry the time of writing: a topic refused the record's own.
+	unstamped bool
+	alone     bool // to be published alone, to find out
+	attempt   int
 }
 
 // take notes of a refusal and says what the cycle is to be given back for. Another error comes back as it is.
@@ -39,6 +41,11 @@ func (n *notes) take(err error, outputs []Output, rows []*Row) error {
 		case faulty[record]:
 			// Its dead letter was refused. There is no further place to put it, and it must not be lost.
 			return &lostCauseError{record.Coordinates(), cause}
+		case errors.Is(cause, ErrTimestamp) && !outputs[i].Timestamp.IsZero():
+			note := n.of(record)
+			note.unstamped, note.alone = true, false
+			fault = Faultf(ClassRefused, StagePublish, "topic %s refused the input's timestamp: it is published again with the time of writing: %v", outputs[i].Topic, cause)
+			continue
 		}
 		fault = Faultf(ClassRefused, StagePublish, "the broker refused the result: %v", cause)
 		if outputs[i].Beside {
@@ -92,6 +99,14 @@ func (n notes) suspect(record *Record) bool {
 	}
 	note := n[record.Coordinates()]
 	return note != nil && note.alone
+}
+
+func (n notes) unstamped(record *Record) bool {
+	if len(n) == 0 {
+		return false
+	}
+	note := n[record.Coordinates()]
+	return note != nil && note.unstamped
 }
 
 // attempt counts from 1.

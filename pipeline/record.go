@@ -15,7 +15,9 @@ type Record struct {
 	Key       []byte // nil when the record has no key
 	Value     []byte // nil for a tombstone; empty is not a tombstone
 	Headers   []Header
-	Timestamp time.Time
+	Timestamp time.Time // as it stands in the topic, plausible or not; zero for what was read of no topic
+	// Unstamped says that a topic has refused the timestamp for what was made of the record.
+	Unstamped bool
 	// Deaths is how often a process ended while it had this record alone in its hands; 0 for nearly all. Above 0 the record must
 	// not be worked on again.
 	Deaths int
@@ -89,8 +91,10 @@ type Output struct {
 	Key     []byte
 	Value   []byte // nil publishes a tombstone
 	Headers []Header
-	// Timestamp is the event's; zero means the time of publishing.
+	// Timestamp is the input record's, where the output may inherit it; zero means the time of publishing.
 	Timestamp time.Time
+	// Restamped says why it may not.
+	Restamped Restamp
 	// Source is the input record that this is the one effect of, or with Beside, one more. Nil for the state of a Keeper, which many
 	// records have changed.
 	Source *Record

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"nearline/pipeline"
 )
@@ -24,7 +25,8 @@ type Builder struct {
 	encoder         Encoder
 	outputLimit     int
 	deadLetterLimit int
-	scratch         sync.Pool // of *[]byte
+	times           pipeline.TopicTimes // of the topic of results
+	scratch         sync.Pool           // of *[]byte
 }
 
 var _ pipeline.Builder = (*Builder)(nil)
@@ -50,7 +52,7 @@ func New(config Config, encoder Encoder) (*Builder, error) {
 func (b *Builder) WithLimits(output, deadLetter int) (*Builder, error) {
 	limited := &Builder{
 		config: b.config, encoder: b.encoder,
-		outputLimit: b.outputLimit, deadLetterLimit: b.deadLetterLimit,
+		outputLimit: b.outputLimit, deadLetterLimit: b.deadLetterLimit, times: b.times,
 	}
 	limited.scratch.New = b.scratch.New
 	if output != 0 {
@@ -66,6 +68,21 @@ func (b *Builder) WithLimits(output, deadLetter int) (*Builder, error) {
 	return limited, nil
 }
 
+// WithTimes is the builder for a topic of results that does so with timestamps.
+func (b *Builder) WithTimes(times pipeline.TopicTimes) *Builder {
+	timed := &Builder{config: b.config, encoder: b.encoder, outputLimit: b.outputLimit, deadLetterLimit: b.deadLetterLimit, times: times}
+	timed.scratch.New = b.scratch.New
+	return timed
+}
+
+// stamp of what is made of a record: its own timestamp, or none, for the time of writing, and why.
+func (b *Builder) stamp(record *pipeline.Record) (time.Time, pipeline.Restamp) {
+	if why := b.times.Restamp(record, time.Now()); why != "" {
+		return time.Time{}, why
+	}
+	return record.Timestamp, ""
+}
+
 // The headers of results and tombstones.
 const (
 	ownPrefix             = "nearline-"
@@ -74,7 +91,9 @@ const (
 	headerSourceOffset    = "nearline-source-offset"
 	headerModel           = "nearline-model"
 	headerModelVersion    = "nearline-model-version"
-	lineageHeaders        = 5
+	// headerSourceTimestamp is the input's timestamp, in milliseconds since 1970 as it stands there, where the result has the time of writing.
+	headerSourceTimestamp = "nearline-source-timestamp"
+	lineageHeaders        = 6
 )
 
 // maxScratch is the largest buffer that is kept for the next result.
@@ -110,6 +129,10 @@ func (b *Builder) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
 		add(headerModel, append(buf, last.Model...))
 		add(headerModelVersion, strconv.AppendInt(buf, int64(last.Version), 10))
 	}
+	timestamp, restamped := b.stamp(record)
+	if restamped != "" {
+		add(headerSourceTimestamp, strconv.AppendInt(buf, record.Timestamp.UnixMilli(), 10))
+	}
 	if cap(buf) <= maxScratch {
 		*scratch = buf
 	}
@@ -123,7 +146,7 @@ func (b *Builder) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
 	}
 	out := pipeline.Output{
 		Topic: b.config.Topic, Key: record.Key, Value: own[:valueEnd:valueEnd], Headers: headers,
-		Timestamp: record.Timestamp, Source: record,
+		Timestamp: timestamp, Restamped: restamped, Source: record,
 	}
 	if size := batchSize(out.Key, out.Value, out.Headers); size > b.outputLimit {
 		return pipeline.Output{}, pipeline.Faultf(pipeline.ClassTooLarge, pipeline.StageEncode,
@@ -139,14 +162,19 @@ func (b *Builder) Tombstone(record *pipeline.Record) pipeline.Output {
 	if b.config.Resultless {
 		return pipeline.Output{}
 	}
-	return pipeline.Output{
-		Topic: b.config.Topic, Key: record.Key, Timestamp: record.Timestamp, Source: record,
+	timestamp, restamped := b.stamp(record)
+	out := pipeline.Output{
+		Topic: b.config.Topic, Key: record.Key, Timestamp: timestamp, Restamped: restamped, Source: record,
 		Headers: append(b.passed(record),
 			pipeline.Header{Key: headerSourceTopic, Value: []byte(record.Topic)},
 			pipeline.Header{Key: headerSourcePartition, Value: strconv.AppendInt(nil, int64(record.Partition), 10)},
 			pipeline.Header{Key: headerSourceOffset, Value: strconv.AppendInt(nil, record.Offset, 10)},
 		),
 	}
+	if restamped != "" {
+		out.Headers = append(out.Headers, pipeline.Header{Key: headerSourceTimestamp, Value: strconv.AppendInt(nil, record.Timestamp.UnixMilli(), 10)})
+	}
+	return out
 }
 
 // passed are the input's headers that go through, with room for the lineage. Ours are left out: they told of the

@@ -126,7 +126,11 @@ func describe(record *pipeline.Record, fault *pipeline.Fault, attempt int) []pip
 		text("source-partition", strconv.Itoa(int(record.Partition))),
 		text("source-offset", strconv.FormatInt(record.Offset, 10)),
 	)
-	if !record.Timestamp.IsZero() {
+	switch year := record.Timestamp.UTC().Year(); {
+	case record.Timestamp.IsZero():
+	case year < 0 || year > 9999: // which RFC 3339 cannot say: microseconds, taken for milliseconds
+		headers = append(headers, text("source-timestamp-ms", strconv.FormatInt(record.Timestamp.UnixMilli(), 10)))
+	default:
 		headers = append(headers, text("source-timestamp", record.Timestamp.UTC().Format(time.RFC3339Nano)))
 	}
 	if fault.Model != "" {

@@ -206,7 +206,7 @@ func (d *Bounded) Record(r *kgo.Record) *pipeline.Record {
 		Offset:    r.Offset,
 		Key:       r.Key,
 		Value:     r.Value,
-		Timestamp: r.Timestamp,
+		Timestamp: pipeline.Timestamp(r.Timestamp),
 		Withheld:  d.withheld(r),
 	}
 	if len(r.Headers) > 0 && record.Withheld == nil {

@@ -34,7 +34,8 @@ type Options struct {
 	Views   []View
 	// In has the rows, a JSON object a line. Nil means that Topic has them.
 	In io.Reader
-	// Topic has the rows as its records, from Since on and before Until by their timestamps, up to where it ends at the beginning.
+	// Topic has the rows as its records, from Since on and before Until by their timestamps, or by their own times where those are implausible, up to where
+	// it ends at the beginning.
 	Topic        string
 	Since, Until time.Time
 	By           By
@@ -189,6 +190,9 @@ func (e *export) take(ctx context.Context) error {
 		if bad != nil {
 			return e.leaveOut(bad)
 		}
+		if l.unstamped && !e.within(time.UnixMilli(slices.Max(row.times))) {
+			return nil
+		}
 		if len(e.texts) == math.MaxInt32 {
 			return fmt.Errorf("%v: more than %d rows: export them in several runs", l.place, math.MaxInt32)
 		}
@@ -207,6 +211,11 @@ func (e *export) take(ctx context.Context) error {
 	tombstones, err := eachRecord(ctx, e.reader, e.Topic, e.Since, e.Until, each)
 	e.report.Tombstones = tombstones
 	return err
+}
+
+// within says that rows of that time are asked for.
+func (e *export) within(t time.Time) bool {
+	return !t.Before(e.Since) && (e.Until.IsZero() || t.Before(e.Until))
 }
 
 func (e *export) leaveOut(b *BadRow) error {
@@ -244,7 +253,9 @@ func (e *export) replay(ctx context.Context, asked *asked) (ViewReport, error) {
 		first := int64(math.MaxInt64)
 		err := e.reader.Scan(ctx, part, func(r *pipeline.Record) error {
 			if first == math.MaxInt64 {
-				first = r.Timestamp.UnixMilli()
+				if update, fault := asked.view.DecodeUpdate(r); fault == nil {
+					first = e.when(update, r)
+				}
 			}
 			report.Updates++
 			if e.progress.Updates++; e.progress.Updates%every == 0 {
@@ -306,9 +317,11 @@ func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) erro
 // when an update was, in milliseconds since 1970.
 func (e *export) when(u *features.Update, r *pipeline.Record) int64 {
 	switch {
-	case e.By == ByArrival:
+	case e.By == ByArrival && pipeline.Plausible(r.Timestamp):
 		return r.Timestamp.UnixMilli()
-	case e.In == nil:
+	case e.By == ByArrival: // an older build wrote it
+		return u.At
+	case e.In == nil && !u.Alone: // or else such a row has the time that its event claims, too
 		return u.At
 	default:
 		// Lines have the time that their events have, be it later than they were written; a row must not see its own event for that.

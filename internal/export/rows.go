@@ -23,8 +23,10 @@ import (
 type label struct {
 	place fmt.Stringer
 	text  []byte    // valid until the next one
-	at    time.Time // that it was written; zero for a line
+	at    time.Time // that it was written; zero for a line, and where the record does not say
 	fault error     // why the source does not have all of it
+	// unstamped says that the record's timestamp is implausible: whether the row is asked for, its own time tells.
+	unstamped bool
 }
 
 type line int64
@@ -65,13 +67,15 @@ func eachRecord(ctx context.Context, reader *committed.Reader, topic string, sin
 	for _, part := range parts {
 		err := reader.Scan(ctx, part, func(r *pipeline.Record) error {
 			switch {
+			case !pipeline.Plausible(r.Timestamp):
 			case r.Timestamp.Before(since), !until.IsZero() && !r.Timestamp.Before(until):
 				return nil
-			case r.Tombstone() && r.Withheld == nil:
+			}
+			if r.Tombstone() && r.Withheld == nil {
 				tombstones++
 				return nil
 			}
-			l := label{place: r.Coordinates(), text: r.Value, at: r.Timestamp}
+			l := label{place: r.Coordinates(), text: r.Value, at: r.Written(time.Time{}), unstamped: !pipeline.Plausible(r.Timestamp)}
 			if r.Withheld != nil {
 				l.fault = errors.New(r.Withheld.Fault().Cause)
 			}
@@ -182,6 +186,9 @@ func (r *rows) read(l label) (row, *BadRow) {
 			}
 		case v.Time != "" && (!v.OrWritten || l.at.IsZero()):
 			return bad(v.Time+" is missing", fmt.Errorf("%s is missing: it is the row's time for view %s", v.Time, v.Name()))
+		case l.at.IsZero():
+			return bad("the record's timestamp is none", fmt.Errorf("the record's timestamp is none from 1973 to 2262, and it is the row's time for view %s: say where in the rows their time is",
+				v.Name()))
 		}
 		out.keys[i], out.times[i] = key, t.UnixMilli()
 	}

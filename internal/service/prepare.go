@@ -86,6 +86,7 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 		return nil, err
 	}
 	fallback := cmp.Or(l.config.Output.MaxRecordBytes, kafkaMaxRecordBytes)
+	builder = builder.WithTimes(topics[l.config.Output.Topic].Times)
 	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback)}, nil
 }
 
