@@ -230,3 +230,32 @@ func TestLookupAsksForNoKeyThatNoViewHas(t *testing.T) {
 		}
 	})
 }
+
+// What a replica remembers is bounded by bytes, too: values may be large.
+func TestTheCacheIsBoundedByKeysAndBytes(t *testing.T) {
+	for name, c := range map[string]struct {
+		value      int // bytes
+		most       int // keys that may be remembered
+		atLeastOne bool
+	}{
+		"small values: as many keys as it says": {10, 1_000, true},
+		"large values: as many as fit":          {100 << 10, 10, true},
+		"a value that is larger than all":       {2 << 20, 0, false},
+	} {
+		made, err := newCache(LookupConfig{CacheKeys: 1_000, CacheBytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5_000 {
+			e := &Entry{Key: fmt.Sprint("k", i), Values: []pipeline.Field{{Name: "l", Value: pipeline.StringValue(strings.Repeat("x", c.value))}}}
+			made.Set(e.Key, remembered{entry: e})
+			if i%100 == 0 {
+				made.CleanUp()
+			}
+		}
+		made.CleanUp()
+		if got := made.EstimatedSize(); got > c.most || c.atLeastOne && got < c.most/2 {
+			t.Errorf("%s: %d keys are remembered, want at most %d", name, got, c.most)
+		}
+	}
+}

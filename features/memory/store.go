@@ -1,5 +1,5 @@
 // Package memory is a store of features in the process itself: what a replica has read of the topics of states. It is whole on every replica, and
-// as large as all keys together.
+// as large as all keys together, which max_keys of each view bounds.
 package memory
 
 import (
@@ -33,8 +33,12 @@ type deletion struct {
 	put   time.Time
 }
 
-// deletedFor is how long a deleted key is remembered: what its topic's reader has put may come again, as long as that takes to succeed.
-const deletedFor = time.Hour
+// A deleted key is remembered for so long, and no more than so many are: what its topic's reader has put may come again, as long as that takes to
+// succeed, and that is one helping of 10,000 records.
+const (
+	deletedFor  = time.Hour
+	mostDeleted = 20_000
+)
 
 // ErrFilling says that the store does not have all yet of what it is going to have.
 var ErrFilling = errors.New("the store of features is being filled")
@@ -83,12 +87,13 @@ func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
 			s.gone = append(s.gone, deletion{&kept, now})
 		}
 	}
+	s.prune(now)
 	return nil
 }
 
 // prune forgets deletions once no older entry of their key can come back; mu is held.
 func (s *Store) prune(now time.Time) {
-	for len(s.gone) > 0 && now.Sub(s.gone[0].put) > deletedFor {
+	for len(s.gone) > 0 && (len(s.gone) > mostDeleted || now.Sub(s.gone[0].put) > deletedFor) {
 		e := s.gone[0].entry
 		if of := s.views[e.View]; of.entries[e.Key] == e {
 			delete(of.entries, e.Key)

@@ -57,3 +57,26 @@ func TestDeletedKeysAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// Keys that expire in great numbers are not remembered in great numbers.
+func TestRememberedDeletionsAreBounded(t *testing.T) {
+	s := New()
+	for round := range int64(5) {
+		for _, deleted := range []bool{false, true} {
+			entries := make([]features.Entry, mostDeleted)
+			for i := range entries {
+				offset := round*2*mostDeleted + int64(i)
+				if deleted {
+					offset += mostDeleted
+				}
+				entries[i] = features.Entry{View: "item", Key: fmt.Sprint(round, "-", i), Source: "topic/0", Offset: offset, Deleted: deleted}
+			}
+			if err := s.Put(t.Context(), entries); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if keys, held := s.Keys("item"), len(s.views["item"].entries); keys != 0 || held != mostDeleted || len(s.gone) != mostDeleted {
+		t.Errorf("there are %d keys, %d entries and %d deletions, want 0, and %d that are remembered", keys, held, len(s.gone), mostDeleted)
+	}
+}
