@@ -21,7 +21,7 @@ type Config struct {
 	Members int `yaml:"members"`
 	// Retention of the updates.
 	Retention time.Duration `yaml:"retention"`
-	// DeadLetters is the topic for updates that cannot be read: somebody else's records.
+	// DeadLetters is the topic for updates that cannot be read, somebody else's records; and for those of new keys that a full view refuses.
 	DeadLetters string `yaml:"dead_letters"`
 	// Lookup bounds what lookups take.
 	Lookup LookupConfig `yaml:"lookup"`
@@ -42,8 +42,11 @@ type ViewConfig struct {
 	// MaxAge is how old a key's latest event may be for its values to be used; 0 is any age.
 	MaxAge time.Duration `yaml:"max_age"`
 	// TTL is how long a key is kept after its latest event, in the time of the partition's events; 0 is for good. An event after that begins the key anew.
-	TTL    time.Duration `yaml:"ttl"`
-	Fields []FieldConfig `yaml:"fields"`
+	TTL time.Duration `yaml:"ttl"`
+	// MaxKeys is how many keys the view has at the most; 0 is a million. Each partition takes its share. An update of a new key beyond that becomes a
+	// dead letter of class full; known keys go on, and those that expire make room.
+	MaxKeys int           `yaml:"max_keys"`
+	Fields  []FieldConfig `yaml:"fields"`
 }
 
 // What ViewConfig.Source may be.
@@ -196,6 +199,9 @@ func (c Config) Validate(path string) error {
 			p.add("%s.name is %q: the topic %s would be longer than 249 characters, choose a shorter one", at, v.Name, c.UpdatesTopic(v.Name))
 		}
 		v.validate(p, at)
+		if v.MaxKeys != 0 && v.MaxKeys < c.Partitions && v.Source != SourceStore {
+			p.add("%s.max_keys is %d: want 0 for %d, or at least as many as partitions, %d, since each takes its share", at, v.MaxKeys, defaultMaxKeys, c.Partitions)
+		}
 	}
 	return errors.Join(p.errs...)
 }
@@ -215,6 +221,9 @@ func (v ViewConfig) validate(p *problems, path string) {
 		p.add("%s.ttl is %v: others fill the view, and what they put goes when they have it go; remove it", path, v.TTL)
 	case v.TTL > 0 && v.MaxAge > v.TTL:
 		p.add("%s.max_age is %v, and keys are gone after ttl, %v: want it no longer", path, v.MaxAge, v.TTL)
+	}
+	if v.MaxKeys != 0 && v.Source == SourceStore {
+		p.add("%s.max_keys is %d: others fill the view, and the store holds what they put; remove it", path, v.MaxKeys)
 	}
 	if len(v.Fields) == 0 {
 		p.add("%s.fields is empty: want at least one, such as {name: reviews, count: {}}", path)

@@ -18,7 +18,8 @@ func (t *Table) expire() {
 	defer t.mu.Unlock()
 	left := mostExpired
 	for p, c := range t.pending {
-		if c.now >= c.sweep {
+		// Where there are more keys than the partition takes, some have expired, or max_keys was larger once.
+		if c.now >= c.sweep || c.total > t.share {
 			left -= t.sweep(t.partitions[p], c, left)
 		}
 	}
@@ -28,7 +29,9 @@ func (t *Table) expire() {
 func (t *Table) sweep(k *kept, c *changes, most int) (forgotten int) {
 	oldest := c.now
 	for _, s := range c.keys {
-		oldest = min(oldest, s.At)
+		if s != nil {
+			oldest = min(oldest, s.At)
+		}
 	}
 	for key, s := range k.keys {
 		if _, changed := c.keys[key]; changed {
@@ -41,7 +44,7 @@ func (t *Table) sweep(k *kept, c *changes, most int) (forgotten int) {
 		if forgotten == most {
 			return forgotten // the next cycle goes on
 		}
-		c.keys[key] = nil
+		c.set(k, key, nil)
 		c.expired++
 		forgotten++
 	}

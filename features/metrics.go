@@ -13,6 +13,8 @@ type Metrics struct {
 	keyless  prometheus.Counter
 	keys     *prometheus.GaugeVec
 	expired  prometheus.Counter
+	full     prometheus.Counter
+	fullness *prometheus.GaugeVec
 	restores prometheus.Histogram
 	read     prometheus.Counter
 	strange  prometheus.Counter
@@ -39,6 +41,14 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 			Name: "nearline_features_expired_keys_total", ConstLabels: labels,
 			Help: "Keys that were forgotten, as they had no event for the view's ttl.",
 		}),
+		full: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_refused_updates_total", ConstLabels: labels,
+			Help: "Updates that became dead letters of class full: their key is a new one, and its partition has its share of max_keys.",
+		}),
+		fullness: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "nearline_features_fullness_ratio", ConstLabels: labels,
+			Help: "Keys of the fullest partition that this replica keeps, as a part of its share of max_keys. At 1 new keys are refused, unless some have expired.",
+		}, []string{"member"}),
 		restores: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nearline_features_restore_seconds", ConstLabels: labels, Buckets: seconds,
 			Help: "Time to read a partition's state back after it changed hands. Its updates wait meanwhile.",
@@ -68,7 +78,7 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 		Name: "nearline_features_lookup_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		Help: "Time that the keys of one cycle took, where the store was asked for any.",
 	})
-	registry.MustRegister(m.keyless, m.keys, m.expired, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
+	registry.MustRegister(m.keyless, m.keys, m.expired, m.full, m.fullness, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
 	return m
 }
 
@@ -87,6 +97,18 @@ func (m *Metrics) holds(member string, keys int) {
 func (m *Metrics) forgot(keys int) {
 	if m != nil {
 		m.expired.Add(float64(keys))
+	}
+}
+
+func (m *Metrics) refused(updates int) {
+	if m != nil {
+		m.full.Add(float64(updates))
+	}
+}
+
+func (m *Metrics) fills(member string, ratio float64) {
+	if m != nil {
+		m.fullness.WithLabelValues(member).Set(ratio)
 	}
 }
 

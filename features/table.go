@@ -30,6 +30,8 @@ type Table struct {
 	restore Restore
 	logger  *slog.Logger
 	metrics *Metrics
+	// partitionCount is how many the topic has, and share how many keys each takes.
+	partitionCount, share int
 
 	pending map[int32]*changes // of the cycle in hand
 
@@ -56,6 +58,10 @@ type changes struct {
 	keys       map[string]*State // copies, nil where the key is forgotten
 	now, sweep int64             // as in kept
 	expired    int               // keys
+	refused    int               // updates of keys that there is no room for
+	total      int               // keys, those that have expired and are still there among them
+	latest     int64             // time of an update of the cycle, be it refused
+	census     *census           // nil where nobody had to know
 }
 
 // Restore reads a partition of a topic of states from an offset on, up to all that is committed, and returns the next offset. Value is nil
@@ -64,7 +70,9 @@ type Restore func(ctx context.Context, partition int32, from int64, apply func(k
 
 // NewTable makes an empty table for one member, whose name is for metrics. Topic is the one of states.
 func NewTable(view *View, topic, member string, restore Restore, logger *slog.Logger, metrics *Metrics) *Table {
-	return &Table{view: view, topic: topic, member: member, restore: restore, logger: logger, metrics: metrics, partitions: make(map[int32]*kept)}
+	t := &Table{view: view, topic: topic, member: member, restore: restore, logger: logger, metrics: metrics, partitions: make(map[int32]*kept)}
+	t.Partitions(1)
+	return t
 }
 
 // Name of the step.
@@ -98,6 +106,7 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 	if err := t.bringUp(ctx, rows); err != nil {
 		return err
 	}
+	latest := latestOf(rows)
 	for _, row := range rows {
 		if row.Fault != nil {
 			continue
@@ -110,18 +119,41 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 		update := Update{At: row.Read[0].Int, Operands: row.Read[1:]}
 		c := t.pending[p]
 		if c == nil {
-			c = &changes{keys: make(map[string]*State), now: kept.now, sweep: kept.sweep}
+			c = t.begin(kept, latest[p])
 			t.pending[p] = c
 		}
-		c.now = max(c.now, update.At)
-		s := t.changing(kept, c, row.Record.Key)
-		t.view.add(s, &update)
-		if s.stamp.Before(row.Record.Timestamp) {
+		s, room := t.changing(kept, c, string(row.Record.Key), &update)
+		switch {
+		case !room:
+			row.Fault = t.full(p)
+			c.refused++
+		case s != nil && s.stamp.Before(row.Record.Timestamp):
 			s.stamp = row.Record.Timestamp
 		}
 	}
 	t.expire()
 	return nil
+}
+
+// latestOf the rows of each partition is the latest time of an update.
+func latestOf(rows []*pipeline.Row) map[int32]int64 {
+	latest := make(map[int32]int64)
+	for _, row := range rows {
+		if row.Fault != nil {
+			continue
+		}
+		if at, known := latest[row.Record.Partition]; !known || at < row.Read[0].Int {
+			latest[row.Record.Partition] = row.Read[0].Int
+		}
+	}
+	return latest
+}
+
+// begin the changes of a cycle to a partition.
+func (t *Table) begin(k *kept, latest int64) *changes {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return &changes{keys: make(map[string]*State), now: k.now, sweep: k.sweep, total: len(k.keys), latest: latest}
 }
 
 // bringUp the partitions of a cycle to what is committed, several at a time: a state that is read back is work for a core, and waits for a broker. What is lost
@@ -157,26 +189,48 @@ func (t *Table) prune() {
 	maps.DeleteFunc(t.partitions, func(_ int32, k *kept) bool { return !k.current && time.Since(k.since) > staleAfter })
 }
 
-// changing is the copy of a key's state that the cycle changes.
-func (t *Table) changing(from *kept, c *changes, key []byte) *State {
-	s, changed := c.keys[string(key)]
-	if !changed {
-		t.mu.Lock()
-		s = from.keys[string(key)]
-		t.mu.Unlock()
+// changing adds an update to the copy of its key's state that the cycle changes. The state is nil where the update has come too late for its key to be
+// kept; room is false where the partition takes no further key.
+func (t *Table) changing(from *kept, c *changes, key string, u *Update) (s *State, room bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := max(c.now, u.At)
+	if c.census != nil {
+		c.census.count(t.view, from, c, now) // while the key is still as it was
 	}
+	s = c.state(from, key)
+	_, changed := c.keys[key]
+	before, counted := int64(0), false
+	// By the time of events, whether or not a sweep has found it: what a key has depends on its partition's updates alone.
+	gone := s != nil && t.view.expired(s, now)
 	switch {
-	case s == nil:
+	case s != nil && !gone:
+		before, counted = s.At, true
+		if !changed {
+			s = s.copy()
+		}
+	case t.view.Expires() && now-u.At > t.view.ttl:
+		// It would expire at once. Nobody would see it, and no bound would count it.
+		if gone {
+			c.set(from, key, nil)
+			c.expired++
+		}
+		return nil, true
+	case !t.hasRoom(from, c, s, now):
+		return nil, false
+	default:
+		if gone {
+			c.expired++
+		}
 		s = t.view.newState()
-	case t.view.expired(s, c.now):
-		// By the time of events, whether or not it was found meanwhile: what a key has depends on its partition's updates alone.
-		s = t.view.newState()
-		c.expired++
-	case !changed:
-		s = s.copy()
 	}
-	c.keys[string(key)] = s
-	return s
+	c.now = now
+	c.set(from, key, s)
+	t.view.add(s, u)
+	if c.census != nil {
+		c.census.heard(t.view, key, before, counted, s.At)
+	}
+	return s, true
 }
 
 // staleAfter is how long after it was restored a partition is caught up with by reading on. Later it is read from the beginning: by then the brokers
@@ -237,6 +291,7 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 	k.next = next
 	t.metrics.restored(read, time.Since(began))
 	t.metrics.holds(t.member, t.held())
+	t.metrics.fills(t.member, t.fullness())
 	if anew > 0 {
 		t.logger.Warn("features that are declared otherwise than before begin anew", "view", t.view.name, "partition", partition, "keys", anew)
 	}
@@ -251,6 +306,16 @@ func (t *Table) held() (keys int) {
 		keys += len(k.keys)
 	}
 	return keys
+}
+
+// fullness of the fullest partition that nobody else holds, where 1 is full; mu is held.
+func (t *Table) fullness() (most float64) {
+	for _, k := range t.partitions {
+		if k.current {
+			most = max(most, float64(len(k.keys))/float64(t.share))
+		}
+	}
+	return most
 }
 
 // Changes are the states that the cycle has changed.
@@ -290,8 +355,10 @@ func (t *Table) Keep() {
 		}
 		k.now, k.sweep = c.now, c.sweep
 		t.metrics.forgot(c.expired)
+		t.metrics.refused(c.refused)
 	}
 	t.metrics.holds(t.member, t.held())
+	t.metrics.fills(t.member, t.fullness())
 	t.pending = nil
 }
 

@@ -1,6 +1,7 @@
 package features
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -18,6 +19,7 @@ type View struct {
 	time     string
 	maxAge   time.Duration // that a lookup takes
 	ttl      int64         // milliseconds, 0 is for good
+	maxKeys  int           // that all partitions take together
 	others   bool          // fill it
 	fields   []field
 	operands []operand
@@ -77,7 +79,7 @@ type condition struct {
 
 // NewView compiles a declaration, which has been validated.
 func NewView(c ViewConfig) *View {
-	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), others: c.Source == SourceStore}
+	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), maxKeys: cmp.Or(c.MaxKeys, defaultMaxKeys), others: c.Source == SourceStore}
 	if v.maxAge == 0 {
 		v.maxAge = c.TTL // a key may be kept for longer where no event of others comes to its partition
 	}

@@ -19,6 +19,7 @@ const (
 	ClassEncode   Class = "encode"    // the answer cannot be written in the output's format
 	ClassRefused  Class = "refused"   // the broker refused the result for the record's own fault
 	ClassNoKey    Class = "no_key"    // a tombstone without a key deletes nothing
+	ClassFull     Class = "full"      // a view has no room for another key
 )
 
 // The stages of a cycle at which a record can fail, as dead letters name them.

@@ -11,7 +11,7 @@
 //	nearline-model, -model-version    the last model that answered; not on tombstones
 //
 //	on dead letters                   what
-//	nearline-dlq-class                decode, invalid, too_large, model, encode, refused or no_key
+//	nearline-dlq-class                decode, invalid, too_large, model, crash, encode, refused, no_key or full
 //	nearline-dlq-stage                decode, predict, encode or publish
 //	nearline-dlq-cause                one sentence for a person
 //	nearline-dlq-attempt              which attempt at the record this was, from 1

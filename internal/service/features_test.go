@@ -248,16 +248,64 @@ func TestAViewGoesOnWhenManyKeysExpireAtOnce(t *testing.T) {
 	})
 }
 
+// A view takes as many keys as it is declared to, and what it refuses is not lost: it can be put back once there is room.
+func TestAFullViewsRefusedUpdatesAreDeadLettersThatCanBePutBack(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		c.Features.Partitions, c.Features.Views[0].MaxKeys = 1, 3
+		say := func(items ...string) {
+			for _, item := range items {
+				b.event("events.raw", "one partition", fmt.Sprintf(`{"event_id":"e","item_id":%q,"who":"u","created_at":%q,"value":5}`, item, time.Now().UTC().Format(time.RFC3339)))
+			}
+		}
+		twice := &expected{events: 2, value: 10, last: []string{"u", "u"}}
+		r := b.run(b.open(c))
+		say("a", "b", "c", "d", "e", "a", "b", "c")
+		r.learned(time.Minute, map[string]*expected{"a": twice, "b": twice, "c": twice})
+		r.keys(3, time.Minute)
+		b.count("nearline.features.dlq", 2)
+		refused := b.read("nearline.features.dlq")
+		for i, key := range []string{"d", "e"} {
+			class := ""
+			for _, h := range refused[i].Headers {
+				if h.Key == "nearline-dlq-class" {
+					class = string(h.Value)
+				}
+			}
+			if string(refused[i].Key) != key || class != "full" {
+				t.Errorf("a dead letter has the key %s and the class %s, want %s and full", refused[i].Key, class, key)
+			}
+		}
+		if got, _ := r.sum("nearline_features_refused_updates_total", "", ""); got != 2 {
+			t.Errorf("%v updates are counted as refused, want 2", got)
+		}
+		if got, _ := r.sum("nearline_features_fullness_ratio", "", ""); got != 1 {
+			t.Errorf("the view is full to %v, want 1", got)
+		}
+		r.end()
+		c.Features.Views[0].MaxKeys = 4
+		r = b.run(b.open(c))
+		for _, record := range refused {
+			b.produce(&kgo.Record{Topic: "nearline.features.item.updates", Key: record.Key, Value: record.Value})
+		}
+		r.learned(time.Minute, map[string]*expected{"a": twice, "d": {events: 1, value: 5, last: []string{"u"}}})
+		b.count("nearline.features.dlq", 3)
+		r.end()
+	})
+}
+
 // keys waits until the view has so many.
 func (r *running) keys(want int, limit time.Duration) {
 	r.b.Helper()
 	got := -1
-	r.until(limit, fmt.Sprintf("%d keys", want), func() bool {
+	for end := time.Now().Add(limit); got != want; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.b.Fatalf("the view has %d keys after %v, want %d", got, limit, want)
+		}
 		if views := (lookups{r.Service}).Views(); len(views) == 1 && views[0].Keys != nil {
 			got = *views[0].Keys
 		}
-		return got == want
-	})
+	}
 }
 
 // Replicas are cut off in the middle of their work, again and again, while others take over; what is learned must be what all events

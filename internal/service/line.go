@@ -213,6 +213,7 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 	}
 	if l.view != nil {
 		table := l.view.table(index, logger)
+		table.Partitions(topics.partitions)
 		cycle.Steps = []pipeline.Step{table}
 		member.Lost = table.Lost
 		open := cycle.Open

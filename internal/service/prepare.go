@@ -15,6 +15,7 @@ type outputs struct {
 	builder *producers.Builder
 	// The largest records that the topics take, in bytes.
 	limit, deadLetterLimit int
+	partitions             int // of the input
 }
 
 // prepare seeds where the group begins, and asks what the topics take. It waits for brokers that are not there yet and for
@@ -87,7 +88,8 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 	}
 	fallback := cmp.Or(l.config.Output.MaxRecordBytes, kafkaMaxRecordBytes)
 	builder = builder.WithTimes(topics[l.config.Output.Topic].Times)
-	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback)}, nil
+	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback),
+		partitions: topics[l.config.Input.Topic].Partitions}, nil
 }
 
 // kafkaMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
