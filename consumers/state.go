@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -136,6 +137,9 @@ type Following struct {
 	// CaughtUp, if set, is called once all that was committed in these partitions when it began has been applied.
 	CaughtUp   func()
 	Partitions int
+	// Mark, if set, is handed the next offset of each partition that something was applied of, before these are committed. After an error it is
+	// tried again, unless that is ErrLeave.
+	Mark func(ctx context.Context, next map[int32]int64) error
 }
 
 // Follow reads a topic of states as it grows, read-committed: for whoever keeps a copy of the state. It returns when ctx ends.
@@ -175,13 +179,16 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 		return nil
 	}
 	told := "" // the last trouble
+	marks := marking{mark: f.Mark, logger: s.logger, next: map[int32]int64{}}
 	for ctx.Err() == nil {
-		fetches := reader.PollRecords(ctx, 10_000)
+		waiting, stop := marks.waiting(ctx)
+		fetches := reader.PollRecords(waiting, 10_000)
+		stop()
 		if ctx.Err() != nil {
 			return nil
 		}
 		for _, e := range fetches.Errors() {
-			if told != e.Err.Error() {
+			if told != e.Err.Error() && !errors.Is(e.Err, context.DeadlineExceeded) {
 				told = e.Err.Error()
 				s.logger.Warn("the states of a view cannot be read for its store, which is tried again", "topic", e.Topic, "partition", e.Partition, "group", group, "error", e.Err)
 			}
@@ -200,6 +207,11 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 				})
 			}
 		})
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if n := len(p.Records); n > 0 {
+				marks.applied(p.Partition, p.Records[n-1].Offset+1)
+			}
+		})
 		if len(records) > 0 && !s.until(ctx, records, f.Apply) {
 			return nil
 		}
@@ -207,7 +219,14 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 			f.CaughtUp()
 		}
 		if group != "" {
-			if err := reader.CommitUncommittedOffsets(ctx); err != nil && ctx.Err() == nil && told != err.Error() {
+			commit, err := marks.due(ctx)
+			if err != nil {
+				return err
+			}
+			if commit {
+				err = reader.CommitUncommittedOffsets(ctx)
+			}
+			if err != nil && ctx.Err() == nil && told != err.Error() {
 				told = err.Error()
 				s.logger.Warn("the offsets of a reader of states were not committed; what it has read comes again", "group", group, "error", err)
 			}

@@ -22,6 +22,7 @@ type Metrics struct {
 	puts     prometheus.Counter
 	lookups  *prometheus.CounterVec
 	trips    prometheus.Histogram
+	store    *storeMetrics
 }
 
 // NewMetrics registers the metrics of a view.
@@ -78,6 +79,7 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 		Name: "nearline_features_lookup_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		Help: "Time that the keys of one cycle took, where the store was asked for any.",
 	})
+	m.store = newStoreMetrics(registry, labels)
 	registry.MustRegister(m.keyless, m.keys, m.expired, m.full, m.fullness, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
 	return m
 }

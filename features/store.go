@@ -21,6 +21,8 @@ type Entry struct {
 	Offset int64
 	// Deleted says that the key has no values any more.
 	Deleted bool
+	// ForGood has a store keep it whatever ttl the store has.
+	ForGood bool
 }
 
 // Age of the entry's latest event.
@@ -49,6 +51,12 @@ type Lasting interface {
 	Filling(ctx context.Context, view string) (string, error)
 }
 
+// Lister is a store that knows its keys.
+type Lister interface {
+	// Keys yields each key of a view that is there, with where its values come from. Some may come twice, some while they are changed.
+	Keys(ctx context.Context, view string, yield func(key, source string, offset int64)) error
+}
+
 // Sink puts into a store what is committed to a view's topic of states.
 type Sink struct {
 	View  *View
@@ -63,7 +71,7 @@ func (s *Sink) Apply(ctx context.Context, records []*pipeline.Record) error {
 	entries := make([]Entry, 0, len(records))
 	place := make(map[string]int, len(records))
 	for _, r := range records {
-		e := Entry{View: s.View.name, Key: string(r.Key), Source: fmt.Sprintf("%s/%d", s.Source, r.Partition), Offset: r.Offset}
+		e := Entry{View: s.View.name, Key: string(r.Key), Source: sourceOf(s.Source, r.Partition), Offset: r.Offset}
 		if r.Value == nil {
 			e.Deleted = true
 		} else {
@@ -87,3 +95,6 @@ func (s *Sink) Apply(ctx context.Context, records []*pipeline.Record) error {
 	s.Metrics.stored(records)
 	return nil
 }
+
+// sourceOf entries of a partition of a topic.
+func sourceOf(topic string, partition int32) string { return fmt.Sprintf("%s/%d", topic, partition) }

@@ -21,6 +21,7 @@ type View struct {
 	ttl      int64         // milliseconds, 0 is for good
 	maxKeys  int           // that all partitions take together
 	others   bool          // fill it
+	marks    bool
 	fields   []field
 	operands []operand
 	defaults []pipeline.Field
@@ -112,6 +113,9 @@ func (v *View) MaxState() int {
 
 // OfStore says that others fill the view, in the store: it has no topics.
 func (v *View) OfStore() bool { return v.others }
+
+// OfMarks says that it has the marks of another view: what was put last has to be read.
+func (v *View) OfMarks() bool { return v.marks }
 
 // Fields are the names of the view's features, in order.
 func (v *View) Fields() []string {

@@ -55,6 +55,9 @@ func asYoung(e *features.Entry) bigtable.Filter {
 // replacement of all that a row has, by what is put now.
 func replacement(e *features.Entry, now time.Time) *bigtable.Mutation {
 	at := bigtable.Time(now).TruncateToMilliseconds()
+	if e.ForGood {
+		at = forever
+	}
 	m := bigtable.NewMutation()
 	m.DeleteRow()
 	if e.Deleted {

@@ -139,7 +139,7 @@ func (s *Store) Close() error {
 }
 
 // Filling is a name that the first who asks puts beside the view's keys, as the row VIEW@filling. A table that was made anew has none. One that
-// was brought back from a backup has that of the backup: remove the row, and what is newer comes again.
+// was brought back from a backup has that of the backup, and its marks are too low (features.Filling).
 func (s *Store) Filling(ctx context.Context, view string) (string, error) {
 	named, err := s.filling(ctx, view+"@filling")
 	if err != nil {

@@ -46,8 +46,11 @@ type item = map[string]types.AttributeValue
 // DynamoDB's: the numbers in it come back to the last bit, whoever knows the other stores knows it, and it is smaller.
 func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 	kept := s.config.TTL
-	if e.Deleted {
+	switch {
+	case e.Deleted:
 		kept = features.DeletedFor
+	case e.ForGood:
+		kept = 0
 	}
 	of := item{
 		keyAttribute: text(key(e.View, e.Key)), sourceAttribute: text(e.Source), offsetAttribute: number(strconv.FormatInt(e.Offset, 10)),

@@ -191,7 +191,7 @@ func (s *Store) Close() error {
 }
 
 // Filling is a name that the first who asks puts beside the view's keys, as the item VIEW@filling. A table that was made anew has none. One that
-// was brought back from a backup has that of the backup: remove the item, and what is newer comes again.
+// was brought back from a backup has that of the backup, and its marks are too low (features.Filling).
 func (s *Store) Filling(ctx context.Context, view string) (string, error) {
 	named, err := s.filling(ctx, view+"@filling")
 	if err != nil {
@@ -313,7 +313,7 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 	group.SetLimit(s.config.Concurrency)
 	for batch := range slices.Chunk(wanted, maxBatch) {
 		group.Go(func() error {
-			return s.batch(ctx, batch, func(of item) {
+			return s.batch(ctx, batch, s.config.Consistent || view.OfMarks(), func(of item) {
 				if k, ok := textOf(of[keyAttribute]); ok {
 					if i, ok := asked[k]; ok {
 						found[i] = of
@@ -345,8 +345,8 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 
 // batch hands over the items of at most maxBatch keys. What DynamoDB does not get to, since a batch has at most 16 MB or the table gives no more
 // at once, is asked for again.
-func (s *Store) batch(ctx context.Context, wanted []item, take func(item)) error {
-	left := types.KeysAndAttributes{Keys: wanted, ConsistentRead: &s.config.Consistent}
+func (s *Store) batch(ctx context.Context, wanted []item, consistent bool, take func(item)) error {
+	left := types.KeysAndAttributes{Keys: wanted, ConsistentRead: &consistent}
 	for try := 0; ; try++ {
 		answer, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems: map[string]types.KeysAndAttributes{s.config.Table: left},

@@ -67,8 +67,11 @@ type fields = map[string]*firestorepb.Value
 // Firestore's, of which each element would be in an index of its own, and which is read by other code than that of the other stores.
 func (s *Store) fieldsOf(e *features.Entry, now time.Time) fields {
 	kept := s.config.TTL
-	if e.Deleted {
+	switch {
+	case e.Deleted:
 		kept = features.DeletedFor
+	case e.ForGood:
+		kept = 0
 	}
 	of := fields{sourceField: text(e.Source), offsetField: integer(e.Offset)}
 	if kept > 0 {

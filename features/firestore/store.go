@@ -142,7 +142,7 @@ func (s *Store) Close() error {
 }
 
 // Filling is a name that the first who asks puts into the collection PREFIX@filling, under the view's name. A database that lost everything has
-// none. One that was brought back from a backup has that of the backup: remove the document, and what is newer comes again.
+// none. One that was brought back from a backup has that of the backup, and its marks are too low (features.Filling).
 func (s *Store) Filling(ctx context.Context, view string) (string, error) {
 	named, err := s.filling(ctx, s.fillingName(view))
 	if err != nil {

@@ -47,6 +47,7 @@ var put = goredis.NewScript(putScript)
 type Store struct {
 	client    goredis.UniversalClient
 	addresses []string
+	username  string
 	prefix    string
 	ttl       time.Duration
 	timeout   time.Duration
@@ -83,7 +84,7 @@ func open(c Config, dial func(ctx context.Context, network, address string) (net
 	}
 	return &Store{
 		client: goredis.NewUniversalClient(options), addresses: slices.Clone(c.Addresses),
-		prefix: c.Prefix, ttl: c.TTL, timeout: c.Timeout,
+		username: c.Username, prefix: c.Prefix, ttl: c.TTL, timeout: c.Timeout,
 	}
 }
 
@@ -97,7 +98,7 @@ func (debugLog) Printf(ctx context.Context, format string, args ...any) {
 	}
 }
 
-// Ping says whether all servers that take entries answer.
+// Ping says whether all servers that take entries answer, and keep what is put into them.
 func (s *Store) Ping(ctx context.Context) error {
 	ping := func(ctx context.Context, server *goredis.Client) error { return server.Ping(ctx).Err() }
 	var err error
@@ -109,7 +110,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	const key = "features.store.redis"
 	switch refused, ok := errors.AsType[goredis.Error](err); {
 	case err == nil:
-		return nil
+		return s.keeps(ctx)
 	case ok:
 		return fmt.Errorf("%s.addresses is %q: a server answers there, but refuses; look at username, password, database, cluster and master of %s: %w",
 			key, s.addresses, key, refused)
@@ -171,8 +172,11 @@ func (s *Store) put(ctx context.Context, entries []features.Entry) error {
 // args of the script.
 func (s *Store) args(e *features.Entry) []any {
 	kept := s.ttl
-	if e.Deleted {
+	switch {
+	case e.Deleted:
 		kept = features.DeletedFor
+	case e.ForGood:
+		kept = 0
 	}
 	args := append(make([]any, 0, 7+2*len(e.Values)),
 		strconv.FormatInt(kept.Milliseconds(), 10), sourceField, e.Source, offsetField, strconv.FormatInt(e.Offset, 10))

@@ -3,11 +3,8 @@ package service
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"nearline/consumers"
 	"nearline/features"
@@ -166,69 +163,8 @@ func (v *view) follow(ctx context.Context) error {
 		// Each replica has all of it in its own memory.
 		return v.state.Follow(ctx, consumers.Following{Apply: sink.Apply, Partitions: topic.Partitions, CaughtUp: func() { v.own.Filling(v.Name(), false) }})
 	}
-	for ctx.Err() == nil {
-		if filling, ok := v.filling(ctx, lasting, ""); ok {
-			err := v.fill(ctx, lasting, filling, sink)
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return (&filler{view: v, shared: lasting, topic: topic, sink: sink}).run(ctx)
 }
-
-// fill the store as long as that is so filled. Replicas share the work in a group that is named after the filling: one that was lost
-// begins anew, for all of them.
-func (v *view) fill(ctx context.Context, store features.Lasting, filling string, sink features.Sink) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer stop()
-		if now, ok := v.filling(ctx, store, filling); ok {
-			v.logger.Warn("the store of features has lost what it had, and is filled anew", "before", filling, "now", now)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		defer stop()
-		// A topic that was made anew is another one, too.
-		named := fnv.New32a()
-		_, _ = named.Write([]byte(sink.Source))
-		group := fmt.Sprintf("%s-store-%s-%08x", v.config.Group(v.Name()), filling, named.Sum32())
-		return v.state.Follow(ctx, consumers.Following{Group: group, Apply: sink.Apply})
-	})
-	return group.Wait()
-}
-
-// filling of the store, as soon as it is another than before; ok is false when ctx has ended.
-func (v *view) filling(ctx context.Context, store features.Lasting, before string) (now string, ok bool) {
-	again := time.NewTicker(fillingInterval)
-	defer again.Stop()
-	var told bool
-	for {
-		asking, cancel := context.WithTimeout(ctx, fillingInterval)
-		now, err := store.Filling(asking, v.Name())
-		cancel()
-		switch {
-		case err == nil && now != before:
-			return now, true
-		case err != nil && ctx.Err() == nil && !told:
-			told = true
-			v.logger.Warn("the store of features does not answer; it is filled as soon as it does", "error", err)
-		case err == nil:
-			told = false
-		}
-		select {
-		case <-ctx.Done():
-			return "", false
-		case <-again.C:
-		}
-	}
-}
-
-// fillingInterval is how often a store is asked whether it still has what was put into it.
-const fillingInterval = 5 * time.Second
 
 // topic of states, once there is one; ok is false when ctx has ended.
 func (v *view) topic(ctx context.Context) (topic consumers.Topic, ok bool) {
