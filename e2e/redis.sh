@@ -36,7 +36,7 @@ start() { # ARGUMENT... leaves the port in $port
 }
 
 suite() { # ADDRESSES
-	NEARLINE_REDIS=$1 go test -count=1 -tags 'synctests redisserver' -run TestStoreOnARealServer "${@:2}" ./features/redis
+	NEARLINE_REDIS=$1 go test -count=1 -tags 'synctests redisserver' -run 'RealServer|RealCluster' "${@:2}" ./features/redis
 }
 
 printf '%s, alone: ' "$(redis-server --version | grep -o 'v=[0-9.]*')"

@@ -102,8 +102,16 @@ type known struct {
 	top     int // the largest number
 }
 
+// snapshot has the server write what it has into its file, as its schedule of snapshots would.
+func (r *redis) snapshot() {
+	s := r.story
+	s.t.Helper()
+	_, err := r.ask(s.t.Context(), "SAVE")
+	s.must("have Redis write a snapshot", err)
+}
+
 // TestFeaturesReachRedisOnceEach has two replicas aggregate reviews by item into a Redis, while one of the replicas is killed and comes
-// back, and Redis is killed and comes back empty: what it has in the end, and what the replicas answer, is what all reviews together say.
+// back, and Redis is killed and comes back empty, and later from older snapshots: what it has in the end, and what the replicas answer, is what all reviews together say.
 func TestFeaturesReachRedisOnceEach(t *testing.T) {
 	s := begin(t, "features")
 	server := s.redis()
@@ -154,6 +162,13 @@ func TestFeaturesReachRedisOnceEach(t *testing.T) {
 		}
 		return nil
 	}
+	// older wants the server to have something else than all reviews say: otherwise nothing is shown.
+	older := func(when string) {
+		t.Helper()
+		if compare(t.Context()) == nil {
+			t.Logf("Redis, %s, had all values again before it was looked at", when)
+		}
+	}
 	write(2000)
 	s.await("what the first reviews say", compare)
 	for range 4 {
@@ -170,6 +185,36 @@ func TestFeaturesReachRedisOnceEach(t *testing.T) {
 	server.start()
 	write(1000)
 	s.await("what all reviews say", compare)
+
+	// Redis comes back from an older snapshot: under load, at rest, and while no replica runs.
+	server.snapshot()
+	write(1000)
+	s.await("what the reviews after the snapshot say", compare)
+	server.kill()
+	server.start()
+	older("killed under load")
+	write(10)
+	s.await("what all reviews say, after an older snapshot under load", compare)
+
+	server.snapshot()
+	write(1000)
+	s.await("what the reviews after the second snapshot say", compare)
+	server.kill()
+	server.start()
+	older("killed at rest")
+	s.await("what all reviews say, after an older snapshot at rest", compare)
+
+	server.snapshot()
+	write(1000)
+	s.await("what the reviews after the third snapshot say", compare)
+	server.kill()
+	a.kill()
+	b.kill()
+	server.start()
+	older("killed with all replicas")
+	a.start(aggregating)
+	b.start(aggregating)
+	s.await("what all reviews say, after an older snapshot while nobody looked", compare)
 
 	for _, r := range []*replica{a, b} {
 		s.await("the answer of "+r.name, func(ctx context.Context) error {
