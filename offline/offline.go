@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +36,8 @@ type Options struct {
 	Name string
 
 	Decoder pipeline.Decoder
+	// Steps run on several chunks at once, up to the first that is a pipeline.Ordered. That one and those after it run on the chunks in input order, one after
+	// the other.
 	Steps   []pipeline.Step
 	Encoder Encoder
 
@@ -114,7 +117,11 @@ type entry struct {
 // When ctx ends while In.Read blocks, Run returns without it: that read, and one chunk at most, are left behind.
 func Run(ctx context.Context, o Options) (Stats, error) {
 	o = o.withDefaults()
-	r := &run{Options: o, begin: time.Now(), out: bufio.NewWriterSize(o.Out, 256<<10), stats: Stats{Rejected: map[pipeline.Class]int64{}}}
+	ordered := slices.IndexFunc(o.Steps, func(s pipeline.Step) bool { _, ok := s.(pipeline.Ordered); return ok })
+	if ordered < 0 {
+		ordered = len(o.Steps)
+	}
+	r := &run{Options: o, atOnce: o.Steps[:ordered], inOrder: o.Steps[ordered:], begin: time.Now(), out: bufio.NewWriterSize(o.Out, 256<<10), stats: Stats{Rejected: map[pipeline.Class]int64{}}}
 
 	work, order := make(chan *chunk), make(chan *chunk, o.Chunks)
 	group, running := errgroup.WithContext(ctx)
@@ -164,6 +171,8 @@ func (o Options) withDefaults() Options {
 // run is the state of one Run. The writer owns out and stats until all have ended.
 type run struct {
 	Options
+	atOnce, inOrder []pipeline.Step
+
 	begin time.Time
 	out   *bufio.Writer
 	stats Stats
@@ -259,10 +268,8 @@ func (r *run) dispatch(ctx context.Context, chunks <-chan input, work, order cha
 func (r *run) work(ctx context.Context, work <-chan *chunk) error {
 	for c := range work {
 		r.decode(c)
-		for _, step := range r.Steps {
-			if err := r.step(ctx, step, c); err != nil {
-				return err
-			}
+		if err := r.steps(ctx, r.atOnce, c); err != nil {
+			return err
 		}
 		close(c.done)
 	}
@@ -282,6 +289,15 @@ func (r *run) decode(c *chunk) {
 	}
 }
 
+func (r *run) steps(ctx context.Context, steps []pipeline.Step, c *chunk) error {
+	for _, step := range steps {
+		if err := r.step(ctx, step, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // step runs on the rows that have no fault so far.
 func (r *run) step(ctx context.Context, step pipeline.Step, c *chunk) error {
 	c.rows = c.rows[:0]
@@ -299,13 +315,16 @@ func (r *run) step(ctx context.Context, step pipeline.Step, c *chunk) error {
 	return nil
 }
 
-// write writes the chunks in input order as they are done.
+// write writes the chunks in input order as they are done, after the steps that go in that order.
 func (r *run) write(ctx context.Context, order <-chan *chunk) error {
 	for c := range order {
 		select {
 		case <-c.done:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if err := r.steps(ctx, r.inOrder, c); err != nil {
+			return err
 		}
 		if err := r.writeChunk(c); err != nil {
 			return err

@@ -427,3 +427,71 @@ func FuzzLines(f *testing.F) {
 		}
 	})
 }
+
+// inOrder is a step that counts without a lock, as its rows come.
+type inOrder struct {
+	step
+	seen *[]int64
+}
+
+func (inOrder) Ordered() {}
+
+func (s inOrder) Run(_ context.Context, rows []*pipeline.Row) error {
+	for _, row := range rows {
+		*s.seen = append(*s.seen, row.Record.Offset)
+	}
+	return nil
+}
+
+func TestOrderedStepsRunInInputOrderOneChunkAfterTheOther(t *testing.T) {
+	var in strings.Builder
+	const n = 64
+	for i := range n {
+		fmt.Fprintf(&in, "row %d\n", i)
+	}
+	var seen, after []int64
+	later := make(chan struct{}) // closed when the second chunk is through the first step
+	got := do(t.Context(), strings.NewReader(in.String()), func(o *Options) {
+		o.ChunkRows, o.Chunks = 4, 4
+		o.Steps = []pipeline.Step{step(func(_ context.Context, rows []*pipeline.Row) error {
+			switch rows[0].Record.Offset {
+			case 1:
+				<-later
+			case 5:
+				close(later)
+			}
+			return nil
+		}), inOrder{seen: &seen}, step(func(_ context.Context, rows []*pipeline.Row) error {
+			after = append(after, rows[0].Record.Offset)
+			return nil
+		})}
+	})
+	if got.err != nil || got.stats.Scored != n {
+		t.Fatalf("got %+v and %v", got.stats, got.err)
+	}
+	for i, line := range seen {
+		if line != int64(i)+1 {
+			t.Fatalf("the step saw the lines %v, want them in their order", seen)
+		}
+	}
+	if len(seen) != n || len(after) != n/4 || !slices.IsSorted(after) {
+		t.Errorf("the step saw %d lines, and the one after it the chunks from %v, want all in order", len(seen), after)
+	}
+}
+
+func TestAnOrderedStepThatFailsEndsTheRun(t *testing.T) {
+	broken := errors.New("the store is gone")
+	got := do(t.Context(), strings.NewReader("a\nb\n"), func(o *Options) { o.Steps = append(o.Steps, breaking{err: broken}) })
+	if !errors.Is(got.err, broken) || got.stats.Lines != 0 || got.out.Len() != 0 {
+		t.Errorf("got %v after %d lines, want the step's error and nothing written", got.err, got.stats.Lines)
+	}
+}
+
+type breaking struct {
+	step
+	err error
+}
+
+func (breaking) Ordered() {}
+
+func (f breaking) Run(context.Context, []*pipeline.Row) error { return f.err }

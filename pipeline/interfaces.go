@@ -54,13 +54,22 @@ type Decoder interface {
 	Decode(record *Record) (*Row, *Fault)
 }
 
-// Step adds to rows: a prediction, features, an aggregate.
+// Step adds to rows: a prediction, features, an aggregate. Implementations are safe for concurrent use, unless they say that they are Ordered or a Keeper:
+// members, requests and chunks of a file may share one.
 type Step interface {
 	// Name of the step, for metrics and errors, such as "predict sentiment".
 	Name() string
 	// Run works on all rows of a cycle that have no fault. A row that fails gets a Fault; an error is for what is no
 	// row's fault, and aborts the cycle. It must not return before all that it started has ended.
 	Run(ctx context.Context, rows []*Row) error
+}
+
+// Ordered is a step whose effect depends on the order of rows, such as one that puts the last value of a key. It runs on all rows in their order, by one
+// goroutine at a time, and so do the steps that follow it.
+type Ordered interface {
+	Step
+	// Ordered does nothing: it says so.
+	Ordered()
 }
 
 // Keeper is a step with a state of its own, which changes with the cycle: all at once with its commit, or not at all.
