@@ -44,6 +44,8 @@ var _ pipeline.Keeper = (*Table)(nil)
 // kept is one partition of the view's state.
 type kept struct {
 	keys map[string]*State
+	// bad says why the states of these keys, of which there is none in keys, cannot be read.
+	bad map[string]error
 	// next is the offset in the topic of states up to which keys are known.
 	next int64
 	// current says that nobody else has held the partition since.
@@ -115,6 +117,9 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 		kept, err := t.current(ctx, p)
 		if err != nil {
 			return err
+		}
+		if row.Fault = t.unreadable(kept, row.Record.Key); row.Fault != nil {
+			continue
 		}
 		update := Update{At: row.Read[0].Int, Operands: row.Read[1:]}
 		c := t.pending[p]
@@ -237,12 +242,28 @@ func (t *Table) changing(from *kept, c *changes, key string, u *Update) (s *Stat
 // may have forgotten what was deleted (delete.retention.ms, a day).
 const staleAfter = 12 * time.Hour
 
+// maxBad is how many keys of a partition may have states that cannot be read, each of which is somebody else's record. Where there are more, it is the topic that is
+// not as it should be, or a release that is older than the states, and the partition waits. A guess.
+const maxBad = 100
+
+// unreadable is the fault of an update whose key has a state that cannot be read: it must not begin anew unless somebody says so.
+func (t *Table) unreadable(of *kept, key []byte) *pipeline.Fault {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := of.bad[string(key)]
+	if err == nil {
+		return nil
+	}
+	return pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageAggregate,
+		"the state of key %q in %s cannot be read; write it anew, or a tombstone with which the key begins anew, restart, and replay this: %v", key, t.topic, err)
+}
+
 // current is the partition's state as it is committed.
 func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 	t.mu.Lock()
 	k := t.partitions[partition]
 	if k == nil || !k.current && time.Since(k.since) > staleAfter {
-		k = &kept{keys: make(map[string]*State), since: time.Now()}
+		k = &kept{keys: make(map[string]*State), bad: make(map[string]error), since: time.Now()}
 		t.partitions[partition] = k
 	}
 	if k.current {
@@ -257,18 +278,21 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 	next, err := t.restore(ctx, partition, next, func(key, value []byte) error {
 		read++
 		var s *State
+		var bad error
 		if value != nil {
 			var fields int
-			var err error
-			if s, fields, err = t.view.DecodeState(value); err != nil {
-				return fmt.Errorf("%w: key %q, and a tombstone for it has the key begin anew: %w", pipeline.ErrPermanent, key, err)
-			}
-			if fields > 0 {
+			if s, fields, bad = t.view.DecodeState(value); fields > 0 {
 				anew++
 			}
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
+		if delete(k.bad, string(key)); bad != nil {
+			if k.bad[string(key)] = bad; len(k.bad) > maxBad {
+				return fmt.Errorf("%w: the states of %d keys cannot be read, the last of them that of %q: is the topic this view's, and this release not older than "+
+					"the one that wrote them? %w", pipeline.ErrPermanent, len(k.bad), key, bad)
+			}
+		}
 		if s == nil {
 			delete(k.keys, string(key))
 			return nil
@@ -294,6 +318,11 @@ func (t *Table) current(ctx context.Context, partition int32) (*kept, error) {
 	t.metrics.fills(t.member, t.fullness())
 	if anew > 0 {
 		t.logger.Warn("features that are declared otherwise than before begin anew", "view", t.view.name, "partition", partition, "keys", anew)
+	}
+	for key, err := range k.bad {
+		t.metrics.unreadable()
+		t.logger.Error("a state cannot be read: updates of its key become dead letters until there is a tombstone for it, with which the key begins anew",
+			"view", t.view.name, "topic", t.topic, "partition", partition, "key", key, "error", err)
 	}
 	t.logger.Info("restored a view's partition", "view", t.view.name, "partition", partition, "keys", len(k.keys),
 		"read", read, "took", time.Since(began).Round(time.Millisecond))

@@ -3,6 +3,7 @@ package features
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -191,11 +192,54 @@ func TestTableBeginsAnewWithItsTopic(t *testing.T) {
 	wantCount(t, table, outputs, 1)
 }
 
-func TestAStateThatCannotBeReadIsAPermanentFault(t *testing.T) {
+func TestAStateThatCannotBeReadStopsItsOwnKeyAlone(t *testing.T) {
 	topic := &statesTopic{}
-	topic.publish([]pipeline.Output{{Key: []byte("theirs"), Value: []byte(`{"at":1,"fields":{"n#`)}})
-	if _, err := add(t, counting(t, topic), "a"); pipeline.Assign(err) != pipeline.BlamePermanent || !strings.Contains(err.Error(), `"theirs"`) {
-		t.Errorf("got %v, blamed on %v, want a permanent fault that names the key", err, pipeline.Assign(err))
+	good, _ := add(t, counting(t, topic), "good", "good")
+	topic.publish(good)
+	topic.publish([]pipeline.Output{{Key: []byte("theirs"), Value: []byte(`{"at":1,"fields":{"n#`)}, {Key: []byte("mended"), Value: []byte(`x`)}})
+	topic.publish([]pipeline.Output{{Key: []byte("mended"), Value: good[0].Value}})
+
+	var log strings.Builder
+	table := counting(t, topic)
+	table.logger = slog.New(slog.NewTextHandler(&log, nil))
+	rows := make([]*pipeline.Row, 4)
+	for i, key := range []string{"good", "theirs", "mended", "theirs"} {
+		rows[i] = &pipeline.Row{Record: &pipeline.Record{Key: []byte(key)}, Read: []pipeline.Value{pipeline.IntValue(1000)}}
+	}
+	if err := table.Run(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range rows {
+		if bad := i == 1 || i == 3; bad != (row.Fault != nil) || bad && !strings.Contains(row.Fault.Cause, `key "theirs" in states cannot be read`) {
+			t.Errorf("row %d has the fault %v", i, row.Fault)
+		}
+	}
+	outputs, err := table.Changes()
+	if err != nil || len(outputs) != 2 || string(outputs[0].Key) != "good" || string(outputs[1].Key) != "mended" {
+		t.Fatalf("got the states %v and %v, want those of the two other keys, and none that begins anew", outputs, err)
+	}
+	wantCount(t, table, outputs, 3)
+	if said := log.String(); strings.Count(said, "level=ERROR") != 1 || !strings.Contains(said, "key=theirs") || !strings.Contains(said, "tombstone") {
+		t.Errorf("the log has %q, want one error of the key, with the remedy", said)
+	}
+
+	// With a tombstone, somebody has said so.
+	topic.publish([]pipeline.Output{{Key: []byte("in the fence's place"), Value: good[0].Value}, {Key: []byte("theirs")}})
+	table.Forget()
+	anew, err := add(t, table, "theirs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCount(t, table, anew, 1)
+}
+
+func TestManyStatesThatCannotBeReadAreAPermanentFault(t *testing.T) {
+	topic := &statesTopic{}
+	for i := range maxBad + 1 {
+		topic.publish([]pipeline.Output{{Key: fmt.Appendf(nil, "key-%d", i), Value: []byte(`{"at":1,"fields":{"n#`)}})
+	}
+	if _, err := add(t, counting(t, topic), "a"); pipeline.Assign(err) != pipeline.BlamePermanent || !strings.Contains(err.Error(), `"key-100"`) {
+		t.Errorf("got %v, blamed on %v, want a permanent fault that names a key", err, pipeline.Assign(err))
 	}
 }
 
