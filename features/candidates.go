@@ -314,7 +314,7 @@ func (k *known) add(list *CandidateList, i int, id string) {
 	switch {
 	case !ok:
 		at = len(k.items)
-		k.at[id], k.items = at, append(k.items, knownItem{id: id, list: i, found: Found{nil, Default}})
+		k.at[id], k.items = at, append(k.items, knownItem{id: id, list: i, found: Found{Freshness: Default}})
 	case k.items[at].list == i:
 		return
 	}

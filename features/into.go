@@ -83,7 +83,7 @@ func (i *Into) Run(ctx context.Context, rows []*pipeline.Row) error {
 			kept = append(kept, e)
 		}
 	}
-	if err := i.store.Put(ctx, kept); err != nil {
+	if _, err := i.store.Put(ctx, kept); err != nil {
 		return fmt.Errorf("put %d lists into view %s: %w", len(kept), i.view.name, err)
 	}
 	return nil

@@ -225,6 +225,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 type Found struct {
 	Entry     *Entry // nil for nothing
 	Freshness Freshness
+	bad       error // why what the store has of it is no entry
 }
 
 // value of a field of the view as of now, in milliseconds since 1970: the default where nothing is known.
@@ -284,11 +285,18 @@ func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger
 	return f, nil
 }
 
-// Find a key, for whoever would rather have an error than a default: nil where nothing is known of it.
+// Find a key, for whoever would rather have an error than a default: nil where nothing is known of it. The error wraps ErrBadEntry where it is the key's.
 func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
 	found, err := f.find(ctx, []string{key}, true)
-	return found.of(key).Entry, err
+	of := found.of(key)
+	if err == nil && of.bad != nil {
+		err = fmt.Errorf("%w: %w", ErrBadEntry, of.bad)
+	}
+	return of.Entry, err
 }
+
+// ErrBadEntry says that what the store has under a key is no entry of its view. The store answers, and asking again does not help.
+var ErrBadEntry = errors.New("the store of features has something else under this key")
 
 // answers are what was found of keys, each of which was looked for once.
 type answers struct {
@@ -301,7 +309,7 @@ func (a *answers) of(key string) Found {
 	if at, ok := a.at[key]; ok {
 		return a.found[at]
 	}
-	return Found{nil, Default}
+	return Found{Freshness: Default}
 }
 
 // find keys, however often each is among them. With wait, a store that does not answer is an error; the context's end is one always.
@@ -323,7 +331,7 @@ func (f *Finder) look(ctx context.Context, keys []string, found []Found, wait bo
 	var asked []int // which of the keys they are
 	cached := 0
 	for i, key := range keys {
-		found[i] = Found{nil, Default}                      // until it is answered
+		found[i] = Found{Freshness: Default}                // until it is answered
 		if key == "" || len(key) > maxText || key[0] == 0 { // no view has such a key
 			continue
 		}
@@ -347,6 +355,7 @@ func (f *Finder) look(ctx context.Context, keys []string, found []Found, wait bo
 			found[asked[n]] = f.judge(entries[n], Fresh, began)
 		}
 		f.metrics.looked("store", len(ask))
+		f.metrics.answered(entries)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case wait:
@@ -365,10 +374,13 @@ func (f *Finder) look(ctx context.Context, keys []string, found []Found, wait bo
 
 // judge says what an entry is good for: nothing is known of a key whose latest event is older than the view allows.
 func (f *Finder) judge(e *Entry, as Freshness, now time.Time) Found {
-	if e == nil || f.view.maxAge > 0 && e.Age(now) > f.view.maxAge {
-		return Found{nil, Default}
+	if e != nil && e.Bad != nil {
+		return Found{Freshness: Default, bad: e.Bad}
 	}
-	return Found{e, as}
+	if e == nil || f.view.maxAge > 0 && e.Age(now) > f.view.maxAge {
+		return Found{Freshness: Default}
+	}
+	return Found{Entry: e, Freshness: as}
 }
 
 // ask the store, within the deadline.

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"nearline/pipeline"
 )
 
@@ -20,11 +22,12 @@ type shelf struct {
 	asked   [][]string
 	err     error
 	slow    bool
+	outcome Outcome         // of puts
 	log     strings.Builder // of the finder
 }
 
-func (s *shelf) Put(context.Context, []Entry) error { return nil }
-func (s *shelf) Close() error                       { return nil }
+func (s *shelf) Put(context.Context, []Entry) (Outcome, error) { return s.outcome, nil }
+func (s *shelf) Close() error                                  { return nil }
 
 func (s *shelf) Get(ctx context.Context, _ *View, keys []string) ([]*Entry, error) {
 	s.asked = append(s.asked, slices.Clone(keys))
@@ -256,6 +259,82 @@ func TestTheCacheIsBoundedByKeysAndBytes(t *testing.T) {
 		made.CleanUp()
 		if got := made.EstimatedSize(); got > c.most || c.atLeastOne && got < c.most/2 {
 			t.Errorf("%s: %d keys are remembered, want at most %d", name, got, c.most)
+		}
+	}
+}
+
+func TestOneBadKeyOfTheStoreHurtsNobodyElse(t *testing.T) {
+	for _, wait := range []bool{false, true} {
+		inShelf(t, wait, func(s *shelf, view *View, look func(...string) ([]string, error)) {
+			s.have(view, "a", 3, time.Now())
+			s.entries["bad"] = view.BadEntry("bad", errors.New("it is no hash"))
+			s.have(view, "c", 4, time.Now())
+			for range 10 { // more often than trips the breaker
+				got, err := look("a", "bad", "c")
+				wantLooked(t, got, err, "3 fresh", "0 default", "4 fresh")
+				time.Sleep(2 * time.Second)
+			}
+			if len(s.asked) != 10 || s.log.Len() > 0 {
+				t.Errorf("the store was asked %d times, and the log has %q: want 10 times, and nothing of a store that does not answer", len(s.asked), s.log.String())
+			}
+		})
+	}
+}
+
+func TestWhoeverAsksForABadKeyAloneIsToldOfIt(t *testing.T) {
+	view := NewView(ViewConfig{Name: "item", Key: "item_id", Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}}})
+	registry := prometheus.NewRegistry()
+	s := &shelf{entries: map[string]*Entry{"bad": view.BadEntry("bad", errors.New("it is no hash")), "half": {View: "item", Key: "half", Values: view.Defaults(), Unread: 1}}}
+	s.have(view, "good", 3, time.Now())
+	finder, err := NewFinder(view, s, DefaultLookup(), slog.New(slog.DiscardHandler), NewMetrics(registry, "item"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is remembered
+		if e, err := finder.Find(t.Context(), "bad"); e != nil || !errors.Is(err, ErrBadEntry) || !strings.Contains(err.Error(), "it is no hash") {
+			t.Errorf("got %v and %v, want an error that says what is wrong with the key", e, err)
+		}
+	}
+	for _, key := range []string{"good", "half", "absent"} {
+		if _, err := finder.Find(t.Context(), key); err != nil {
+			t.Errorf("of %s got %v", key, err)
+		}
+	}
+	if got := counterOf(t, registry, "nearline_features_bad_entries_total"); got != 2 {
+		t.Errorf("the metric counts %v bad entries, want 2", got)
+	}
+}
+
+func counterOf(t *testing.T, registry *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+func TestTheSinkGoesOnWithoutWhatTheStoreRefuses(t *testing.T) {
+	view := NewView(ViewConfig{Name: "item", Key: "item_id", Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}}})
+	registry := prometheus.NewRegistry()
+	s := &shelf{outcome: Outcome{Newer: 2, Unfit: []Unfit{{Place: 1, Err: errors.New("too large")}}}}
+	sink := Sink{View: view, Store: s, Source: "id", Metrics: NewMetrics(registry, "item")}
+	records := make([]*pipeline.Record, 4)
+	for i := range records {
+		records[i] = &pipeline.Record{Key: []byte{'a' + byte(i)}, Value: []byte(`{"at":1,"fields":{}}`), Offset: int64(i)}
+	}
+	if err := sink.Apply(t.Context(), records); err != nil {
+		t.Errorf("got %v: the entries would come again and again", err)
+	}
+	for name, want := range map[string]float64{"nearline_features_unfit_entries_total": 1, "nearline_features_older_entries_total": 2} {
+		if got := counterOf(t, registry, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
 }

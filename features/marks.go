@@ -133,7 +133,11 @@ func (f *Filling) put(ctx context.Context, marks map[string]mark) error {
 			Values: []pipeline.Field{{Name: markField, Value: pipeline.StringValue(m.text)}},
 		})
 	}
-	if err := f.store.Put(ctx, entries); err != nil {
+	outcome, err := f.store.Put(ctx, entries)
+	if err == nil && len(outcome.Unfit) > 0 {
+		err = outcome.Unfit[0].Err
+	}
+	if err != nil {
 		return fmt.Errorf("put marks of view %s: %w", f.view, err)
 	}
 	return nil

@@ -20,6 +20,9 @@ type Metrics struct {
 	strange  prometheus.Counter
 	age      prometheus.Histogram
 	puts     prometheus.Counter
+	newer    prometheus.Counter
+	unfit    prometheus.Counter
+	bad      prometheus.Counter
 	lookups  *prometheus.CounterVec
 	trips    prometheus.Histogram
 	store    *storeMetrics
@@ -71,6 +74,18 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 			Help: "States put into the store.",
 		}),
 	}
+	m.newer = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nearline_features_older_entries_total", ConstLabels: labels,
+		Help: "States that the store did not take, since it has a younger one of the key: another replica was faster. That is as it should be.",
+	})
+	m.unfit = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nearline_features_unfit_entries_total", ConstLabels: labels,
+		Help: "States that the store refuses for their own sake, such as one that is too large. They are left out, and the store keeps what it had of the key.",
+	})
+	m.bad = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nearline_features_bad_entries_total", ConstLabels: labels,
+		Help: "Answers of the store that are not, or not whole, an entry of the view: somebody else wrote to the key. Lookups have defaults in place of what cannot be read.",
+	})
 	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "nearline_features_lookups_total", ConstLabels: labels,
 		Help: "Keys that were looked up, each once a cycle, by who answered: the cache, the store, or nobody in time. Those of nobody are stale or defaults.",
@@ -80,7 +95,7 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 		Help: "Time that the keys of one cycle took, where the store was asked for any.",
 	})
 	m.store = newStoreMetrics(registry, labels)
-	registry.MustRegister(m.keyless, m.keys, m.expired, m.full, m.fullness, m.restores, m.read, m.strange, m.age, m.puts, m.lookups, m.trips)
+	registry.MustRegister(m.keyless, m.keys, m.expired, m.full, m.fullness, m.restores, m.read, m.strange, m.age, m.puts, m.newer, m.unfit, m.bad, m.lookups, m.trips)
 	return m
 }
 
@@ -130,6 +145,25 @@ func (m *Metrics) looked(answered string, keys int) {
 func (m *Metrics) took(began time.Time) {
 	if m != nil {
 		m.trips.Observe(time.Since(began).Seconds())
+	}
+}
+
+func (m *Metrics) notTaken(o Outcome) {
+	if m != nil {
+		m.newer.Add(float64(o.Newer))
+		m.unfit.Add(float64(len(o.Unfit)))
+	}
+}
+
+// answered counts the bad ones of what the store said.
+func (m *Metrics) answered(entries []*Entry) {
+	if m == nil {
+		return
+	}
+	for _, e := range entries {
+		if e != nil && (e.Bad != nil || e.Unread > 0) {
+			m.bad.Inc()
+		}
 	}
 }
 

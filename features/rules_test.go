@@ -79,9 +79,9 @@ func TestARestoredPartitionKnowsItsLatestEvent(t *testing.T) {
 // noted is a store that notes what is put.
 type noted struct{ put []Entry }
 
-func (n *noted) Put(_ context.Context, entries []Entry) error {
+func (n *noted) Put(_ context.Context, entries []Entry) (Outcome, error) {
 	n.put = append(n.put, entries...)
-	return nil
+	return Outcome{}, nil
 }
 func (n *noted) Get(context.Context, *View, []string) ([]*Entry, error) { return nil, nil }
 func (n *noted) Close() error                                           { return nil }

@@ -23,6 +23,13 @@ type Entry struct {
 	Deleted bool
 	// ForGood has a store keep it whatever ttl the store has.
 	ForGood bool
+	// Others says that others write to the view as well. What a store has under the key and is no entry at all is then theirs, and stays.
+	Others bool
+
+	// Bad says why what the store has under the key is no entry of the view; nil where it is one. Only Get sets it. The entry then has no values.
+	Bad error
+	// Unread is how many values are not of the kind that the view declares, and so are the view's defaults. Only Get sets it.
+	Unread int
 }
 
 // Age of the entry's latest event.
@@ -31,13 +38,27 @@ func (e *Entry) Age(now time.Time) time.Duration { return now.Sub(time.UnixMilli
 // Store keeps the latest values of views' keys. Implementations are safe for concurrent use.
 type Store interface {
 	// Put takes entries, unless it has younger ones of the same source. After an error some may have been taken. It keeps nothing of the
-	// slice.
-	Put(ctx context.Context, entries []Entry) error
+	// slice. An error is the store's. An entry that cannot be put for its own sake is named by the outcome, and the others are put.
+	Put(ctx context.Context, entries []Entry) (Outcome, error)
 	// Get reads keys of a view, all in one round trip: an entry for each, nil where there is none. They are not to be written to, and
-	// need not say their source and offset.
+	// need not say their source and offset. An error is the store's. A key with something else than an entry has an entry that says so (Bad).
 	Get(ctx context.Context, view *View, keys []string) ([]*Entry, error)
 	// Close lets go of connections.
 	Close() error
+}
+
+// Outcome of a Put: the entries that the store has not taken.
+type Outcome struct {
+	// Newer is how many entries were not taken since the store has a younger one of the same source.
+	Newer int
+	// Unfit are entries that the store refuses for their own sake, in the order of their places. Putting them again does not help.
+	Unfit []Unfit
+}
+
+// Unfit is an entry that a store does not take, such as one that is too large.
+type Unfit struct {
+	Place int // in the slice of entries
+	Err   error
 }
 
 // DeletedFor is how long a store that replicas share remembers that a key was deleted: for as long as an older entry of it may still be on its way, from a
@@ -89,9 +110,11 @@ func (s *Sink) Apply(ctx context.Context, records []*pipeline.Record) error {
 		place[e.Key] = len(entries)
 		entries = append(entries, e)
 	}
-	if err := s.Store.Put(ctx, entries); err != nil {
+	outcome, err := s.Store.Put(ctx, entries)
+	if err != nil {
 		return fmt.Errorf("put %d entries of view %s: %w", len(entries), s.View.name, err)
 	}
+	s.Metrics.notTaken(outcome) // which the store has told of; trying again would stop the view's other keys for ever
 	s.Metrics.stored(records)
 	return nil
 }

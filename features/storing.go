@@ -15,12 +15,20 @@ import (
 // Stored makes the entry of what a store has of a key: the time of its latest event in milliseconds since 1970, "" where the store has none, and the text of
 // each of the view's fields by its index. It is nil where there is no entry. A view that others fill needs no time: what is there is as of now.
 //
-// A text that is no value of its field is told of, and the field has its default: it was declared otherwise, or somebody else wrote it.
-func (v *View) Stored(key, at string, text func(i int) (string, bool), unread func(field string, err error)) (*Entry, error) {
+// A text that is no value of its field is told of, and the field has its default: it was declared otherwise, or somebody else wrote it. A time that is none
+// makes the entry a bad one.
+func (v *View) Stored(key, at string, text func(i int) (string, bool), unread func(field string, err error)) *Entry {
 	if at == "" && !v.others {
-		return nil, nil
+		return nil
 	}
-	e := &Entry{View: v.name, Key: key, Values: slices.Clone(v.defaults)}
+	e := &Entry{View: v.name, Key: key, At: time.Now().UnixMilli()}
+	if at != "" {
+		var err error
+		if e.At, err = strconv.ParseInt(at, 10, 64); err != nil || !inTime(e.At) {
+			return v.BadEntry(key, fmt.Errorf("field @at is %q: want milliseconds since 1970, of a year from 1 to 9999", at))
+		}
+	}
+	e.Values = slices.Clone(v.defaults)
 	anything := false
 	for i := range v.fields {
 		written, there := text(i)
@@ -30,23 +38,59 @@ func (v *View) Stored(key, at string, text func(i int) (string, bool), unread fu
 		anything = true
 		value, err := v.Parse(i, written)
 		if err != nil {
+			e.Unread++
 			unread(v.fields[i].name, err)
 			continue
 		}
 		e.Values[i].Value = value
 	}
-	if at == "" {
-		if !anything {
-			return nil, nil
-		}
-		e.At = time.Now().UnixMilli()
-		return e, nil
+	if at == "" && !anything {
+		return nil
 	}
-	var err error
-	if e.At, err = strconv.ParseInt(at, 10, 64); err != nil || !inTime(e.At) {
-		return nil, fmt.Errorf("field @at is %q: want milliseconds since 1970", at)
-	}
-	return e, nil
+	return e
+}
+
+// BadEntry stands for what a store has under a key and is no entry of the view.
+func (v *View) BadEntry(key string, err error) *Entry {
+	return &Entry{View: v.name, Key: key, Bad: err}
+}
+
+// Putting collects the outcome of a Put. Safe for concurrent use.
+type Putting struct {
+	store   string
+	strange *Strange
+	entries []Entry
+
+	mu      sync.Mutex // guards outcome
+	outcome Outcome
+}
+
+// NewPutting collects the outcome of these entries, and tells of those that a store, such as Redis, does not take.
+func NewPutting(store string, strange *Strange, entries []Entry) *Putting {
+	return &Putting{store: store, strange: strange, entries: entries}
+}
+
+// Newer counts entries that were not taken since the store has younger ones.
+func (p *Putting) Newer(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outcome.Newer += n
+}
+
+// Unfit notes that the entry at a place is refused for its own sake.
+func (p *Putting) Unfit(place int, err error) {
+	p.strange.unfit(p.store, &p.entries[place], err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outcome.Unfit = append(p.outcome.Unfit, Unfit{place, err})
+}
+
+// Outcome of what was put; all that put have ended.
+func (p *Putting) Outcome() Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slices.SortFunc(p.outcome.Unfit, func(a, b Unfit) int { return cmp.Compare(a.Place, b.Place) })
+	return p.outcome
 }
 
 // ByKey has the places of each key's entries, in their order: those of one key are put one after the other.
@@ -95,6 +139,27 @@ func (s *Strange) Unread(store, view, key, field string, err error) {
 	if _, told := s.told.LoadOrStore([2]string{view, field}, true); !told {
 		slog.Warn("a feature in "+store+" is not what its view declares; lookups have its default until the key's next event",
 			"key", key, "feature", field, "error", err)
+	}
+}
+
+// Foreign tells of a key that has something else than an entry, once for all keys of a view. Then says what becomes of it.
+func (s *Strange) Foreign(store, view, key, then string, err error) {
+	if _, told := s.told.LoadOrStore([2]string{view, "\x00" + then}, true); !told {
+		slog.Warn("a key in "+store+" has something else than features of its view; "+then, "view", view, "key", key, "error", err)
+	}
+}
+
+// What becomes of a key that has something else than an entry.
+const (
+	ForeignFound    = "lookups of such keys have the view's defaults until it is removed or put right"
+	ForeignReplaced = "the key is the view's own, so its entry takes the place"
+)
+
+// unfit tells of an entry that a store does not take, once for all keys of a view.
+func (s *Strange) unfit(store string, e *Entry, err error) {
+	if _, told := s.told.LoadOrStore([2]string{e.View, "\x00unfit"}, true); !told {
+		slog.Error(store+" does not take an entry, which is left out; lookups have what was there before, until the key's next event",
+			"view", e.View, "key", e.Key, "error", err)
 	}
 }
 

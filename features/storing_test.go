@@ -58,15 +58,15 @@ func TestWhatIsStoredIsReadAsTheViewDeclaresIt(t *testing.T) {
 		{"others have nothing", theirs, "", nil, "", "", ""},
 	} {
 		unread := ""
-		e, err := c.view.Stored("k", c.at, func(i int) (string, bool) { text, ok := c.texts[i]; return text, ok },
+		e := c.view.Stored("k", c.at, func(i int) (string, bool) { text, ok := c.texts[i]; return text, ok },
 			func(field string, err error) { unread += field })
 		switch got := ""; {
 		case c.err != "":
-			if err == nil || !strings.Contains(err.Error(), c.err) {
-				t.Errorf("%s: got error %v, want one with %s", c.name, err, c.err)
+			if e == nil || e.Bad == nil || !strings.Contains(e.Bad.Error(), c.err) || e.Values != nil {
+				t.Errorf("%s: got %+v, want an entry without values that says %s", c.name, e, c.err)
 			}
-		case err != nil:
-			t.Errorf("%s: got error %v", c.name, err)
+		case e != nil && e.Bad != nil:
+			t.Errorf("%s: got the bad entry %v", c.name, e.Bad)
 		case e == nil:
 			if c.want != "" {
 				t.Errorf("%s: got no entry, want %s", c.name, c.want)
@@ -75,7 +75,7 @@ func TestWhatIsStoredIsReadAsTheViewDeclaresIt(t *testing.T) {
 			for _, f := range e.Values {
 				got += " " + FormatValue(f.Value)
 			}
-			if strings.TrimSpace(got) != c.want || unread != c.unread || c.at == "" && e.Age(time.Now()) > time.Minute {
+			if strings.TrimSpace(got) != c.want || unread != c.unread || e.Unread != len(c.unread) || c.at == "" && e.Age(time.Now()) > time.Minute {
 				t.Errorf("%s: got%s of %d, unread %q, want %s, unread %q", c.name, got, e.At, unread, c.want, c.unread)
 			}
 		}

@@ -68,5 +68,6 @@ func (f *Filling) Sweep(ctx context.Context, source string, read func(ctx contex
 	if len(gone) == 0 {
 		return 0, nil
 	}
-	return len(gone), f.store.Put(ctx, gone)
+	_, err = f.store.Put(ctx, gone)
+	return len(gone), err
 }

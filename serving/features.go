@@ -14,7 +14,8 @@ import (
 type Features interface {
 	// Views that there are, in the order of the configuration.
 	Views() []View
-	// Feature values of a key as of now; an error wraps ErrUnknownView or ErrUnknownKey where there is nothing to answer.
+	// Feature values of a key as of now; an error wraps ErrUnknownView or ErrUnknownKey where there is nothing to answer, and
+	// ErrBadKey where what there is cannot be read.
 	Lookup(ctx context.Context, view, key string) (Values, error)
 }
 
@@ -22,6 +23,7 @@ type Features interface {
 var (
 	ErrUnknownView = errors.New("no such view")
 	ErrUnknownKey  = errors.New("nothing is known of the key")
+	ErrBadKey      = errors.New("what is stored of the key cannot be read")
 )
 
 // View describes one view.
@@ -50,7 +52,7 @@ const lookupTimeout = 5 * time.Second
 //	GET /v1/features            a list of the views
 //	GET /v1/features/VIEW/KEY   values of a key, the time of its latest event, and its age in seconds
 //
-// and for what is not there 404 with an error.
+// and for what is not there 404 with an error; for a key whose entry in the store cannot be read, 500 with why.
 func FeaturesHandler(f Features) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/features", func(w http.ResponseWriter, _ *http.Request) {
@@ -67,6 +69,8 @@ func FeaturesHandler(f Features) http.Handler {
 		switch {
 		case errors.Is(err, ErrUnknownView), errors.Is(err, ErrUnknownKey):
 			answer(w, http.StatusNotFound, problem{err.Error()})
+		case errors.Is(err, ErrBadKey): // asking again does not help
+			answer(w, http.StatusInternalServerError, problem{err.Error()})
 		case err != nil:
 			answer(w, http.StatusServiceUnavailable, problem{err.Error()})
 		default:

@@ -39,5 +39,5 @@ func TestStoreOnAnEmulator(t *testing.T) {
 			t.Error(err)
 		}
 		return s
-	})
+	}, spoils...)
 }

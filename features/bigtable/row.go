@@ -30,12 +30,29 @@ const (
 const (
 	// maxKey is how many bytes a row's key may have.
 	maxKey = 4096
+	// maxValue is how many bytes a cell may have, and all of one change together: Bigtable takes 100 MB, and 200 MB.
+	maxValue = 90 << 20
 	// maxAsked is how many bytes the keys of one request may have together. It is a guess on the safe side of what Bigtable takes.
 	maxAsked = 256 << 10
 )
 
 // rowKey of an entry. No view's name has a # or an @.
 func rowKey(view, key string) string { return view + "#" + key }
+
+// unfit says why no row may have the entry; nil is that one may.
+func unfit(e *features.Entry) error {
+	if k := rowKey(e.View, e.Key); len(k) > maxKey {
+		return fmt.Errorf("the row's key would have %d bytes: Bigtable takes at most %d", len(k), maxKey)
+	}
+	size := 0
+	for _, f := range e.Values {
+		size += len(features.FormatValue(f.Value))
+	}
+	if size > maxValue {
+		return fmt.Errorf("the values have %d bytes: a row has room for %d", size, maxValue)
+	}
+	return nil
+}
 
 // versionOf an entry is LENGTH:SOURCE@OFFSET, with twenty digits of offset: of the same source, the younger one is the larger text, and no
 // version of another source is between two of one, whatever sources are called.
@@ -92,11 +109,15 @@ func textsOf(row bigtable.Row) map[string]string {
 
 // entryOf a row's texts, nil where it has none.
 // A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
-func (s *Store) entryOf(view *features.View, names []string, key string, texts map[string]string) (*features.Entry, error) {
-	return view.Stored(key, texts[atColumn], func(i int) (string, bool) {
+func (s *Store) entryOf(view *features.View, names []string, key string, texts map[string]string) *features.Entry {
+	e := view.Stored(key, texts[atColumn], func(i int) (string, bool) {
 		text, there := texts[names[i]]
 		return text, there
 	}, func(name string, err error) {
 		s.strange.Unread("Bigtable", view.Name(), rowKey(view.Name(), key), name, err)
 	})
+	if e != nil && e.Bad != nil {
+		s.strange.Foreign("Bigtable", view.Name(), rowKey(view.Name(), key), features.ForeignFound, e.Bad)
+	}
+	return e
 }

@@ -90,7 +90,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	nothing.Set(valueFamily, "@ping", bigtable.Now(), nil)
 	nothing.Set(deletedFamily, "@ping", bigtable.Now(), nil)
 	nothing.DeleteRow()
-	switch err := s.apply(ctx, "@ping", bigtable.NewCondMutation(bigtable.BlockAllFilter(), nil, nothing)); status.Code(err) {
+	switch _, err := s.apply(ctx, "@ping", bigtable.NewCondMutation(bigtable.BlockAllFilter(), nil, nothing)); status.Code(err) {
 	case codes.OK:
 		return nil
 	case codes.Unauthenticated, codes.PermissionDenied:
@@ -152,7 +152,7 @@ func (s *Store) filling(ctx context.Context, key string) (string, error) {
 	name := bigtable.NewMutation()
 	name.Set(valueFamily, nameColumn, forever, []byte(rand.Text()))
 	there := bigtable.ChainFilters(bigtable.FamilyFilter(valueFamily), bigtable.ColumnFilter(nameColumn))
-	if err := s.apply(ctx, key, bigtable.NewCondMutation(there, nil, name)); err != nil {
+	if _, err := s.apply(ctx, key, bigtable.NewCondMutation(there, nil, name)); err != nil {
 		return "", err
 	}
 	row, err := s.table.ReadRow(ctx, key, bigtable.RowFilter(bigtable.ChainFilters(there, bigtable.LatestNFilter(1))))
@@ -178,34 +178,36 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// apply a change until it is answered, which may be more than once. The vendor's client does not try changes with conditions again.
-func (s *Store) apply(ctx context.Context, key string, change *bigtable.Mutation) error {
+// apply a change until it is answered, which may be more than once, and say whether its condition held. The vendor's client does not try changes with
+// conditions again.
+func (s *Store) apply(ctx context.Context, key string, change *bigtable.Mutation) (held bool, err error) {
 	pause := gax.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Multiplier: 2}
 	for try := 1; ; try++ {
 		trying, cancel := context.WithTimeout(ctx, stuck)
-		err := s.table.Apply(trying, key, change)
+		err := s.table.Apply(trying, key, change, bigtable.GetCondMutationResult(&held))
 		cancel()
 		switch status.Code(err) {
 		case codes.OK:
-			return nil
+			return held, nil
 		case codes.Unavailable, codes.Aborted, codes.DeadlineExceeded, codes.ResourceExhausted:
 			if try < puts && gax.Sleep(ctx, pause.Pause()) == nil {
 				continue
 			}
 		}
-		return ended(ctx, err)
+		return false, ended(ctx, err)
 	}
 }
 
 // Put takes entries, unless there are younger ones of the same source: each by itself, those of different keys in any order.
-func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
-	if err := s.put(ctx, entries); err != nil {
-		return fmt.Errorf("put %d entries into %s: %w", len(entries), s.where, s.explained(err))
+func (s *Store) Put(ctx context.Context, entries []features.Entry) (features.Outcome, error) {
+	putting := features.NewPutting("Bigtable", &s.strange, entries)
+	if err := s.put(ctx, entries, putting); err != nil {
+		return features.Outcome{}, fmt.Errorf("put %d entries into %s: %w", len(entries), s.where, s.explained(err))
 	}
-	return nil
+	return putting.Outcome(), nil
 }
 
-func (s *Store) put(outer context.Context, entries []features.Entry) error {
+func (s *Store) put(outer context.Context, entries []features.Entry, putting *features.Putting) error {
 	group, ctx := errgroup.WithContext(outer)
 	group.SetLimit(s.config.Concurrency)
 	for _, places := range features.ByKey(entries) {
@@ -214,10 +216,8 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 		}
 		group.Go(func() error {
 			for _, i := range places {
-				e := &entries[i]
-				key := rowKey(e.View, e.Key)
-				if err := s.apply(ctx, key, bigtable.NewCondMutation(asYoung(e), nil, replacement(e, time.Now()))); err != nil {
-					return fmt.Errorf("%s: %w", key, err)
+				if err := s.putOne(ctx, &entries[i], i, putting); err != nil {
+					return fmt.Errorf("%s: %w", rowKey(entries[i].View, entries[i].Key), err)
 				}
 			}
 			return nil
@@ -227,6 +227,32 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 		return err
 	}
 	return outer.Err()
+}
+
+func (s *Store) putOne(ctx context.Context, e *features.Entry, place int, putting *features.Putting) error {
+	if err := unfit(e); err != nil {
+		putting.Unfit(place, err)
+		return nil
+	}
+	key := rowKey(e.View, e.Key)
+	there, err := s.apply(ctx, key, bigtable.NewCondMutation(asYoung(e), nil, replacement(e, time.Now())))
+	if err != nil || !there {
+		return err
+	}
+	// There may be this one, of a try that was not answered.
+	row, err := s.table.ReadRow(ctx, key, bigtable.RowFilter(asYoung(e)))
+	if err != nil {
+		return ended(ctx, err)
+	}
+	for _, family := range row {
+		for _, cell := range family {
+			if string(cell.Value) == string(versionOf(e)) {
+				return nil
+			}
+		}
+	}
+	putting.Newer(1)
+	return nil
 }
 
 // Get reads keys of a view, all in one request, or where there are very many in some that are under way together. The entries do not say their
@@ -284,10 +310,7 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 		if !ok || found[at] == nil {
 			continue
 		}
-		var err error
-		if entries[i], err = s.entryOf(view, names, k, found[at]); err != nil {
-			return nil, fmt.Errorf("%s: %w", rowKey(view.Name(), k), err)
-		}
+		entries[i] = s.entryOf(view, names, k, found[at])
 	}
 	return entries, nil
 }

@@ -80,9 +80,16 @@ func opened(t *testing.T, c Config) *Store {
 	return s
 }
 
+// putError is what the store says of a put that cannot be.
+func putError(t *testing.T, s *Store, e features.Entry) error {
+	t.Helper()
+	_, err := s.Put(t.Context(), []features.Entry{e})
+	return err
+}
+
 func mustPut(t *testing.T, s *Store, entries ...features.Entry) {
 	t.Helper()
-	if err := s.Put(t.Context(), entries); err != nil {
+	if _, err := s.Put(t.Context(), entries); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -143,7 +150,28 @@ func TestStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}, spoils...)
+}
+
+// spoils are what other tools may do to a row.
+var spoils = []storetest.Spoil{
+	{Name: "ATimeAsInRFC3339", Do: spoiled("2026-11-29T15:00:00Z")},
+	{Name: "ATimeBeyondAllYears", Do: spoiled("9000000000000000000")},
+	{Name: "ATimeInEightBytes", Do: spoiled("\x00\x00\x01\xa3\x18\x5c\x50\x00")},
+}
+
+func spoiled(at string) func(t *testing.T, of features.Store, view, key string) {
+	return func(t *testing.T, of features.Store, view, key string) {
+		t.Helper()
+		s, ok := of.(*Store)
+		if !ok {
+			t.Fatalf("this is a %T", of)
+		}
+		m := bigtable.NewMutation()
+		m.Set("features", "@at", forever, []byte(at))
+		m.Set("features", "else", forever, []byte("x"))
+		mustApply(t, s, rowKey(view, key), m)
+	}
 }
 
 func TestOtherToolsReadARowForEachKey(t *testing.T) {
@@ -214,8 +242,11 @@ func TestAFeatureThatIsMissingOrCannotBeReadHasTheViewsDefault(t *testing.T) {
 	m = bigtable.NewMutation()
 	m.Set("features", "@at", forever, []byte("now"))
 	mustApply(t, s, "view#a", m)
-	_, err := s.Get(t.Context(), view, []string{"a", "b"})
-	wants(t, err, "view#a", "@at", `"now"`, "2 keys of view view", "table nearline")
+	got = mustGet(t, s, "a", "b")
+	wants(t, got[0].Bad, "@at", `"now"`)
+	if got[1].Bad != nil || got[1].Values[2].Value.Float != 0.75 {
+		t.Errorf("its neighbour has %v, want 0.75", got[1])
+	}
 }
 
 func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
@@ -268,7 +299,7 @@ func TestPingSaysWhichTableToMake(t *testing.T) {
 	missing := opened(t, c)
 	_, got := missing.Get(t.Context(), view, []string{"a"})
 	_, filled := missing.Filling(t.Context(), "view")
-	for _, err := range []error{missing.Ping(t.Context()), got, filled, missing.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})} {
+	for _, err := range []error{missing.Ping(t.Context()), got, filled, putError(t, missing, storetest.Entry("a", 1))} {
 		wants(t, err, "elsewhere", remedy+`elsewhere "families=features:maxage=3600s||maxversions=1,deleted:`)
 	}
 }
@@ -326,7 +357,7 @@ func TestAPutIsTriedAgainWhereThatMayHelp(t *testing.T) {
 	} {
 		tries.Store(0)
 		code, refusals = c.code, c.refusals
-		err := s.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})
+		_, err := s.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})
 		if c.want == nil && err != nil {
 			t.Error(err)
 		}

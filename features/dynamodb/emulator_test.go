@@ -24,7 +24,34 @@ import (
 
 // The tag, and the emulator, are e2e/stores.sh's.
 func TestStoreOnAnEmulator(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) features.Store { return withTable(t, emulated(t)) })
+	storetest.Run(t, func(t *testing.T) features.Store { return withTable(t, emulated(t)) }, spoils...)
+}
+
+// spoils are what other tools may do to an item.
+var spoils = []storetest.Spoil{
+	{Name: "ATimeAsInRFC3339", Do: spoiled(item{"@at": text("2026-11-29T15:00:00Z")})},
+	{Name: "ATimeBeyondAllYears", Do: spoiled(item{"@at": number("9000000000000000000")})},
+	{Name: "ATimeThatIsNoNumber", Do: spoiled(item{"@at": &types.AttributeValueMemberBOOL{Value: true}})},
+	{Name: "AnOffsetThatIsNoNumber", Do: spoiled(item{"@at": text("now"), "@offset": text("99")})},
+	{Name: "AnItemOfSomebodyElse", Do: spoiled(item{"@at": number("0.5"), "@source": number("1"), "reviews": &types.AttributeValueMemberL{}})},
+}
+
+func spoiled(with item) func(t *testing.T, of features.Store, view, key string) {
+	return func(t *testing.T, of features.Store, view, k string) {
+		t.Helper()
+		s, ok := of.(*Store)
+		if !ok {
+			t.Fatalf("this is a %T", of)
+		}
+		have := stored(t, s, key(view, k))
+		if have == nil {
+			have = item{"pk": text(key(view, k))}
+		}
+		maps.Copy(have, with)
+		if _, err := s.client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &s.config.Table, Item: have}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func emulated(t *testing.T) Config {
@@ -235,7 +262,7 @@ func TestPingSaysWhichTableToMake(t *testing.T) {
 	c := emulated(t)
 	c.Table = "not-there"
 	missing := opened(t, c)
-	for _, err := range []error{missing.Ping(t.Context()), missing.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)})} {
+	for _, err := range []error{missing.Ping(t.Context()), putError(t, missing, storetest.Entry("a", 1))} {
 		wants(t, err, "not-there", "aws dynamodb create-table --table-name not-there", "AttributeName=pk,KeyType=HASH", `"AttributeName": "@expires"`)
 	}
 	s := withTable(t, emulated(t))

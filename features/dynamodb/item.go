@@ -3,9 +3,11 @@
 package dynamodb
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -43,8 +45,14 @@ func attribute(feature string) string {
 type item = map[string]types.AttributeValue
 
 // itemOf an entry that is put now. Numbers are numbers for whoever else reads the table. A list is its JSON as text rather than a list of
-// DynamoDB's: the numbers in it come back to the last bit, whoever knows the other stores knows it, and it is smaller.
-func (s *Store) itemOf(e *features.Entry, now time.Time) item {
+// DynamoDB's: the numbers in it come back to the last bit, whoever knows the other stores knows it, and it is smaller. An error is the entry's own.
+func (s *Store) itemOf(e *features.Entry, now time.Time) (item, error) {
+	switch k := key(e.View, e.Key); {
+	case len(k) > maxKey:
+		return nil, fmt.Errorf("the partition key would have %d bytes: DynamoDB takes at most %d", len(k), maxKey)
+	case !utf8.ValidString(k):
+		return nil, fmt.Errorf("the key %q is not UTF-8, which DynamoDB's texts are", e.Key)
+	}
 	kept := s.config.TTL
 	switch {
 	case e.Deleted:
@@ -60,7 +68,7 @@ func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 	}
 	if e.Deleted {
 		of[deletedAttribute] = &types.AttributeValueMemberBOOL{Value: true}
-		return of
+		return of, nil
 	}
 	of[atAttribute] = number(strconv.FormatInt(e.At, 10))
 	texts := make([]string, len(e.Values))
@@ -68,6 +76,9 @@ func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 		texts[i] = features.FormatValue(f.Value)
 	}
 	for _, i := range features.Beyond(texts, maxItem) {
+		if e.Others {
+			return nil, fmt.Errorf("%s has %d bytes: an item of DynamoDB has room for %d", e.Values[i].Name, len(texts[i]), maxItem)
+		}
 		texts[i] = ""
 		s.left(e, e.Values[i].Name)
 	}
@@ -80,7 +91,7 @@ func (s *Store) itemOf(e *features.Entry, now time.Time) item {
 			of[attribute(f.Name)] = text(texts[i])
 		}
 	}
-	return of
+	return of, nil
 }
 
 // isNumber says that DynamoDB keeps the value exactly as a number: it has 38 decimal digits, exponents of up to three digits of which not
@@ -123,10 +134,10 @@ func wholeNumber(v types.AttributeValue) (n int64, ok bool) {
 
 // entryOf an item, nil where it has none any more.
 // A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
-func (s *Store) entryOf(view *features.View, names []string, key string, of item, now time.Time) (*features.Entry, error) {
+func (s *Store) entryOf(view *features.View, names []string, key string, of item, now time.Time) *features.Entry {
 	// DynamoDB takes some days to remove what has expired.
 	if expires, ok := wholeNumber(of[expiresAttribute]); ok && expires < now.Unix() {
-		return nil, nil
+		return nil
 	}
 	written := func(name string) (string, bool) {
 		v, there := of[name]
@@ -140,6 +151,10 @@ func (s *Store) entryOf(view *features.View, names []string, key string, of item
 		return text, true
 	}
 	at, _ := written(atAttribute)
-	return view.Stored(key, at, func(i int) (string, bool) { return written(attribute(names[i])) },
+	e := view.Stored(key, at, func(i int) (string, bool) { return written(attribute(names[i])) },
 		func(name string, err error) { s.unread(view.Name(), key, name, err) })
+	if e != nil && e.Bad != nil {
+		s.foreign(view.Name(), key, e.Bad)
+	}
+	return e
 }

@@ -13,6 +13,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,8 +43,10 @@ const (
 	puts = 8
 )
 
-// younger is what must hold of the item in the table for another to take its place. Who wrote no source is somebody else, and yields.
-var younger = aws.String("attribute_not_exists(#source) OR attribute_not_exists(#offset) OR #source <> :source OR #offset < :offset")
+// younger is what must hold of the item in the table for another to take its place. Who wrote no source, or an offset that is no number, is somebody
+// else, and yields.
+var younger = aws.String("attribute_not_exists(#source) OR attribute_not_exists(#offset) OR #source <> :source OR #offset < :offset " +
+	"OR NOT attribute_type(#offset, :number)")
 
 // Store of features in DynamoDB.
 //
@@ -237,14 +240,15 @@ func (s *Store) named(ctx context.Context, key string) (string, error) {
 func key(view, key string) string { return view + ":" + key }
 
 // Put takes entries, unless there are younger ones of the same source: each by itself, those of different keys in any order.
-func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
-	if err := s.put(ctx, entries); err != nil {
-		return fmt.Errorf("put %d entries into %s: %w", len(entries), s.where, s.explained(err))
+func (s *Store) Put(ctx context.Context, entries []features.Entry) (features.Outcome, error) {
+	putting := features.NewPutting("DynamoDB", &s.strange, entries)
+	if err := s.put(ctx, entries, putting); err != nil {
+		return features.Outcome{}, fmt.Errorf("put %d entries into %s: %w", len(entries), s.where, s.explained(err))
 	}
-	return nil
+	return putting.Outcome(), nil
 }
 
-func (s *Store) put(outer context.Context, entries []features.Entry) error {
+func (s *Store) put(outer context.Context, entries []features.Entry, putting *features.Putting) error {
 	group, ctx := errgroup.WithContext(outer)
 	group.SetLimit(s.config.Concurrency)
 	for _, places := range features.ByKey(entries) {
@@ -253,7 +257,7 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 		}
 		group.Go(func() error {
 			for _, i := range places {
-				if err := s.putOne(ctx, &entries[i]); err != nil {
+				if err := s.putOne(ctx, &entries[i], i, putting); err != nil {
 					return fmt.Errorf("%s: %w", key(entries[i].View, entries[i].Key), err)
 				}
 			}
@@ -266,17 +270,50 @@ func (s *Store) put(outer context.Context, entries []features.Entry) error {
 	return outer.Err()
 }
 
-func (s *Store) putOne(ctx context.Context, e *features.Entry) error {
-	of := s.itemOf(e, time.Now())
-	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+func (s *Store) putOne(ctx context.Context, e *features.Entry, place int, putting *features.Putting) error {
+	of, err := s.itemOf(e, time.Now())
+	if err != nil {
+		putting.Unfit(place, err)
+		return nil
+	}
+	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &s.config.Table, Item: of, ConditionExpression: younger,
 		ExpressionAttributeNames:  map[string]string{"#source": sourceAttribute, "#offset": offsetAttribute},
-		ExpressionAttributeValues: item{":source": of[sourceAttribute], ":offset": of[offsetAttribute]},
+		ExpressionAttributeValues: item{":source": of[sourceAttribute], ":offset": of[offsetAttribute], ":number": text("N")},
+		// There may be this one, of a try that was not answered.
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, func(o *dynamodb.Options) { o.Retryer = s.patient })
-	if refused := (*types.ConditionalCheckFailedException)(nil); errors.As(err, &refused) {
-		return nil // there is one as young, which may be this one, of a try that was not answered
+	var refused *types.ConditionalCheckFailedException
+	switch {
+	case errors.As(err, &refused):
+		if have, ok := wholeNumber(refused.Item[offsetAttribute]); !ok || have != e.Offset {
+			putting.Newer(1)
+		}
+		return nil
+	case ofItem(err):
+		putting.Unfit(place, err)
+		return nil
+	default:
+		return err
 	}
-	return err
+}
+
+// ofItem says that DynamoDB refuses an item for what it is, such as its size, and not for what the table is.
+func ofItem(err error) bool {
+	answered, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch answered.ErrorCode() {
+	case "ItemCollectionSizeLimitExceededException":
+		return true
+	case "ValidationException":
+		said := strings.ToLower(answered.ErrorMessage())
+		return strings.Contains(said, "item size") || strings.Contains(said, "size has exceeded") || strings.Contains(said, "size of hashkey") ||
+			strings.Contains(said, "attributevalue") || strings.Contains(said, "number overflow") || strings.Contains(said, "number underflow")
+	default:
+		return false
+	}
 }
 
 // Get reads keys of a view, in batches that are under way together. The entries do not say their source and offset.
@@ -335,10 +372,7 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 		if !ok || found[at] == nil {
 			continue
 		}
-		var err error
-		if entries[i], err = s.entryOf(view, names, k, found[at], now); err != nil {
-			return nil, fmt.Errorf("%s: %w", key(view.Name(), k), err)
-		}
+		entries[i] = s.entryOf(view, names, k, found[at], now)
 	}
 	return entries, nil
 }
@@ -386,6 +420,11 @@ func pause(ctx context.Context, try int) error {
 // unread tells of a feature that is not what the view declares, once for all keys.
 func (s *Store) unread(view, k, name string, err error) {
 	s.strange.Unread("DynamoDB", view, key(view, k), name, err)
+}
+
+// foreign tells of an item that is no entry, once for all keys of a view.
+func (s *Store) foreign(view, k string, err error) {
+	s.strange.Foreign("DynamoDB", view, key(view, k), features.ForeignFound, err)
 }
 
 // left tells of a feature that an item has no room for, once for all keys.

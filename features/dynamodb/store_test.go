@@ -45,9 +45,16 @@ func opened(t *testing.T, c Config) *Store {
 	return s
 }
 
+// putError is what the store says of a put that cannot be.
+func putError(t *testing.T, s *Store, e features.Entry) error {
+	t.Helper()
+	_, err := s.Put(t.Context(), []features.Entry{e})
+	return err
+}
+
 func mustPut(t *testing.T, s *Store, entries ...features.Entry) {
 	t.Helper()
-	if err := s.Put(t.Context(), entries); err != nil {
+	if _, err := s.Put(t.Context(), entries); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -107,6 +114,47 @@ func TestARefusedConditionIsAnOlderEntry(t *testing.T) {
 	if got := asked.Load(); got != 2 {
 		t.Errorf("there were %d requests, want one for each entry", got)
 	}
+}
+
+func TestAnItemThatIsRefusedForItsOwnSakeHurtsNobodyElse(t *testing.T) {
+	for _, said := range []string{
+		"Item size has exceeded the maximum allowed size", "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of 2048 bytes",
+	} {
+		c, asked := saying(t, func(_ string, request map[string]any, _ int) answer {
+			if encoded(request["Item"].(map[string]any)["pk"]) == `{"S":"view:b"}` {
+				return answer{400, fmt.Sprintf(`{"__type": "com.amazon.coral.validate#ValidationException", "message": %q}`, said)}
+			}
+			return answer{200, "{}"}
+		})
+		long := storetest.Entry(strings.Repeat("x", 2048), 4)
+		outcome, err := opened(t, c).Put(t.Context(), []features.Entry{storetest.Entry("a", 1), storetest.Entry("b", 2), storetest.Entry("c", 3), long})
+		if err != nil || outcome.Newer != 0 || len(outcome.Unfit) != 2 || outcome.Unfit[0].Place != 1 || outcome.Unfit[1].Place != 3 {
+			t.Fatalf("got %+v and %v, want that the second and the fourth are refused", outcome, err)
+		}
+		wants(t, outcome.Unfit[0].Err, said)
+		wants(t, outcome.Unfit[1].Err, "2053 bytes", "2048")
+		if got := asked.Load(); got != 3 {
+			t.Errorf("there were %d requests, want 3", got)
+		}
+	}
+	// What is wrong with the table is not the entry's.
+	c, _ := saying(t, func(string, map[string]any, int) answer {
+		return answer{400, `{"__type": "com.amazon.coral.validate#ValidationException", "message": "The provided key element does not match the schema"}`}
+	})
+	wants(t, putError(t, opened(t, c), storetest.Entry("a", 1)), "match the schema")
+}
+
+func TestAnEntryOfSomebodyElsesIsABadOne(t *testing.T) {
+	c, _ := saying(t, func(string, map[string]any, int) answer {
+		return answer{200, `{"Responses": {"nearline": [{"pk": {"S": "view:a"}, "@at": {"N": "5"}, "reviews": {"N": "7"}},
+			{"pk": {"S": "view:b"}, "@at": {"S": "2026-11-29T15:00:00Z"}}, {"pk": {"S": "view:c"}, "@at": {"BOOL": true}}]}}`}
+	})
+	got := mustGet(t, opened(t, c), "a", "b", "c")
+	if got[0].Bad != nil || got[0].Values[0].Value.Int != 7 {
+		t.Errorf("got %+v, want 7 reviews", got[0])
+	}
+	wants(t, got[1].Bad, "@at", "2026-11-29T15:00:00Z")
+	wants(t, got[2].Bad, "@at")
 }
 
 func TestATableThatTakesNoMoreAtOnceIsAskedAgain(t *testing.T) {

@@ -65,7 +65,8 @@ type fields = map[string]*firestorepb.Value
 
 // fieldsOf an entry that is put now. Numbers are numbers for whoever else reads the database. A list is its JSON as text rather than a list of
 // Firestore's, of which each element would be in an index of its own, and which is read by other code than that of the other stores.
-func (s *Store) fieldsOf(e *features.Entry, now time.Time) fields {
+// An error is the entry's own.
+func (s *Store) fieldsOf(e *features.Entry, now time.Time) (fields, error) {
 	kept := s.config.TTL
 	switch {
 	case e.Deleted:
@@ -82,7 +83,7 @@ func (s *Store) fieldsOf(e *features.Entry, now time.Time) fields {
 	}
 	if e.Deleted {
 		of[deletedField] = &firestorepb.Value{ValueType: &firestorepb.Value_BooleanValue{BooleanValue: true}}
-		return of
+		return of, nil
 	}
 	of[atField] = integer(e.At)
 	texts := make([]string, len(e.Values))
@@ -91,10 +92,13 @@ func (s *Store) fieldsOf(e *features.Entry, now time.Time) fields {
 		of[f.Name] = valueOf(f.Value, texts[i])
 	}
 	for _, i := range features.Beyond(texts, maxDocument) {
+		if e.Others {
+			return nil, fmt.Errorf("%s has %d bytes: a document of Firestore has room for %d", e.Values[i].Name, len(texts[i]), maxDocument)
+		}
 		delete(of, e.Values[i].Name)
 		s.left(e, e.Values[i].Name)
 	}
-	return of
+	return of, nil
 }
 
 // valueOf a feature. Whether zero keeps its sign as a number is nowhere promised.
@@ -147,25 +151,29 @@ func versionOf(of fields) version {
 	return version{source.StringValue, offset.IntegerValue, true}
 }
 
-// youngest of a key's entries, in their order, that is to take the place of what is of version have; -1 for none.
-func youngest(entries []features.Entry, places []int, have version) int {
-	last := -1
+// youngest of a key's entries, in their order, that is to take the place of what is of version have, -1 for none; and how many are older than what there is
+// by their turn.
+func youngest(entries []features.Entry, places []int, have version) (last, newer int) {
+	last = -1
 	for _, i := range places {
 		e := &entries[i]
 		if have.known && have.source == e.Source && have.offset >= e.Offset {
+			if have.offset > e.Offset {
+				newer++
+			}
 			continue
 		}
 		last, have = i, version{e.Source, e.Offset, true}
 	}
-	return last
+	return last, newer
 }
 
 // entryOf a document's fields, nil where it has none any more.
 // A feature that cannot be read is told of, and has its default: it was declared otherwise, or somebody else wrote it.
-func (s *Store) entryOf(view *features.View, names []string, key string, of fields, now time.Time) (*features.Entry, error) {
+func (s *Store) entryOf(view *features.View, names []string, key string, of fields, now time.Time) *features.Entry {
 	// Firestore takes a day to remove what has expired.
 	if expires := of[expiresField].GetTimestampValue(); expires != nil && expires.AsTime().Before(now) {
-		return nil, nil
+		return nil
 	}
 	written := func(name string) (string, bool) {
 		v, there := of[name]
@@ -179,8 +187,12 @@ func (s *Store) entryOf(view *features.View, names []string, key string, of fiel
 		return text, true
 	}
 	at, _ := written(atField)
-	return view.Stored(key, at, func(i int) (string, bool) { return written(names[i]) },
+	e := view.Stored(key, at, func(i int) (string, bool) { return written(names[i]) },
 		func(name string, err error) {
 			s.strange.Unread("Firestore", view.Name(), s.short(s.name(view.Name(), key)), name, err)
 		})
+	if e != nil && e.Bad != nil {
+		s.strange.Foreign("Firestore", view.Name(), s.short(s.name(view.Name(), key)), features.ForeignFound, e.Bad)
+	}
+	return e
 }

@@ -28,7 +28,39 @@ func TestStoreOnAnEmulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}, spoils...)
+}
+
+// spoils are what other tools may do to a document.
+var spoils = []storetest.Spoil{
+	{Name: "ATimeAsInRFC3339", Do: spoiled(fields{"@at": text("2026-11-29T15:00:00Z")})},
+	{Name: "ATimeBeyondAllYears", Do: spoiled(fields{"@at": integer(9_000_000_000_000_000_000)})},
+	{Name: "ATimestamp", Do: spoiled(fields{"@at": {ValueType: &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.Now()}}})},
+	{Name: "AnOffsetThatIsNoNumber", Do: spoiled(fields{"@at": text("now"), "@offset": text("99")})},
+}
+
+func spoiled(with fields) func(t *testing.T, of features.Store, view, key string) {
+	return func(t *testing.T, of features.Store, view, key string) {
+		t.Helper()
+		s, ok := of.(*Store)
+		if !ok {
+			t.Fatalf("this is a %T", of)
+		}
+		name := s.name(view, key)
+		found, err := s.read(t.Context(), []string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := fields{}
+		maps.Copy(have, found[name].GetFields())
+		maps.Copy(have, with)
+		said, err := s.write(t.Context(), []*firestorepb.Write{{
+			Operation: &firestorepb.Write_Update{Update: &firestorepb.Document{Name: name, Fields: have}},
+		}})
+		if err != nil || said[0] != nil {
+			t.Fatal(err, said)
+		}
+	}
 }
 
 var prefixes atomic.Int64
@@ -130,8 +162,11 @@ func TestAFeatureThatCannotBeReadHasTheViewsDefault(t *testing.T) {
 	}
 	of["@at"] = text("now")
 	mustWrite(t, s, "a", of)
-	_, err := s.Get(t.Context(), view, []string{"a", "b"})
-	wants(t, err, "-view/a", "@at", "2 keys of view view", "database (default) of project project")
+	got = mustGet(t, s, "a", "b")
+	wants(t, got[0].Bad, "@at", `"now"`)
+	if got[1].Bad != nil || got[1].Values[2].Value.Float != 0.75 {
+		t.Errorf("its neighbour has %v, want 0.75", got[1])
+	}
 }
 
 func TestWhatExpiredIsGoneBeforeItIsRemoved(t *testing.T) {
@@ -195,7 +230,7 @@ func TestManyWritersOfOneKeyEndWithTheYoungest(t *testing.T) {
 	for w := range writers {
 		go func() {
 			for offset := range int64(10) {
-				if err := s.Put(t.Context(), []features.Entry{storetest.Entry("a", offset*writers+int64(w))}); err != nil {
+				if _, err := s.Put(t.Context(), []features.Entry{storetest.Entry("a", offset*writers+int64(w))}); err != nil {
 					ended <- err
 					return
 				}

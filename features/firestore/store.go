@@ -251,27 +251,29 @@ func (s *Store) name(view, key string) string {
 }
 
 // Put takes entries, unless there are younger ones of the same source: each by itself, those of different keys in any order.
-func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
-	if err := s.put(ctx, entries); err != nil {
-		return fmt.Errorf("put %d entries into %s: %w", len(entries), s.where, s.explained(ended(ctx, err)))
+func (s *Store) Put(ctx context.Context, entries []features.Entry) (features.Outcome, error) {
+	putting := features.NewPutting("Firestore", &s.strange, entries)
+	if err := s.put(ctx, entries, putting); err != nil {
+		return features.Outcome{}, fmt.Errorf("put %d entries into %s: %w", len(entries), s.where, s.explained(ended(ctx, err)))
 	}
-	return nil
+	return putting.Outcome(), nil
 }
 
-// waiting entries of one document, by their places.
+// waiting entries of one document, by their places. Of them last is to be written, and newer is how many are older than what there is.
 type waiting struct {
-	name   string
-	places []int
+	name        string
+	places      []int
+	last, newer int
 }
 
-func (s *Store) put(outer context.Context, entries []features.Entry) error {
+func (s *Store) put(outer context.Context, entries []features.Entry, putting *features.Putting) error {
 	group, ctx := errgroup.WithContext(outer)
 	group.SetLimit(s.config.Concurrency)
 	for documents := range slices.Chunk(s.sameKey(entries), maxWrites) {
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return s.putUntil(ctx, entries, documents) })
+		group.Go(func() error { return s.putUntil(ctx, entries, documents, putting) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -284,22 +286,26 @@ func (s *Store) sameKey(entries []features.Entry) []waiting {
 	documents := make([]waiting, 0, len(entries))
 	for _, places := range features.ByKey(entries) {
 		first := &entries[places[0]]
-		documents = append(documents, waiting{s.name(first.View, first.Key), places})
+		documents = append(documents, waiting{name: s.name(first.View, first.Key), places: places})
 	}
 	return documents
 }
 
 // putUntil no document is left.
-func (s *Store) putUntil(ctx context.Context, entries []features.Entry, documents []waiting) error {
+func (s *Store) putUntil(ctx context.Context, entries []features.Entry, documents []waiting, putting *features.Putting) error {
 	pause := gax.Backoff{Initial: 20 * time.Millisecond, Max: 2 * time.Second, Multiplier: 1.5}
 	for try := 1; ; try++ {
 		trying, cancel := context.WithTimeout(ctx, stuck)
-		left, err := s.putOnce(trying, entries, documents)
+		left, err := s.putOnce(trying, entries, documents, putting)
 		cancel()
-		if len(left) == 0 || try == puts || gax.Sleep(ctx, pause.Pause()) != nil {
+		switch documents = left; {
+		case len(left) == 0:
+			return err
+		case err == nil: // of a key whose youngest entry was refused for its own sake, the next has its turn
+			try--
+		case try == puts || gax.Sleep(ctx, pause.Pause()) != nil:
 			return err
 		}
-		documents = left
 	}
 }
 
@@ -313,6 +319,18 @@ func overtaken(err error) bool {
 	}
 }
 
+// ofDocument says that a document is refused for what it is, such as its size.
+func ofDocument(err error) bool { return status.Code(err) == codes.InvalidArgument }
+
+// without the entry that was to be written, which is refused for its own sake, those before it are left for another try.
+func (s *Store) without(d waiting, err error, left []waiting, putting *features.Putting) []waiting {
+	putting.Unfit(d.last, err)
+	if d.places = slices.DeleteFunc(slices.Clone(d.places), func(i int) bool { return i == d.last }); len(d.places) > 0 {
+		left = append(left, d)
+	}
+	return left
+}
+
 // passing says that the same may go otherwise after a while.
 func passing(err error) bool {
 	switch status.Code(err) {
@@ -324,7 +342,7 @@ func passing(err error) bool {
 }
 
 // putOnce says which documents are left for another try, and why one of them is.
-func (s *Store) putOnce(ctx context.Context, entries []features.Entry, documents []waiting) (left []waiting, why error) {
+func (s *Store) putOnce(ctx context.Context, entries []features.Entry, documents []waiting, putting *features.Putting) (left []waiting, why error) {
 	names := make([]string, len(documents))
 	for i, d := range documents {
 		names[i] = d.name
@@ -340,20 +358,34 @@ func (s *Store) putOnce(ctx context.Context, entries []features.Entry, documents
 	var written []waiting
 	now := time.Now()
 	for _, d := range documents {
-		if i := youngest(entries, d.places, versionOf(have[d.name].GetFields())); i >= 0 {
-			written = append(written, d)
-			writes = append(writes, &firestorepb.Write{
-				Operation:       &firestorepb.Write_Update{Update: &firestorepb.Document{Name: d.name, Fields: s.fieldsOf(&entries[i], now)}},
-				CurrentDocument: unchanged(have[d.name]),
-			})
+		if d.last, d.newer = youngest(entries, d.places, versionOf(have[d.name].GetFields())); d.last < 0 {
+			putting.Newer(d.newer)
+			continue
 		}
+		of, err := s.fieldsOf(&entries[d.last], now)
+		if err != nil {
+			left = s.without(d, err, left, putting)
+			continue
+		}
+		written = append(written, d)
+		writes = append(writes, &firestorepb.Write{
+			Operation:       &firestorepb.Write_Update{Update: &firestorepb.Document{Name: d.name, Fields: of}},
+			CurrentDocument: unchanged(have[d.name]),
+		})
 	}
+	alone := len(writes)
 	for len(writes) > 0 {
-		n := fitting(writes)
+		n := min(fitting(writes), alone)
 		said, err := s.write(ctx, writes[:n])
 		switch {
 		case err != nil && passing(err):
 			return append(left, written...), err
+		case ofDocument(err) && n == 1:
+			said = []error{err}
+		case ofDocument(err):
+			// One of them is refused for its own sake, and which is not said.
+			alone = 1
+			continue
 		case err != nil:
 			return nil, err
 		}
@@ -361,6 +393,9 @@ func (s *Store) putOnce(ctx context.Context, entries []features.Entry, documents
 			name := s.short(written[i].name)
 			switch {
 			case refused == nil:
+				putting.Newer(written[i].newer)
+			case ofDocument(refused):
+				left = s.without(written[i], refused, left, putting)
 			case overtaken(refused):
 				left, why = append(left, written[i]), fmt.Errorf("%s: somebody else writes it at the same time, time after time: %v", name, refused) //nolint:errorlint // its code means something else of a call
 			case passing(refused):
@@ -432,10 +467,7 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 	for i, name := range names {
 		at, _ := slices.BinarySearch(wanted, name)
 		document := found[at/maxReads][name]
-		var err error
-		if entries[i], err = s.entryOf(view, fieldNames, keys[i], document.GetFields(), now); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.short(name), err)
-		}
+		entries[i] = s.entryOf(view, fieldNames, keys[i], document.GetFields(), now)
 	}
 	return entries, nil
 }

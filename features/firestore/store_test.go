@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,9 +43,16 @@ func opened(t *testing.T, c Config) *Store {
 	return s
 }
 
+// putError is what the store says of a put that cannot be.
+func putError(t *testing.T, s *Store, e features.Entry) error {
+	t.Helper()
+	_, err := s.Put(t.Context(), []features.Entry{e})
+	return err
+}
+
 func mustPut(t *testing.T, s *Store, entries ...features.Entry) {
 	t.Helper()
-	if err := s.Put(t.Context(), entries); err != nil {
+	if _, err := s.Put(t.Context(), entries); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -140,7 +148,7 @@ func TestTheYoungestIsWrittenAsIfOneByOne(t *testing.T) {
 		{version{"a", 5, true}, "a:4 a:3", -1},
 	} {
 		entries, places := of(c.entries)
-		if got := youngest(entries, places, c.have); got != c.want {
+		if got, _ := youngest(entries, places, c.have); got != c.want {
 			t.Errorf("of %s after %v it is %d, want %d", c.entries, c.have, got, c.want)
 		}
 	}
@@ -216,14 +224,59 @@ func TestARefusalThatStaysIsAnError(t *testing.T) {
 		write: func(*firestorepb.BatchWriteRequest) (*firestorepb.BatchWriteResponse, error) {
 			n++
 			said := &firestorepb.BatchWriteResponse{}
-			said.Status = append(said.Status, status.New(codes.InvalidArgument, "said the test").Proto())
+			said.Status = append(said.Status, status.New(codes.PermissionDenied, "said the test").Proto())
 			return said, nil
 		},
 	}
 	s := opened(t, a.serve(t))
-	wants(t, s.Put(t.Context(), []features.Entry{storetest.Entry("a/b", 1)}), "put 1 entries", "nearline-view/a%2Fb", "said the test")
+	wants(t, putError(t, s, storetest.Entry("a/b", 1)), "put 1 entries", "nearline-view/a%2Fb", "said the test")
 	if n != 1 {
 		t.Errorf("it was tried %d times, want once", n)
+	}
+}
+
+// A server that says of which document it is, and one that refuses the whole request.
+func TestADocumentThatIsRefusedForItsOwnSakeHurtsNobodyElse(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		var taken []string
+		a := &answering{
+			read: func(*firestorepb.BatchGetDocumentsRequest) error { return nil },
+			write: func(r *firestorepb.BatchWriteRequest) (*firestorepb.BatchWriteResponse, error) {
+				said, names := &firestorepb.BatchWriteResponse{}, []string(nil)
+				for _, w := range r.GetWrites() {
+					of, name := status.New(codes.OK, ""), w.GetUpdate().GetName()
+					if bad := w.GetUpdate().GetFields()[offsetField].GetIntegerValue() >= 100; bad && whole {
+						return nil, status.Error(codes.InvalidArgument, "said the test")
+					} else if bad {
+						of = status.New(codes.InvalidArgument, "said the test")
+					} else {
+						names = append(names, name[strings.LastIndex(name, "/")+1:]+fmt.Sprint(w.GetUpdate().GetFields()[offsetField].GetIntegerValue()))
+					}
+					said.Status = append(said.Status, of.Proto())
+				}
+				taken = append(taken, names...)
+				return said, nil
+			},
+		}
+		s := opened(t, a.serve(t))
+		outcome, err := s.Put(t.Context(), []features.Entry{
+			storetest.Entry("a", 1), storetest.Entry("b", 2), storetest.Entry("b", 100), storetest.Entry("c", 101), storetest.Entry("d", 4), storetest.Entry("b", 102),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(taken)
+		if want := "[a1 b2 d4]"; fmt.Sprint(taken) != want {
+			t.Errorf("whole requests %v: documents %v were taken, want %s", whole, taken, want)
+		}
+		var places []int
+		for _, unfit := range outcome.Unfit {
+			wants(t, unfit.Err, "said the test")
+			places = append(places, unfit.Place)
+		}
+		if want := "[2 3 5]"; fmt.Sprint(places) != want || outcome.Newer != 0 {
+			t.Errorf("whole requests %v: got %+v, want places %s refused", whole, outcome, want)
+		}
 	}
 }
 
@@ -248,7 +301,7 @@ func TestWhatIsWrongSaysWhatToLookAt(t *testing.T) {
 	wants(t, err, "1 keys of view view", "gcloud firestore databases create")
 	_, err = s.Filling(t.Context(), "view")
 	wants(t, err, "gcloud firestore databases create")
-	wants(t, s.Put(t.Context(), []features.Entry{storetest.Entry("a", 1)}), "gcloud firestore databases create")
+	wants(t, putError(t, s, storetest.Entry("a", 1)), "gcloud firestore databases create")
 }
 
 func TestALookupThatIsNotAnsweredEndsAtItsTimeout(t *testing.T) {

@@ -57,10 +57,11 @@ func New() *Store {
 	return &Store{views: make(map[string]*view), filling: make(map[string]bool)}
 }
 
-// Put takes entries, unless it has younger ones.
-func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
+// Put takes entries, unless it has younger ones. There are none that it refuses for their own sake.
+func (s *Store) Put(ctx context.Context, entries []features.Entry) (features.Outcome, error) {
+	var outcome features.Outcome
 	if err := ctx.Err(); err != nil {
-		return err
+		return outcome, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,6 +76,9 @@ func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
 		}
 		have := of.entries[e.Key]
 		if have != nil && have.Source == e.Source && have.Offset >= e.Offset {
+			if have.Offset > e.Offset {
+				outcome.Newer++
+			}
 			continue
 		}
 		if have != nil && have.Deleted {
@@ -88,7 +92,7 @@ func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
 		}
 	}
 	s.prune(now)
-	return nil
+	return outcome, nil
 }
 
 // prune forgets deletions once no older entry of their key can come back; mu is held.

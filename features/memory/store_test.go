@@ -34,7 +34,7 @@ func TestDeletedKeysAreForgotten(t *testing.T) {
 		s := New()
 		put := func(key string, offset int64, deleted bool) {
 			t.Helper()
-			if err := s.Put(t.Context(), []features.Entry{{View: "item", Key: key, Source: "topic/0", Offset: offset, Deleted: deleted}}); err != nil {
+			if _, err := s.Put(t.Context(), []features.Entry{{View: "item", Key: key, Source: "topic/0", Offset: offset, Deleted: deleted}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -71,7 +71,7 @@ func TestRememberedDeletionsAreBounded(t *testing.T) {
 				}
 				entries[i] = features.Entry{View: "item", Key: fmt.Sprint(round, "-", i), Source: "topic/0", Offset: offset, Deleted: deleted}
 			}
-			if err := s.Put(t.Context(), entries); err != nil {
+			if _, err := s.Put(t.Context(), entries); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,5 +1,6 @@
 -- Takes an entry unless its key has one of the same source that is as young. KEYS[1] is the hash. ARGV[1] is how many milliseconds it is kept, 0
--- for good; then come fields and texts in turn, of which the first are @source and @offset.
+-- for good; then come fields and texts in turn, of which the first are @source and @offset. It answers 0 where there is a younger entry, 1 where there
+-- is this one, and 2 where it took it.
 --
 -- A server may refuse any command in the middle of a script, and keeps what was done before: a cluster that moves the key's slot refuses
 -- everything once the key is not there. So the hash never goes. New fields come first, then old ones are removed, and @source and
@@ -10,11 +11,16 @@ local function atLeast(a, b)
   return #a > #b or #a == #b and a >= b
 end
 
+-- Somebody else's offset, which is none, would be in the way for ever.
+local function isOffset(a)
+  return a and #a <= 19 and string.find(a, '^%d+$')
+end
+
 local most = 1000 -- unpack takes some thousands at most
 local key = KEYS[1]
 local have = redis.call('HMGET', key, '@source', '@offset')
-if have[1] == ARGV[3] and have[2] and atLeast(have[2], ARGV[5]) then
-  return 0
+if have[1] == ARGV[3] and isOffset(have[2]) and atLeast(have[2], ARGV[5]) then
+  return have[2] == ARGV[5] and 1 or 0
 end
 local new = {}
 for i = 2, #ARGV, 2 do
@@ -38,4 +44,4 @@ else
   redis.call('PERSIST', key)
 end
 redis.call('HSET', key, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
-return 1
+return 2

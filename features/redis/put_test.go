@@ -40,7 +40,7 @@ func TestAKeyIsStillThereWhenItsWriteIsRefusedHalfway(t *testing.T) {
 				}
 				return false
 			})
-			err := s.Put(t.Context(), []features.Entry{next})
+			_, err := s.Put(t.Context(), []features.Entry{next})
 			redis.Server().SetPreHook(nil)
 			if finished = err == nil; finished {
 				if refused < 3 {

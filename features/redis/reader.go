@@ -44,5 +44,5 @@ func (r *reader) entry(key string, texts []any, unread func(view, key, name stri
 	return r.view.Stored(key, at, func(i int) (string, bool) {
 		text, ok := texts[i].(string)
 		return text, ok
-	}, func(name string, err error) { unread(r.view.Name(), key, name, err) })
+	}, func(name string, err error) { unread(r.view.Name(), key, name, err) }), nil
 }

@@ -22,7 +22,7 @@ import (
 // The tag, and the server, are e2e/redis.sh's.
 func TestStoreOnARealServer(t *testing.T) {
 	addresses := realServer(t)
-	storetest.Run(t, func(t *testing.T) features.Store { return Open(ownPrefix(t, patient(addresses...))) })
+	storetest.Run(t, func(t *testing.T) features.Store { return Open(ownPrefix(t, patient(addresses...))) }, spoils...)
 }
 
 func realServer(t testing.TB) []string {

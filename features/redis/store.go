@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -42,6 +43,9 @@ const (
 var putScript string
 
 var put = goredis.NewScript(putScript)
+
+// clearing removes a key that is no hash.
+var clearing = goredis.NewScript(`if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash' then redis.call('DEL', KEYS[1]) end return 1`)
 
 // Store of features in Redis.
 type Store struct {
@@ -140,32 +144,74 @@ func (s *Store) key(view, key string) string { return s.prefix + ":" + view + ":
 
 // Put takes entries, unless there are younger ones of the same source: each by itself, in one step on the server that has its key. A call
 // that is cancelled while a server says nothing ends some seconds later.
-func (s *Store) Put(ctx context.Context, entries []features.Entry) error {
-	for piped := range slices.Chunk(entries, maxPiped) {
-		if err := s.put(ctx, piped); err != nil {
-			return fmt.Errorf("put %d entries into Redis at %q: %w", len(entries), s.addresses, err)
+func (s *Store) Put(ctx context.Context, entries []features.Entry) (features.Outcome, error) {
+	putting := features.NewPutting("Redis", &s.strange, entries)
+	for from := 0; from < len(entries); from += maxPiped {
+		if err := s.put(ctx, entries, from, min(from+maxPiped, len(entries)), putting); err != nil {
+			return features.Outcome{}, fmt.Errorf("put %d entries into Redis at %q: %w", len(entries), s.addresses, err)
 		}
 	}
-	return nil
+	return putting.Outcome(), nil
 }
 
-func (s *Store) put(ctx context.Context, entries []features.Entry) error {
+// put the entries from one place to before another.
+func (s *Store) put(ctx context.Context, entries []features.Entry, from, to int, putting *features.Putting) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	keys, args := make([]string, len(entries)), make([][]any, len(entries))
-	for i := range entries {
-		keys[i], args[i] = s.key(entries[i].View, entries[i].Key), s.args(&entries[i])
+	calls := make([]call, 0, to-from)
+	for i := range entries[from:to] {
+		e := &entries[from+i]
+		calls = append(calls, call{place: from + i, key: s.key(e.View, e.Key), args: s.args(e)})
 	}
-	unknown, err := s.run(ctx, put.EvalSha, keys, args)
-	if err != nil || len(unknown) == 0 {
+	unknown, foreign, err := s.run(ctx, put.EvalSha, calls, putting)
+	if err == nil && len(unknown) > 0 {
+		// Servers that do not know the script, since they are new or began anew, learn it from its text.
+		var more []call
+		_, more, err = s.run(ctx, put.Eval, unknown, putting)
+		foreign = append(foreign, more...)
+	}
+	if err != nil || len(foreign) == 0 {
 		return err
 	}
-	// Servers that do not know the script, since they are new or began anew, learn it from its text.
-	for i, u := range unknown {
-		keys[i], args[i] = keys[u], args[u]
+	return s.replace(ctx, entries, foreign, putting)
+}
+
+// call of the script for the entry at a place.
+type call struct {
+	place int
+	key   string
+	args  []any
+}
+
+// errForeign is that of an entry whose key is no hash, and not ours to remove.
+var errForeign = errors.New("the key is no hash, and in a view that others fill it is not Nearline's to remove: remove it")
+
+// replace what is no hash at all by entries. It stays where others write to the view.
+func (s *Store) replace(ctx context.Context, entries []features.Entry, foreign []call, putting *features.Putting) error {
+	own := make([]call, 0, len(foreign))
+	for _, c := range foreign {
+		e := &entries[c.place]
+		if e.Others {
+			putting.Unfit(c.place, fmt.Errorf("%s: %w", c.key, errForeign))
+			continue
+		}
+		s.strange.Foreign("Redis", e.View, c.key, features.ForeignReplaced, errors.New("the key is no hash"))
+		own = append(own, call{key: c.key})
 	}
-	_, err = s.run(ctx, put.Eval, keys[:len(unknown)], args[:len(unknown)])
+	if _, _, err := s.run(ctx, clearing.Eval, own, putting); err != nil {
+		return err
+	}
+	own = own[:0]
+	for _, c := range foreign {
+		if !entries[c.place].Others {
+			own = append(own, c)
+		}
+	}
+	_, again, err := s.run(ctx, put.Eval, own, putting)
+	for _, c := range again {
+		putting.Unfit(c.place, fmt.Errorf("%s: somebody else puts what is no hash there, time after time", c.key))
+	}
 	return err
 }
 
@@ -193,29 +239,43 @@ func (s *Store) args(e *features.Entry) []any {
 // eval is how a script is called.
 type eval func(ctx context.Context, c goredis.Scripter, keys []string, args ...any) *goredis.Cmd
 
-// run the script for each key, and say for which of them the server did not know it.
-func (s *Store) run(ctx context.Context, eval eval, keys []string, args [][]any) (unknown []int, err error) {
+// older is what the script answers where there is a younger entry.
+const older = 0
+
+// run the script for each key, and say for which of them the server did not know it, and which keys are no hashes.
+func (s *Store) run(ctx context.Context, eval eval, calls []call, putting *features.Putting) (unknown, foreign []call, err error) {
+	if len(calls) == 0 {
+		return nil, nil, nil
+	}
 	pipe := s.client.Pipeline()
-	for i := range keys {
-		eval(ctx, pipe, keys[i:i+1], args[i]...)
+	for _, c := range calls {
+		eval(ctx, pipe, []string{c.key}, c.args...)
 	}
 	commands, err := pipe.Exec(ctx)
-	if err == nil {
-		return nil, nil
-	}
 	for i, command := range commands {
 		switch failed := command.Err(); {
 		case failed == nil:
+			if said, ok := command.(*goredis.Cmd).Val().(int64); ok && said == older {
+				putting.Newer(1)
+			}
 		case goredis.HasErrorPrefix(failed, "NOSCRIPT"):
-			unknown = append(unknown, i)
+			unknown = append(unknown, calls[i])
+		case wrongType(failed):
+			foreign = append(foreign, calls[i])
 		default:
-			return nil, of(keys[i], failed)
+			return nil, nil, of(calls[i].key, failed)
 		}
 	}
-	if len(unknown) == 0 {
-		return nil, err
+	if len(unknown)+len(foreign) == 0 {
+		return nil, nil, err
 	}
-	return unknown, nil
+	return unknown, foreign, nil
+}
+
+// wrongType says that a key is no hash. From a script the code may stand within what is said.
+func wrongType(err error) bool {
+	_, refused := errors.AsType[goredis.Error](err)
+	return refused && strings.Contains(err.Error(), "WRONGTYPE")
 }
 
 // of names the key, unless the error is the connection's.
@@ -269,13 +329,22 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 	}
 	entries := make([]*features.Entry, len(keys))
 	for i, reply := range replies {
-		texts, err := reply.Result()
-		if err != nil {
+		switch texts, err := reply.Result(); {
+		case wrongType(err):
+			entries[i] = view.BadEntry(keys[i], fmt.Errorf("key %s is no hash", s.key(view.Name(), keys[i])))
+		case err != nil:
 			return nil, of(s.key(view.Name(), keys[i]), err)
+		default:
+			if entries[i], err = reader.entry(keys[i], texts, s.unread); err != nil {
+				return nil, fmt.Errorf("%s: %w", s.key(view.Name(), keys[i]), err)
+			}
 		}
-		if entries[i], err = reader.entry(keys[i], texts, s.unread); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.key(view.Name(), keys[i]), err)
+		if e := entries[i]; e != nil && e.Bad != nil {
+			s.strange.Foreign("Redis", view.Name(), s.key(view.Name(), keys[i]), features.ForeignFound, e.Bad)
 		}
+	}
+	if wrongType(failed) {
+		failed = nil
 	}
 	return entries, failed
 }

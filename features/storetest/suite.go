@@ -18,8 +18,9 @@ import (
 )
 
 // Run tests the stores that open returns, each of them empty; what is only asked of a features.Lasting, the others pass. It closes them; what else there is to clean up is open's, by t.Cleanup.
-func Run(t *testing.T, open func(t *testing.T) features.Store) {
-	for _, c := range []struct {
+// Spoils are the ways in which somebody else may leave a key; a store that nobody else can write to has none.
+func Run(t *testing.T, open func(t *testing.T) features.Store, spoils ...Spoil) {
+	cases := []struct {
 		name string
 		test func(t *testing.T, s store)
 	}{
@@ -40,7 +41,16 @@ func Run(t *testing.T, open func(t *testing.T) features.Store) {
 		{"CallsMayBeConcurrent", concurrent},
 		{"ACancelledCallIsAnError", cancelled},
 		{"AFillingIsNamedOnce", filled},
-	} {
+		{"AnEntryThatIsRefusedHurtsNobodyElse", refused},
+		{"ItSaysHowManyEntriesAreOlderThanWhatItHas", counted},
+	}
+	for _, spoil := range spoils {
+		cases = append(cases, struct {
+			name string
+			test func(t *testing.T, s store)
+		}{"AKeyThatIsNotOursHurtsNobodyElse/" + spoil.Name, spoil.test})
+	}
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			opened := open(t)
 			defer func() {
@@ -59,11 +69,13 @@ type store struct {
 	features.Store
 }
 
-func (s store) put(entries ...features.Entry) {
+func (s store) put(entries ...features.Entry) features.Outcome {
 	s.t.Helper()
-	if err := s.Put(s.t.Context(), entries); err != nil {
+	outcome, err := s.Put(s.t.Context(), entries)
+	if err != nil {
 		s.t.Fatalf("put %d entries: %v", len(entries), err)
 	}
+	return outcome
 }
 
 func (s store) get(view *features.View, keys ...string) []*features.Entry {
@@ -353,7 +365,7 @@ func concurrent(t *testing.T, s store) {
 				for i, key := range keys {
 					entries[i] = count(key, "topic/0", n, n)
 				}
-				if err := s.Put(t.Context(), entries); err != nil {
+				if _, err := s.Put(t.Context(), entries); err != nil {
 					t.Errorf("put: %v", err)
 				}
 			}
@@ -391,7 +403,7 @@ func cancelled(t *testing.T, s store) {
 	s.put(there)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Put(ctx, []features.Entry{plain("key", "topic/0", 2, 2)}); !errors.Is(err, context.Canceled) {
+	if _, err := s.Put(ctx, []features.Entry{plain("key", "topic/0", 2, 2)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("put: got error %v, want that it was cancelled", err)
 	}
 	if _, err := s.Get(ctx, item, []string{"key"}); !errors.Is(err, context.Canceled) {

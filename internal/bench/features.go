@@ -227,7 +227,7 @@ func lookingUp(ctx context.Context, b *bench, address string) ([]figure, error) 
 	for i := range entries {
 		entries[i] = features.Entry{View: view.Name(), Key: "item-" + strconv.Itoa(i), At: time.Now().UnixMilli(), Values: values, Source: "bench", Offset: int64(i)}
 	}
-	if err := store.Put(ctx, entries); err != nil {
+	if _, err := store.Put(ctx, entries); err != nil {
 		return nil, err
 	}
 	random := rand.New(rand.NewPCG(2, 2)) //nolint:gosec // a load, not a secret

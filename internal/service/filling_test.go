@@ -61,12 +61,12 @@ func (p *parted) part(key string) int {
 	return int(h.Sum32() % 3)
 }
 
-func (p *parted) Put(ctx context.Context, entries []features.Entry) error {
+func (p *parted) Put(ctx context.Context, entries []features.Entry) (features.Outcome, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range entries {
 		if p.away || ctx.Err() != nil {
-			return errors.Join(errAway, ctx.Err())
+			return features.Outcome{}, errors.Join(errAway, ctx.Err())
 		}
 		if p.hit != nil {
 			p.hit()
@@ -81,7 +81,7 @@ func (p *parted) Put(ctx context.Context, entries []features.Entry) error {
 			p.puts++
 		}
 	}
-	return nil
+	return features.Outcome{}, nil
 }
 
 func (p *parted) Get(_ context.Context, view *features.View, keys []string) ([]*features.Entry, error) {

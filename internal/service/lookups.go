@@ -3,10 +3,12 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"nearline/features"
 	"nearline/serving"
 )
 
@@ -42,6 +44,8 @@ func (l lookups) Lookup(ctx context.Context, name, key string) (serving.Values, 
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return serving.Values{}, fmt.Errorf("look up %s %q: %w", name, key, err)
+	case errors.Is(err, features.ErrBadEntry):
+		return serving.Values{}, fmt.Errorf("%w: look up %s %q: %w", serving.ErrBadKey, name, key, err)
 	case err != nil:
 		v.logger.Debug("a request for features was not answered", "key", key, "error", err) // which says where the store is
 		return serving.Values{}, fmt.Errorf("look up %s %q: the store of features does not answer", name, key)
