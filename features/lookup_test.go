@@ -27,6 +27,7 @@ type shelf struct {
 }
 
 func (s *shelf) Put(context.Context, []Entry) (Outcome, error) { return s.outcome, nil }
+func (s *shelf) Job(context.Context, string) (int64, error)    { return 1, nil }
 func (s *shelf) Close() error                                  { return nil }
 
 func (s *shelf) Get(ctx context.Context, _ *View, keys []string) ([]*Entry, error) {

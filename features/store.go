@@ -43,6 +43,9 @@ type Store interface {
 	// Get reads keys of a view, all in one round trip: an entry for each, nil where there is none. They are not to be written to, and
 	// need not say their source and offset. An error is the store's. A key with something else than an entry has an entry that says so (Bad).
 	Get(ctx context.Context, view *View, keys []string) ([]*Entry, error)
+	// Job numbers a job that is going to put entries into a view that others fill: larger than all numbers of the view's jobs before, by whatever clock. It
+	// is JobNumber of the one before, which the store remembers.
+	Job(ctx context.Context, view string) (int64, error)
 	// Close lets go of connections.
 	Close() error
 }

@@ -93,6 +93,18 @@ func (p *Putting) Outcome() Outcome {
 	return p.outcome
 }
 
+// jobBits are those of a job's number: it is about seconds since 1970, until the year 2242.
+const jobBits = 33
+
+// JobNumber is the number of the job after one, 0 for the first: the next one, or the seconds since 1970 where these are more. So a job has a larger number than
+// all before it, however far its clock is behind; and a store that lost the number goes on above those that its entries may have.
+func JobNumber(before int64, now time.Time) (int64, error) {
+	if before < 0 || before >= 1<<jobBits-1 {
+		return 0, fmt.Errorf("the number of the job before is %d, which no job has: remove it", before)
+	}
+	return max(before+1, now.Unix()), nil
+}
+
 // ByKey has the places of each key's entries, in their order: those of one key are put one after the other.
 func ByKey(entries []Entry) [][]int {
 	places := make([][]int, 0, len(entries))

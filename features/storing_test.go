@@ -84,3 +84,19 @@ func TestWhatIsStoredIsReadAsTheViewDeclaresIt(t *testing.T) {
 		t.Error("what was read has become the default")
 	}
 }
+
+func TestAJobIsNumberedAboveAllBeforeWhateverItsClock(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for before, want := range map[int64]int64{
+		0: 1_800_000_000, 5: 1_800_000_000, 1_799_999_999: 1_800_000_000, 1_800_000_000: 1_800_000_001, 1_800_003_600: 1_800_003_601, 1<<33 - 2: 1<<33 - 1,
+	} {
+		if got, err := JobNumber(before, now); err != nil || got != want {
+			t.Errorf("after %d comes %d (%v), want %d", before, got, err, want)
+		}
+	}
+	for _, before := range []int64{-1, 1<<33 - 1, 1 << 62} {
+		if got, err := JobNumber(before, now); err == nil {
+			t.Errorf("after %d comes %d, want an error", before, got)
+		}
+	}
+}

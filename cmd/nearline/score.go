@@ -117,7 +117,7 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 		err := model.Close(inner)
 		stop()
 		return errors.Join(err, running.Wait())
-	})
+	}, nil)
 }
 
 // scorePipeline runs the steps of a configuration's pipeline.
@@ -135,11 +135,11 @@ func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	return f.run(c, files, offline.Options{Decoder: work.Decoder(), Steps: work.Steps(), Encoder: work.Encoder()}, work.Close)
+	return f.run(c, files, offline.Options{Decoder: work.Decoder(), Steps: work.Steps(), Encoder: work.Encoder()}, work.Close, work.Lists)
 }
 
-// run over the files, and then stop what it ran on.
-func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options, stop func() error) error {
+// run over the files, and then stop what it ran on. Lists counts those that were put into a view, and those of them that were refused; it may be nil.
+func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options, stop func() error, lists func() (put, refused int64)) error {
 	bar := offline.NewBar(os.Stderr, files.size, "scoring")
 	o.In, o.Out, o.Rejects, o.Name, o.Progress = files.in, files.out, files.rejects, f.in, bar.Show
 	stats, err := offline.Run(c.Context(), o)
@@ -148,15 +148,25 @@ func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options,
 		err = fmt.Errorf("interrupted after line %d", stats.Lines)
 	}
 	err = errors.Join(err, stop())
-	if f.out != "-" || err != nil || dev.IsTerminal(os.Stderr) {
-		fmt.Fprintln(c.ErrOrStderr(), tally(stats))
+	var put, refused int64
+	if lists != nil {
+		put, refused = lists()
+	}
+	if refused > 0 && refused == put {
+		err = errors.Join(err, fmt.Errorf("--into %s: the store has newer lists of all %d keys, of a job that began after this one: nothing was changed", f.into, put))
+	}
+	if f.out != "-" || err != nil || refused > 0 || dev.IsTerminal(os.Stderr) {
+		fmt.Fprintln(c.ErrOrStderr(), tally(stats, refused))
 	}
 	return err
 }
 
-// tally says what became of the lines.
-func tally(s offline.Stats) string {
+// tally says what became of the lines, and how many lists a store refused.
+func tally(s offline.Stats, refused int64) string {
 	line := fmt.Sprintf("%d lines: %d scored, %d rejected", s.Lines, s.Scored, s.Rejects())
+	if refused > 0 {
+		line += fmt.Sprintf(", %d refused (the store has newer lists of these keys)", refused)
+	}
 	if s.Blank > 0 {
 		line += fmt.Sprintf(", %d blank", s.Blank)
 	}

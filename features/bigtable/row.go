@@ -25,6 +25,7 @@ const (
 	atColumn      = "@at" // in milliseconds since 1970; a row without it is no entry
 	versionColumn = "@version"
 	nameColumn    = "@filling"
+	jobColumn     = "@job"
 )
 
 const (

@@ -24,6 +24,7 @@ const (
 	deletedAttribute = "@deleted" // only beside source and offset
 	expiresAttribute = "@expires" // in seconds since 1970, as DynamoDB's time to live wants it
 	nameAttribute    = "@filling"
+	jobAttribute     = "@job"
 )
 
 const (

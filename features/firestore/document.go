@@ -28,6 +28,7 @@ const (
 	deletedField = "@deleted" // only beside source and offset
 	expiresField = "@expires" // when Firestore may remove the document
 	nameField    = "@filling"
+	jobField     = "@job"
 )
 
 const (

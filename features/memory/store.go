@@ -19,6 +19,8 @@ type Store struct {
 	gone []deletion
 	// filling are the views of which there is more than has been put.
 	filling map[string]bool
+	// jobs are the numbers of the last jobs, by their views.
+	jobs map[string]int64
 }
 
 // view is what there is of one.
@@ -54,7 +56,7 @@ var _ features.Store = (*Store)(nil)
 
 // New makes an empty store.
 func New() *Store {
-	return &Store{views: make(map[string]*view), filling: make(map[string]bool)}
+	return &Store{views: make(map[string]*view), filling: make(map[string]bool), jobs: make(map[string]int64)}
 }
 
 // Put takes entries, unless it has younger ones. There are none that it refuses for their own sake.
@@ -128,6 +130,20 @@ func (s *Store) Get(ctx context.Context, view *features.View, keys []string) ([]
 		}
 	}
 	return found, nil
+}
+
+// Job numbers a job of a view.
+func (s *Store) Job(ctx context.Context, view string) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number, err := features.JobNumber(s.jobs[view], time.Now())
+	if err == nil {
+		s.jobs[view] = number
+	}
+	return number, err
 }
 
 // Keys of a view that it holds.

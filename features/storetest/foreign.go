@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"nearline/features"
@@ -110,5 +113,45 @@ func counted(t *testing.T, s store) {
 		if got := s.put(c.put...); got.Newer != c.newer || len(got.Unfit) != 0 {
 			t.Errorf("put %d has the outcome %+v, want %d that are older", i, got, c.newer)
 		}
+	}
+}
+
+// numbered begins jobs one after the other, and many at once, beside keys that might take the number's place.
+func numbered(t *testing.T, s store) {
+	last := int64(0)
+	next := func(view *features.View) int64 {
+		t.Helper()
+		number, err := s.Job(t.Context(), view.Name())
+		if err != nil || number < 1 {
+			t.Fatalf("got the number %d and %v, want one", number, err)
+		}
+		return number
+	}
+	for range 5 {
+		number := next(facts)
+		if number <= last {
+			t.Errorf("a job has the number %d, the one before has %d", number, last)
+		}
+		last = number
+		s.put(fact("@job", number), fact("job", number))
+		next(small)
+	}
+	var mu sync.Mutex
+	numbers := map[int64]bool{last: true}
+	var jobs sync.WaitGroup
+	for range 8 {
+		jobs.Go(func() {
+			number, err := s.Job(t.Context(), facts.Name())
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil || number <= last || numbers[number] {
+				t.Errorf("got the number %d and %v, want one above %d that no other job has", number, err, last)
+			}
+			numbers[number] = true
+		})
+	}
+	jobs.Wait()
+	if number := next(facts); number <= slices.Max(slices.Collect(maps.Keys(numbers))) {
+		t.Errorf("the last job has the number %d, those before have %v", number, numbers)
 	}
 }

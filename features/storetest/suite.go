@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) features.Store, spoils ...Spoil) 
 		{"ACancelledCallIsAnError", cancelled},
 		{"AFillingIsNamedOnce", filled},
 		{"AnEntryThatIsRefusedHurtsNobodyElse", refused},
+		{"JobsAreNumberedUpwards", numbered},
 		{"ItSaysHowManyEntriesAreOlderThanWhatItHas", counted},
 	}
 	for _, spoil := range spoils {

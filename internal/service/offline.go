@@ -21,6 +21,7 @@ import (
 type Offline struct {
 	service *Service
 	work    *work
+	into    *features.Into // nil for none
 }
 
 // OpenOffline loads what the pipeline of a configuration needs. Into, VIEW.FIELD, puts each result's list into a view that others fill; "" does not.
@@ -58,29 +59,43 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 			return nil, err
 		}
 	}
-	offline.work, err = s.work(p, batching.Backfill, func(w *work) error { return s.addInto(w, into) })
+	offline.work, err = s.work(p, batching.Backfill, func(w *work) (err error) {
+		offline.into, err = s.addInto(ctx, w, into)
+		return err
+	})
 	return offline, err
 }
 
-// addInto adds the step that puts lists into a view.
-func (s *Service) addInto(w *work, into string) error {
+// addInto adds the step that puts lists into a view, and begins its job; it is nil for none.
+func (s *Service) addInto(ctx context.Context, w *work, into string) (*features.Into, error) {
 	if into == "" {
-		return nil
+		return nil, nil
 	}
 	name, field, _ := strings.Cut(into, ".")
 	v := s.view(name)
 	if v == nil {
-		return fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
+		return nil, fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
 	}
 	if len(w.columns) == 0 {
-		return fmt.Errorf("into %s: the pipeline has no results", into)
+		return nil, fmt.Errorf("into %s: the pipeline has no results", into)
 	}
 	step, reads, err := features.NewInto(v.View, v.store, field, w.columns[len(w.columns)-1].Name, w.columns, w.reads)
+	if err == nil {
+		err = step.Begin(ctx)
+	}
 	if err != nil {
-		return fmt.Errorf("into %s: %w", into, err)
+		return nil, fmt.Errorf("into %s: %w", into, err)
 	}
 	w.steps, w.reads = append(w.steps, step), reads
-	return nil
+	return step, nil
+}
+
+// Lists is how many were put into a view, and how many of these the store refused, since it has those of a job that began later.
+func (o *Offline) Lists() (put, refused int64) {
+	if o.into == nil {
+		return 0, 0
+	}
+	return o.into.Lists()
 }
 
 // Decoder of the lines.

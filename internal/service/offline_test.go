@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
@@ -126,5 +128,112 @@ func TestOfflinePipelinesSayWhatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s into %s: got %v, want %q", c.pipeline, c.into, err, c.want)
 		}
+	}
+}
+
+// redisStore is a configuration of a store.
+func redisStore(server *miniredis.Miniredis) string {
+	return fmt.Sprintf("lookup: {deadline: 5s}\n  store: {redis: {addresses: [%q], timeout: 5s}}", server.Addr())
+}
+
+func TestTheLastLineOfAKeyCountsHoweverManyAreScoredAtOnce(t *testing.T) {
+	server := miniredis.RunT(t)
+	o, err := OpenOffline(t.Context(), dailyConfig(t, redisStore(server)), "job", "daily.items", quiet(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	const lines, keys = 600, 3
+	var in strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&in, "{\"request_id\":\"%d\",\"user_id\":\"user-%d\",\"candidates\":[\"%d\"]}\n", i, i%keys, i)
+	}
+	stats, err := offline.Run(t.Context(), offline.Options{
+		In: strings.NewReader(in.String()), Out: io.Discard, Decoder: o.Decoder(), Steps: o.Steps(), Encoder: o.Encoder(), ChunkRows: 7, Chunks: 8,
+	})
+	if err != nil || stats.Scored != lines {
+		t.Fatalf("got %+v and %v", stats, err)
+	}
+	for k := range keys {
+		if got, want := server.HGet(fmt.Sprint("nearline:daily:user-", k), "items"), fmt.Sprintf(`["%d"]`, lines-keys+k); got != want {
+			t.Errorf("user-%d has %s, want that of its last line, %s", k, got, want)
+		}
+	}
+	if put, refused := o.Lists(); refused != 0 || put < lines/7 {
+		t.Errorf("%d lists were put, and %d refused: a line's list stands in no other line's way", put, refused)
+	}
+}
+
+func TestAJobThatBeganLaterWinsWhateverTheClocks(t *testing.T) {
+	server := miniredis.RunT(t)
+	c := dailyConfig(t, redisStore(server))
+	list := func(id string) string { return `{"request_id":"1","user_id":"ann","candidates":["` + id + `"]}` + "\n" }
+	wants := func(id string) {
+		t.Helper()
+		if got, want := server.HGet("nearline:daily:ann", "items"), `["`+id+`"]`; got != want {
+			t.Errorf("ann has %s, want %s", got, want)
+		}
+	}
+	// A release before put it, on a machine that is an hour ahead.
+	server.HSet("nearline:daily:ann", "items", `["1"]`, "@at", "1800000000000", "@source", "bulk", "@offset", fmt.Sprint(time.Now().Add(time.Hour).UnixNano()))
+	through(t, c, "job", "daily.items", list("2"))
+	wants("2")
+	// A machine that is an hour ahead numbers a job.
+	if err := server.Set("nearline:daily@job", fmt.Sprint(time.Now().Add(time.Hour).Unix())); err != nil {
+		t.Fatal(err)
+	}
+	through(t, c, "job", "daily.items", list("50"))
+	wants("50")
+	through(t, c, "job", "daily.items", list("318"))
+	wants("318")
+
+	// Of two at once it is the one that began later, whichever ends first; the other says so.
+	jobs := make([]*Offline, 2)
+	for i := range jobs {
+		o, err := OpenOffline(t.Context(), c, "job", "daily.items", quiet(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		jobs[i] = o
+	}
+	for _, job := range []struct {
+		of      int
+		id      string
+		refused int64
+	}{{1, "296", 0}, {0, "2", 1}} {
+		o := jobs[job.of]
+		if _, err := offline.Run(t.Context(), offline.Options{
+			In: strings.NewReader(list(job.id)), Out: io.Discard, Decoder: o.Decoder(), Steps: o.Steps(), Encoder: o.Encoder(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if put, refused := o.Lists(); put != 1 || refused != job.refused {
+			t.Errorf("job %d put %d lists, of which %d were refused, want 1 and %d", job.of, put, refused, job.refused)
+		}
+		wants("296")
+	}
+}
+
+func TestAListThatTheStoreCannotTakeIsARejectAndNoOther(t *testing.T) {
+	server := miniredis.RunT(t)
+	if err := server.Set("nearline:daily:ann", "somebody else's"); err != nil {
+		t.Fatal(err)
+	}
+	out, rejects := through(t, dailyConfig(t, redisStore(server)), "job", "daily.items", `{"request_id":"1","user_id":"ben","candidates":["50"]}
+{"request_id":"2","user_id":"ann","candidates":["50"]}
+{"request_id":"3","user_id":"ann","candidates":["2"]}
+{"request_id":"4","user_id":"cid","candidates":["50"]}
+`)
+	if strings.Count(out, "\n") != 2 || strings.Count(rejects, "nearline:daily:ann: the key is no hash") != 2 {
+		t.Errorf("got answers\n%sand rejects\n%swant two of each", out, rejects)
+	}
+	for key, want := range map[string]string{"ben": `["50"]`, "cid": `["50"]`} {
+		if got := server.HGet("nearline:daily:"+key, "items"); got != want {
+			t.Errorf("%s has %s, want %s", key, got, want)
+		}
+	}
+	if got, err := server.Get("nearline:daily:ann"); err != nil || got != "somebody else's" {
+		t.Errorf("somebody else's key is %q (%v) now", got, err)
 	}
 }
