@@ -35,3 +35,9 @@ seconds=${1:-20} seed=${2:-7}
 torture --for "${seconds}s" --seed "$seed"
 torture --for "${seconds}s" --seed "$seed" --every 3s --faults model-crash,oom,refuse,model-fail,model-slow
 torture --for 12s --seed "$seed" --faults refuse
+if command -v redis-server redis-cli >/dev/null; then
+	torture --for "${seconds}s" --seed "$seed" --every 2s --faults store-older=2,kill
+else
+	echo "NOT RUN features in a Redis that comes back from older snapshots: there is no redis-server (Debian: apt-get install redis-server)"
+	if [ -n "${NEARLINE_E2E_REQUIRED:-}" ]; then exit 1; fi
+fi

@@ -32,6 +32,9 @@ NAME of hook:NAME, else empty: then it chooses, NEARLINE_SEED being a number to 
 NEARLINE_BROKERS, NEARLINE_GROUP, NEARLINE_INPUT, NEARLINE_OUTPUT, NEARLINE_DEAD_LETTERS, and the NEARLINE_TRANSACTIONAL_ID of
 a replica that lives. A command that fails, fails the run.
 
+store-older has the features in a Redis that the run starts (it wants redis-server and redis-cli), kills it, and has it come back from an
+older snapshot, or empty; at the end Redis has to have what the input says.
+
 refuse has the output topic take no results for a while, which then have to become dead letters of class refused. The faults of the
 model (model-...) are records of the load that have the model do it, and oom is one that has it take more
 memory than the replica may have. They bring a model of their own. What hangs, crashes or is killed for its memory has to
@@ -54,7 +57,7 @@ become a dead letter of class crash, after the replicas that died of it.`,
 	c.Flags().IntVar(&o.Keys, "keys", 500, "different keys")
 	c.Flags().IntVar(&o.Replicas, "replicas", 3, "processes that share the work")
 	c.Flags().IntVar(&o.Partitions, "partitions", 6, "of each topic")
-	kinds := c.Flags().StringSlice("faults", nil, "`KINDS`, each with a weight: kill=4,freeze=3,leave=2,join=2, which is the default; hook, hook:NAME, refuse, model-slow, model-fail, model-hang, model-crash, oom")
+	kinds := c.Flags().StringSlice("faults", nil, "`KINDS`, each with a weight: kill=4,freeze=3,leave=2,join=2, which is the default; hook, hook:NAME, refuse, store-older, model-slow, model-fail, model-hang, model-crash, oom")
 	c.Flags().DurationVar(&o.Every, "every", 2*time.Second, "time between faults, on average")
 	c.Flags().Int16Var(&o.Replication, "replication", -1, "of the topics on your own cluster; -1 is the cluster's default")
 	c.Flags().StringVar(&o.Hook, "hook", "", "shell `COMMAND` that hurts your cluster; it is a fault among the others")

@@ -58,6 +58,9 @@ type report struct {
 // allFaults are those of the replicas, and those of the cluster, at about the same weight.
 func allFaults() []string {
 	weights := []string{"kill=4", "freeze=3", "leave=2", "join=2"}
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		weights = append(weights, "store-older=2")
+	}
 	for _, kind := range faults.Kinds() {
 		weights = append(weights, "hook:"+kind+"=1")
 	}

@@ -22,6 +22,8 @@ import (
 // View that the replicas keep, in the terms of their configuration. Prefix is that of its topics.
 type View struct {
 	Name, Prefix string
+	// Redis is the address of the store that has the view; "" is the replicas' memory.
+	Redis string
 }
 
 // viewHalfLife of the decayed sum: much less than a run takes.
@@ -30,8 +32,12 @@ const viewHalfLife = 10 * time.Second
 // Section is the one of features in a replica's configuration.
 func (v View) Section(partitions int) map[string]any {
 	of := map[string]any{"of": "number"}
+	store := map[string]any{}
+	if v.Redis != "" {
+		store["redis"] = map[string]any{"addresses": []string{v.Redis}, "timeout": "1s"}
+	}
 	return map[string]any{
-		"topics": v.Prefix, "partitions": partitions, "dead_letters": v.Prefix + ".dlq",
+		"store": store, "topics": v.Prefix, "partitions": partitions, "dead_letters": v.Prefix + ".dlq",
 		"views": []any{map[string]any{"name": v.Name, "key": "item_id", "fields": []any{
 			map[string]any{"name": "count", "count": map[string]any{}},
 			map[string]any{"name": "sum", "sum": of},
@@ -194,6 +200,13 @@ func (r *run) compare(ctx context.Context, l *ledger) error {
 		if _, known := l.items.numbers[name]; !known {
 			wrong[name] = "no review is of it"
 		}
+	}
+	if r.store != nil {
+		stored, err := r.store.differ(ctx, r.view.Name, l.items.names, want)
+		if err != nil {
+			return err
+		}
+		maps.Copy(wrong, stored)
 	}
 	l.counts.Aggregates, l.counts.Miscounted = len(want), len(wrong)
 	for _, name := range slices.Sorted(maps.Keys(wrong)) {

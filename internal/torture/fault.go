@@ -24,6 +24,9 @@ const (
 	// The output topic takes no records of their size for a while: what is refused has to become dead letters.
 	Refuse Fault = "refuse"
 
+	// The Redis that has the features is killed, and comes back from an older snapshot, or empty.
+	StoreOlder Fault = "store-older"
+
 	// These are a record among the others, at whose word the faulty model does it.
 	ModelSlow   Fault = "model-slow"
 	ModelFail   Fault = "model-fail"
@@ -32,7 +35,7 @@ const (
 	OutOfMemory Fault = "oom"         // the process takes more memory than it may have, and is killed for it
 )
 
-var faults = []Fault{Kill, Freeze, Leave, Join, Hook, Refuse, ModelSlow, ModelFail, ModelHang, ModelCrash, OutOfMemory}
+var faults = []Fault{Kill, Freeze, Leave, Join, Hook, Refuse, StoreOlder, ModelSlow, ModelFail, ModelHang, ModelCrash, OutOfMemory}
 
 // words are what stands in the record of a fault of the model.
 var words = map[Fault]string{

@@ -30,6 +30,8 @@ func (e event) String() string {
 		return fmt.Sprintf("%s for %v", e.Fault, e.Lasts)
 	case words[e.Fault] != "":
 		return string(e.Fault) + ", by one record"
+	case e.Fault == StoreOlder:
+		return fmt.Sprintf("%s: Redis is killed after %v, and comes back from a snapshot", e.Fault, e.Lasts)
 	case e.Fault == Refuse:
 		return fmt.Sprintf("%s all results for %v", e.Fault, e.Lasts)
 	default:
@@ -125,7 +127,7 @@ func (s *schedule) pause(f Fault) time.Duration {
 		}
 	case f == Join:
 		return between(2*time.Second, 5*time.Second)
-	case f == Kill || f == Leave || f == Refuse:
+	case f == Kill || f == Leave || f == Refuse || f == StoreOlder:
 		return between(100*time.Millisecond, 3*time.Second)
 	default: // the operator's
 		return between(time.Second, 10*time.Second)

@@ -33,6 +33,11 @@ func (r *run) setUp(ctx context.Context) error {
 	if err := r.createTopics(ctx); err != nil {
 		return err
 	}
+	if anyOf(r.Faults, StoreOlder) && r.Features {
+		if err := r.keep(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range r.Replicas {
 		if err := r.addReplica(i); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -46,6 +47,7 @@ func (r *run) play(ctx context.Context, loaded <-chan struct{}) {
 const (
 	hookTarget   = -1
 	refuseTarget = -2
+	storeTarget  = -3
 )
 
 // claim takes a target in hand, unless another fault has it.
@@ -86,6 +88,10 @@ func (r *run) strike(ctx context.Context, e event) {
 		}
 	case e.Fault == Refuse:
 		if claimed = refuseTarget; !r.claim(claimed) {
+			return
+		}
+	case e.Fault == StoreOlder:
+		if claimed = storeTarget; r.store == nil || !r.claim(claimed) {
 			return
 		}
 	case e.Fault == Join:
@@ -158,6 +164,8 @@ func (r *run) hurt(ctx context.Context, e event, target *process) error {
 	switch e.Fault {
 	case Refuse:
 		return r.refuse(ctx, pause)
+	case StoreOlder:
+		return r.store.older(ctx, int(e.Seed), pause)
 	case Kill:
 		target.kill()
 		pause()
@@ -232,7 +240,11 @@ func (r *run) mend() error {
 }
 
 func (r *run) killAll() {
-	for _, p := range append(r.replicas, r.broker) {
+	processes := append(slices.Clone(r.replicas), r.broker)
+	if r.store != nil {
+		processes = append(processes, r.store.process)
+	}
+	for _, p := range processes {
 		if p != nil {
 			p.kill() // also one that waits for its supervisor
 		}

@@ -93,6 +93,7 @@ type run struct {
 	tell     *teller
 	brokers  []string
 	broker   *process
+	store    *keeper    // nil where the replicas' memory has the view
 	replicas []*process // by number; those beyond Options.Replicas joined for a while
 	watch    watch
 	progress progress
