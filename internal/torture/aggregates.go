@@ -38,7 +38,7 @@ func (v View) Section(partitions int) map[string]any {
 	}
 	return map[string]any{
 		"store": store, "topics": v.Prefix, "partitions": partitions, "dead_letters": v.Prefix + ".dlq",
-		"views": []any{map[string]any{"name": v.Name, "key": "item_id", "fields": []any{
+		"views": []any{map[string]any{"name": v.Name, "key": "item_id", "time": "created_at", "fields": []any{
 			map[string]any{"name": "count", "count": map[string]any{}},
 			map[string]any{"name": "sum", "sum": of},
 			map[string]any{"name": "lately", "sum": map[string]any{"of": "number", "half_life": viewHalfLife.String()}},
@@ -86,11 +86,21 @@ func (n *items) meaning(r *kgo.Record) (scored, bool) {
 	var review struct {
 		Item   string  `json:"item_id"`
 		Number *uint32 `json:"number"`
+		Said   int64   `json:"created_at"`
 	}
 	if json.Unmarshal(r.Value, &review) != nil || review.Item == "" || review.Number == nil {
 		return scored{}, false
 	}
-	return scored{n.of(review.Item), *review.Number, r.Timestamp.UnixMilli()}, true
+	return scored{n.of(review.Item), *review.Number, counted(r.Timestamp.UnixMilli(), review.Said)}, true
+}
+
+// counted is the time by which an event counts: its own, or when it was written if that is earlier and a time at all. What the load writes before 1973 is none.
+func counted(written, said int64) int64 {
+	const year1973 = 100_000_000_000
+	if said == 0 || written > year1973 && written < said {
+		return written
+	}
+	return said
 }
 
 // aggregate of one item.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -52,6 +53,7 @@ type Counts struct {
 	Unknown     int `json:"unknown"`                    // outputs of no input
 	Aggregates  int `json:"aggregates"`                 // items whose features were compared with what the input says
 	Miscounted  int `json:"aggregates_wrong"`           // of which so many are others
+	Misstamped  int `json:"timestamps_wrong"`           // results that have neither their input's timestamp nor tell of it
 }
 
 // wrong is how many things are.
@@ -88,6 +90,7 @@ type line struct {
 	effects uint8
 	refused bool // the dead letter of a result that the broker was told to refuse
 	means   bool // something for the view
+	stamp   int64
 	scored
 }
 
@@ -135,13 +138,26 @@ func (l *ledger) read(r *kgo.Record) {
 	for int64(len(lines)) <= r.Offset {
 		lines = append(lines, line{})
 	}
-	lines[r.Offset].kind = wanted(r.Key, r.Value)
+	lines[r.Offset].kind, lines[r.Offset].stamp = wanted(r.Key, r.Value), r.Timestamp.UnixMilli()
 	if lines[r.Offset].kind == result {
 		lines[r.Offset].scored, lines[r.Offset].means = l.items.meaning(r)
 	}
 	l.input[r.Partition] = lines
 	l.counts.Records++
 }
+
+// compareStamps: a result has its input's timestamp, or tells of it in a header and has one of this run.
+func (l *ledger) compareStamps(r *kgo.Record, input int64) {
+	told, stamp := header(r, "nearline-source-timestamp"), r.Timestamp.UnixMilli()
+	if told == nil && stamp == input || string(told) == strconv.FormatInt(input, 10) && time.Since(r.Timestamp).Abs() < longestRun {
+		return
+	}
+	l.counts.Misstamped++
+	l.note("%s[%d]@%d has timestamp %d and tells of %q; its input has %d", r.Topic, r.Partition, r.Offset, stamp, told, input)
+}
+
+// longestRun is more than a run takes.
+const longestRun = 7 * 24 * time.Hour
 
 // see takes one output record.
 func (l *ledger) see(r *kgo.Record) {
@@ -160,6 +176,9 @@ func (l *ledger) see(r *kgo.Record) {
 		return
 	}
 	at := &lines[offset]
+	if !isDead {
+		l.compareStamps(r, at.stamp)
+	}
 	if at.effects++; at.effects > 1 {
 		l.counts.Doubled++
 		l.note("input [%d]@%d has effect number %d at %s[%d]@%d", partition, offset, at.effects, r.Topic, r.Partition, r.Offset)

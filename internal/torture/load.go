@@ -83,9 +83,10 @@ func (l *load) run(ctx, intake context.Context) error {
 	return failed
 }
 
-// record of a number: of a hundred, two do not decode, two are tombstones, and five have no key.
+// record of a number: of a hundred, two do not decode, two are tombstones, and five have no key; and twelve have a timestamp that is not when they were
+// written.
 func (l *load) record(number int) *kgo.Record {
-	r := &kgo.Record{Key: fmt.Appendf(nil, "key-%d", l.random.IntN(l.keys))}
+	r := &kgo.Record{Timestamp: l.timestamp(time.Now()), Key: fmt.Appendf(nil, "key-%d", l.random.IntN(l.keys))}
 	switch draw := l.random.IntN(100); {
 	case draw < 2:
 		r.Value = fmt.Appendf(nil, `{"review_id": "%d", "text": "cut sho`, number)
@@ -95,9 +96,27 @@ func (l *load) record(number int) *kgo.Record {
 	case draw < 9:
 		r.Key = nil
 	}
-	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "number": %d, "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
-		number, r.Key, number, number)
+	r.Value = fmt.Appendf(nil, `{"review_id": "%d", "item_id": "%s", "number": %d, "created_at": %d, "text": "Review number %d: it fits, it is warm, and the colour holds."}`,
+		number, r.Key, number, time.Now().UnixMilli(), number)
 	return r
+}
+
+// timestamp of a record: mostly now. Others are up to two months old, years ahead, none, 0, or seconds in place of milliseconds.
+func (l *load) timestamp(now time.Time) time.Time {
+	switch l.random.IntN(50) {
+	case 0, 1:
+		return now.Add(-time.Duration(l.random.Int64N(int64(60 * 24 * time.Hour))))
+	case 2:
+		return now.AddDate(1+l.random.IntN(100), 0, 0)
+	case 3:
+		return time.UnixMilli(-1)
+	case 4:
+		return time.UnixMilli(0)
+	case 5:
+		return time.UnixMilli(now.Unix())
+	default:
+		return now
+	}
 }
 
 // poison is the record of a number that makes the faulty model do something.

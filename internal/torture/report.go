@@ -42,6 +42,8 @@ func (r Report) Err() error {
 		return fmt.Errorf("the promise was broken: %d lost, %d doubled, %d out of order, %d dead letters without a cause, %d misplaced, %d of no input, "+
 			"features of %d of %d items wrong (seed %d)",
 			r.Lost, r.Doubled, r.OutOfOrder, r.Uncaused, r.Misplaced, r.Unknown, r.Miscounted, r.Aggregates, r.Seed)
+	case r.Misstamped > 0:
+		return fmt.Errorf("the promise was broken: %d results have a timestamp that is neither their input's nor that of writing (seed %d)", r.Misstamped, r.Seed)
 	case r.Unread != 0:
 		return fmt.Errorf("the replicas made no progress for %v after the last fault: %d records are uncommitted, and the counts are those of an unfinished run (seed %d)",
 			patience, r.Unread, r.Seed)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -159,6 +160,9 @@ func (r *run) createTopics(ctx context.Context) error {
 	settings := map[string]*string{"retention.ms": &forever, "retention.bytes": &forever, "cleanup.policy": &keep}
 	for {
 		created, err := admin.CreateTopics(ctx, int32(r.Partitions), r.Replication, settings, r.topics.input, r.topics.output, r.topics.deadLetters) //nolint:gosec // validated
+		if err == nil && r.broker == nil {
+			r.takeFuture(ctx, admin)
+		}
 		if err == nil {
 			if err = created.Error(); errors.Is(err, kerr.TopicAlreadyExists) {
 				err = nil
@@ -175,6 +179,13 @@ func (r *run) createTopics(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// takeFuture has the input take the load's timestamps of years to come, which brokers from 4.0 on refuse where nobody tells them otherwise. Those before 3.6 do
+// not know the setting, and take any.
+func (r *run) takeFuture(ctx context.Context, admin *kadm.Client) {
+	any := strconv.Itoa(math.MaxInt64)
+	_, _ = admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "message.timestamp.after.max.ms", Value: &any}}, r.topics.input)
 }
 
 // cleanUp removes from the operator's cluster what the run has made there.
