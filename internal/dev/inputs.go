@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/pipeline"
 )
 
 // Bounds of what the view remembers of the input: 6 partitions of it are some 4 MB.
@@ -91,7 +93,8 @@ func (in *inputs) add(records []*kgo.Record) {
 	in.mu.Lock()
 	for _, r := range records {
 		p := in.partition(r.Partition)
-		p.keep(seenInput{r.Offset, r.Timestamp, textOf(r.Value)})
+		written := pipeline.Record{Timestamp: pipeline.Timestamp(r.Timestamp)}
+		p.keep(seenInput{r.Offset, written.Written(time.Now()), textOf(r.Value)}) // no latency of decades for a timestamp that is none
 		if !p.paused && p.next-p.answered > lead {
 			p.paused = true
 			pause = append(pause, r.Partition)
