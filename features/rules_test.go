@@ -84,6 +84,7 @@ func (n *noted) Put(_ context.Context, entries []Entry) (Outcome, error) {
 	return Outcome{}, nil
 }
 func (n *noted) Get(context.Context, *View, []string) ([]*Entry, error) { return nil, nil }
+func (n *noted) Job(context.Context, string) (int64, error)             { return 0, nil }
 func (n *noted) Close() error                                           { return nil }
 
 // A helping has several states of a key, and those of several partitions, whose offsets do not compare.
