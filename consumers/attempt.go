@@ -1,6 +1,11 @@
 package consumers
 
-import "nearline/pipeline"
+import (
+	"crypto/rand"
+	"strings"
+
+	"nearline/pipeline"
+)
 
 // attempt is a durable mark: these records are about to be worked on, by this process. It stands in the attempts' topic, under
 // the partition that it is of, before anything is done with the records.
@@ -14,7 +19,7 @@ import "nearline/pipeline"
 // A mark that was written late, twice or by a member that the group has given up does no harm: an ordinary one counts only for a
 // partition that still stands at its first offset, others only within their range, and marks have no part in what is committed.
 type attempt struct {
-	// By names the process.
+	// By names the process: what rand.Text makes up at its start.
 	By string `json:"by"`
 	// From is the first offset that was taken, Until the one after the last.
 	From  int64 `json:"from"`
@@ -26,6 +31,46 @@ type attempt struct {
 	Deaths int `json:"deaths,omitempty"`
 	// Survived says that the work was done and the process still lived: what is missing is the commit.
 	Survived bool `json:"survived,omitempty"`
+}
+
+// valid says whether this code could have written the mark.
+func (a attempt) valid() bool {
+	if len(a.By) != len(rand.Text()) || strings.Trim(a.By, base32Letters) != "" || a.From < 0 || a.Until <= a.From {
+		return false
+	}
+	switch a.Size {
+	case 0:
+		return a.End == 0 && a.Deaths == 0
+	case 1:
+		// A record that has ended as many processes as condemn it is not tried again.
+		return a.End > a.From && a.Until == a.From+1 && a.Deaths >= 0 && a.Deaths < guilty
+	case firstDoubt, secondDoubt:
+		return a.End > a.From && a.Deaths == 0
+	}
+	return false
+}
+
+// base32Letters are what rand.Text is made of.
+const base32Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+// after is what the mark says to whoever has seen the one before it of the same partition.
+//
+// A mark's word is not taken for what other processes went through, since whoever may write to the topic may write anything: a record that is
+// said to have ended a process is one only if this reader has seen the mark of its trial, alone, and after that the mark of another process that
+// came in its place. So a mark in a small cycle has to be what this code makes of the mark before it. Where it is not (somebody made it up; or
+// what was before it is compacted away, or was lost with the topic), it tells of an attempt at its records, and of nothing before: they are
+// tried again, in small cycles, and nobody is condemned for it.
+func (a attempt) after(before attempt, known bool) attempt {
+	if a.Size == 0 {
+		return a
+	}
+	if known {
+		if d, ok := before.doubt(a.By, a.From); ok && d.size == a.Size && d.end == a.End {
+			a.Deaths = min(a.Deaths, d.deaths)
+			return a
+		}
+	}
+	return attempt{By: a.By, From: a.From, Until: a.Until, Survived: a.Survived}
 }
 
 // doubt is a range of a partition in which some record may end the process.

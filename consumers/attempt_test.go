@@ -3,6 +3,7 @@ package consumers
 import (
 	"cmp"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,4 +62,105 @@ func TestPollThatComesBackEarlyEndsNoDoubt(t *testing.T) {
 			t.Errorf("the others still wait after %v", time.Since(began))
 		}
 	})
+}
+
+// names of processes, as they make them up.
+const (
+	processA = "AAAAAAAAAAAAAAAAAAAAAAAAAA"
+	processB = "BBBBBBBBBBBBBBBBBBBBBBBBBB"
+	processC = "CCCCCCCCCCCCCCCCCCCCCCCCCC"
+)
+
+func TestMarksThatThisCodeCannotHaveWrittenAreIgnored(t *testing.T) {
+	for value, want := range map[string]bool{
+		`{"by":"` + processA + `","from":0,"until":500}`:                            true,
+		`{"by":"` + processA + `","from":0,"until":500,"survived":true}`:            true,
+		`{"by":"` + processA + `","from":10,"until":900,"size":64,"end":500}`:       true, // offsets may have gaps
+		`{"by":"` + processA + `","from":0,"until":1,"size":1,"end":1,"deaths":1}`:  true,
+		`{"by":"x","from":0,"until":1,"size":1,"end":1,"deaths":9}`:                 false,
+		`{"by":"x","from":0,"until":1}`:                                             false,
+		`{"by":"` + processA + `","from":0,"until":1,"size":1,"end":1,"deaths":9}`:  false,
+		`{"by":"` + processA + `","from":0,"until":1,"size":1,"end":1,"deaths":2}`:  false,
+		`{"by":"` + processA + `","from":0,"until":1,"size":1,"end":1,"deaths":-1}`: false,
+		`{"by":"` + processA + `","from":0,"until":2,"size":1,"end":9}`:             false,
+		`{"by":"` + processA + `","from":0,"until":8,"size":8,"end":9,"deaths":1}`:  false,
+		`{"by":"` + processA + `","from":0,"until":1,"size":2,"end":9}`:             false,
+		`{"by":"` + processA + `","from":0,"until":1,"size":-1,"end":9}`:            false,
+		`{"by":"` + processA + `","from":5,"until":6,"size":1,"end":5}`:             false,
+		`{"by":"` + processA + `","from":0,"until":9,"end":9}`:                      false,
+		`{"by":"` + processA + `","from":0,"until":9,"deaths":1}`:                   false,
+		`{"by":"` + processA + `","from":-1,"until":9}`:                             false,
+		`{"by":"` + processA + `","from":9,"until":9}`:                              false,
+		`{"by":"` + processA + `","from":0,"until":9,"condemn":true}`:               false,
+		`{"by":"` + processA + `","from":0,"until":9}{"by":"` + processA + `"}`:     false,
+		`{"by":"` + processA + `","from":0,"until":99999999999999999999}`:           false,
+		`[]`:   false,
+		`null`: false,
+		``:     false,
+	} {
+		if mark, ok := readAttempt([]byte(value)); ok != want {
+			t.Errorf("%s\nis taken: %v, as %+v; want %v", value, ok, mark, want)
+		}
+	}
+}
+
+func TestDeathsAreCountedFromTheMarksAndNotTakenFromOne(t *testing.T) {
+	const (
+		wide   = `{"by":"` + processA + `","from":10,"until":18}`
+		alone  = `{"by":"` + processB + `","from":10,"until":11,"size":1,"end":18}`
+		again  = `{"by":"` + processC + `","from":10,"until":11,"size":1,"end":18,"deaths":1}`
+		forged = `{"by":"` + processB + `","from":10,"until":11,"size":1,"end":11,"deaths":1}`
+	)
+	for name, test := range map[string]struct {
+		marks []string
+		want  doubt
+	}{
+		"tried alone twice, as the marks tell": {[]string{wide, alone, again}, doubt{end: 18, size: 1, deaths: 2}},
+		"once":                                 {[]string{wide, alone}, doubt{end: 18, size: 1, deaths: 1}},
+		"a mark may stand there twice":         {[]string{wide, alone, alone, again, again}, doubt{end: 18, size: 1, deaths: 2}},
+		"nothing before a mark is known":       {[]string{again}, doubt{end: 11, size: 1}},
+		"made up after another's":              {[]string{wide, forged}, doubt{end: 11, size: 1}},
+		"made up alone, and then again":        {[]string{forged, strings.ReplaceAll(forged, processB, processC)}, doubt{end: 11, size: 1, deaths: 1}}, // one trial: one is no proof
+		"survived in between": {[]string{wide, alone, strings.Replace(alone, "}", `,"survived":true}`, 1), again},
+			doubt{end: 18, size: 1, deaths: 1}},
+		"garbage in between": {[]string{wide, alone, "garbage", again}, doubt{end: 18, size: 1, deaths: 2}},
+	} {
+		log := newAttemptLog("marks", attemptPrefix("g", "t"))
+		for _, mark := range test.marks {
+			log.see("g/t/3", []byte(mark))
+		}
+		got, doubted := log.marks[3].doubt("DDDDDDDDDDDDDDDDDDDDDDDDDD", 10)
+		if !doubted || got != test.want {
+			t.Errorf("%s: got %+v, in doubt %v: want %+v", name, got, doubted, test.want)
+		}
+	}
+}
+
+func TestMarksOfOthersAreNotKept(t *testing.T) {
+	log := newAttemptLog("marks", attemptPrefix("g", "t"))
+	for _, key := range []string{"h/t/3", "g/u/3", "g/t/", "g/t/-1", "g/t/03", "g/t/+3", "g/t/3/4", "g/t/99999999", "g/t/99999999999", "", "3"} {
+		log.see(key, []byte(`{"by":"`+processA+`","from":0,"until":9}`))
+	}
+	if len(log.marks) != 0 {
+		t.Errorf("got %v: want none", log.marks)
+	}
+}
+
+func TestEveryGroupHasATopicOfMarksOfItsOwn(t *testing.T) {
+	config := DefaultKafka()
+	seen := map[string]string{}
+	for _, group := range []string{"nearline-reviews", "a b", "a/b", "a_b", "größe", strings.Repeat("g", 300), strings.Repeat("g", 301)} {
+		topic := config.AttemptsTopicOf(group)
+		if other := seen[topic]; other != "" || len(topic) > maxTopicName || strings.Trim(topic, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+			t.Errorf("group %s has topic %s, which is %s's too, or no name of a topic", group, topic, other)
+		}
+		seen[topic] = group
+	}
+	if got := config.AttemptsTopicOf("nearline-reviews"); got != "nearline.attempts.nearline-reviews" {
+		t.Errorf("got %s", got)
+	}
+	config.AttemptsTopic = "ours"
+	if got := config.AttemptsTopicOf("nearline-reviews"); got != "ours" {
+		t.Errorf("got %s, want the one topic that was named", got)
+	}
 }

@@ -40,8 +40,9 @@ type KafkaConfig struct {
 	// partitions until the session times out.
 	Static bool `yaml:"static_membership"`
 	// AttemptsTopic keeps what is being worked on, so that a record that ends the process is found by its successors and becomes a
-	// dead letter. It is made where it is missing, compacted, and shared by all pipelines of a cluster. "off" goes without: such a
-	// record then ends every process that it comes to.
+	// dead letter. It is made where it is missing, compacted. {group} in it is the consumer group, so that each pipeline and each view has a topic
+	// of its own: a service needs no rights but to its own marks, and nobody else's to write them. A name without {group} is one topic for all
+	// pipelines of this configuration. "off" goes without: such a record then ends every process that it comes to.
 	AttemptsTopic string `yaml:"attempts_topic"`
 }
 
@@ -70,7 +71,7 @@ func DefaultKafka() KafkaConfig {
 		SessionTimeout:     6 * time.Second,
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
-		AttemptsTopic:      "nearline.attempts",
+		AttemptsTopic:      "nearline.attempts." + groupPlace,
 
 		FetchMaxDecompressed: defaultMaxDecompressed,
 	}
@@ -92,8 +93,11 @@ func (c KafkaConfig) Validate(path string) error {
 	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
 		errs = append(errs, fmt.Errorf("%s.group_protocol is %q: want %s or %s", path, c.GroupProtocol, ClassicProtocol, ConsumerProtocol))
 	}
-	if c.AttemptsTopic == "" {
-		errs = append(errs, fmt.Errorf("%s.attempts_topic is empty: want the name of a topic, or off", path))
+	if name := c.AttemptsTopicOf("g"); c.AttemptsTopic == "" {
+		errs = append(errs, fmt.Errorf("%s.attempts_topic is empty: want the name of a topic, in which {group} is the consumer group, or off", path))
+	} else if name != strings.ReplaceAll(c.AttemptsTopic, groupPlace, "g") {
+		errs = append(errs, fmt.Errorf("%s.attempts_topic is %q: want the name of a topic (letters, digits, '.', '_' and '-', at most %d), in which {group} is the consumer group, or off",
+			path, c.AttemptsTopic, maxTopicName))
 	}
 	if strings.ContainsAny(c.Replica, " \t\n/") {
 		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))

@@ -2,13 +2,18 @@ package consumers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // As makes a process of another name of it: tests have many in one.
-func (a *Attempts) As(by string) { a.by = by }
+func (a *Attempts) As(by string) {
+	sum := sha256.Sum256([]byte(by))
+	a.by = base32.StdEncoding.EncodeToString(sum[:])[:len(a.by)]
+}
 
 // EndOrphans looks for transactions of dead members once, as a member does that is given partitions.
 func EndOrphans(ctx context.Context, client *kgo.Client, config Config) {

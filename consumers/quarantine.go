@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -31,10 +32,10 @@ type quarantine struct {
 	marked map[int32]int  // records of each partition that were marked
 	doubts map[int32]doubt
 	paused map[int32]bool
-	hand   map[string]attempt // marks of the cycle in hand, as long as nothing says that it was survived
-	weight int64              // of the process's room that the cycle in hand takes
-	until  time.Time          // of waiting for the range in doubt; zero while nobody waits for it
-	taken  int64              // offset of the partition in doubt up to which the cycle in hand goes
+	hand   map[int32]attempt // marks of the cycle in hand, as long as nothing says that it was survived
+	weight int64             // of the process's room that the cycle in hand takes
+	until  time.Time         // of waiting for the range in doubt; zero while nobody waits for it
+	taken  int64             // offset of the partition in doubt up to which the cycle in hand goes
 }
 
 func newQuarantine(c Config) *quarantine {
@@ -187,37 +188,40 @@ func (q *quarantine) begin(ctx context.Context, records []*pipeline.Record) (boo
 	if err := q.enter(ctx, weight); err != nil {
 		return false, err
 	}
-	q.hand = map[string]attempt{attemptKey(q.group, q.topic, partition): {
-		From: span.from, Until: span.until, Size: doubt.size, End: doubt.end, Deaths: doubt.deaths,
-	}}
-	return true, q.attempts.mark(ctx, q.hand)
+	q.hand = map[int32]attempt{partition: {From: span.from, Until: span.until, Size: doubt.size, End: doubt.end, Deaths: doubt.deaths}}
+	return true, q.attempts.mark(ctx, q.group, q.topic, q.hand)
 }
 
 // look at the last marks of partitions that are new here, and say whether there is doubt about one.
 func (q *quarantine) look(ctx context.Context, taken map[int32]span) (found bool, err error) {
-	var keys []string
+	var anew []int32
 	for partition := range taken {
 		if !q.looked[partition] {
-			keys = append(keys, attemptKey(q.group, q.topic, partition))
+			anew = append(anew, partition)
 		}
 	}
-	if len(keys) == 0 {
+	if len(anew) == 0 {
 		return false, nil
 	}
-	marks, err := q.attempts.last(ctx, keys)
+	marks, err := q.attempts.last(ctx, q.group, q.topic, anew)
 	if err != nil {
 		return false, err
 	}
 	for partition, span := range taken {
-		mark, marked := marks[attemptKey(q.group, q.topic, partition)]
 		if q.looked[partition] {
 			continue
 		}
-		q.looked[partition] = true
-		if !marked {
-			continue
+		mark, marked := marks[partition]
+		doubt, doubted := mark.doubt(q.attempts.by, span.from)
+		if marked && doubted {
+			end, err := q.attempts.end(ctx, q.topic, partition)
+			if err != nil {
+				return false, fmt.Errorf("find the end of %s: %w", q.topic, err)
+			}
+			doubted = doubt.end <= end // no process has read beyond
 		}
-		if doubt, ok := mark.doubt(q.attempts.by, span.from); ok {
+		q.looked[partition] = true
+		if marked && doubted {
 			q.doubts[partition], found = doubt, true
 			q.metrics.doubted()
 			q.logger.Warn("a process did not come to an end with these records: they are taken in small cycles", "topic", q.topic,
@@ -229,17 +233,17 @@ func (q *quarantine) look(ctx context.Context, taken map[int32]span) (found bool
 
 // markFirst marks the first cycles of partitions.
 func (q *quarantine) markFirst(ctx context.Context, taken map[int32]span) error {
-	marks := make(map[string]attempt)
+	marks := make(map[int32]attempt)
 	for partition, span := range taken {
 		if q.marked[partition] < q.largest {
-			marks[attemptKey(q.group, q.topic, partition)] = attempt{From: span.from, Until: span.until}
+			marks[partition] = attempt{From: span.from, Until: span.until}
 		}
 	}
 	if len(marks) == 0 {
 		return nil
 	}
 	q.hand = marks
-	if err := q.attempts.mark(ctx, marks); err != nil {
+	if err := q.attempts.mark(ctx, q.group, q.topic, marks); err != nil {
 		return err
 	}
 	for partition, span := range taken {
@@ -282,11 +286,11 @@ func (q *quarantine) survive(ctx context.Context) error {
 func (q *quarantine) clear(ctx context.Context) error {
 	marks := q.hand
 	q.hand = nil
-	for key, mark := range marks {
+	for partition, mark := range marks {
 		mark.Survived = true
-		marks[key] = mark
+		marks[partition] = mark
 	}
-	return q.attempts.mark(ctx, marks)
+	return q.attempts.mark(ctx, q.group, q.topic, marks)
 }
 
 // clearTimeout is how long giving up a cycle waits for its marks.

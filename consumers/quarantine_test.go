@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -289,6 +290,108 @@ func othersWaitForTheDoubtAlone(t *testing.T, w *kafkatest.World) (waited bool) 
 		t.Error(err)
 	}
 	return waited
+}
+
+// kafka is an administrator of a world.
+func kafka(w *kafkatest.World) (*kgo.Client, *kadm.Client) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Finally(client.Close)
+	return client, kadm.NewClient(client)
+}
+
+// forge writes marks of the first partition.
+func forge(w *kafkatest.World, marks ...string) {
+	client, _ := kafka(w)
+	for _, mark := range marks {
+		record := &kgo.Record{Topic: kafkatest.Attempts, Key: []byte(kafkatest.Group + "/" + kafkatest.Input + "/0"), Value: []byte(mark)}
+		if err := client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+func TestForgedMarkCondemnsNoRecord(t *testing.T) {
+	const by, other = "AAAAAAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBBBBBB"
+	for name, marks := range map[string][]string{
+		"of nobody":                  {`{"by":"x","from":0,"until":1,"size":1,"end":1,"deaths":9}`},
+		"of a process, it seems":     {`{"by":"` + by + `","from":0,"until":1,"size":1,"end":1,"deaths":1}`},
+		"of two":                     {`{"by":"` + by + `","from":0,"until":1,"size":1,"end":1}`, `{"by":"` + other + `","from":0,"until":1,"size":1,"end":1,"deaths":1}`},
+		"the same twice":             {`{"by":"` + by + `","from":0,"until":1,"size":1,"end":1,"deaths":1}`, `{"by":"` + other + `","from":0,"until":1,"size":1,"end":1,"deaths":1}`},
+		"beyond the end of the log":  {`{"by":"` + by + `","from":0,"until":9000000}`},
+		"of records that are behind": {`{"by":"` + by + `","from":0,"until":8,"size":8,"end":9000000}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
+				forge(w, marks...)
+				w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 40)...)
+				p := &process{world: w, replica: "one", members: 1}
+				began := time.Now()
+				if err := supervise(t, w, 10*time.Minute, p).Err(); err != nil {
+					t.Error(err) // a good record that became a dead letter
+				}
+				if took := time.Since(began); p.starts != 1 || took > time.Minute {
+					t.Errorf("a forged mark cost %d starts and %v: want one start, and a few small cycles", p.starts, took)
+				}
+			})
+		})
+	}
+}
+
+func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
+	for name, again := range map[string]bool{"it is made again by the service": false, "it was made again by somebody": true} {
+		t.Run(name, func(t *testing.T) {
+			kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 2}, func(w *kafkatest.World) {
+				_, admin := kafka(w)
+				mix := kafkatest.EveryKind(100, 20)
+				one, two := &process{world: w, replica: "one", members: 1}, &process{world: w, replica: "two", members: 1}
+				one.start()
+				w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
+				if !w.Settle(time.Minute) {
+					t.Fatalf("%d records are not committed: this test shows nothing", w.Lag())
+				}
+				if _, err := admin.DeleteTopic(context.Background(), kafkatest.Attempts); err != nil {
+					t.Fatal(err)
+				}
+				if again {
+					if _, err := admin.CreateTopic(context.Background(), 1, 1, nil, kafkatest.Attempts); err != nil {
+						t.Fatal(err)
+					}
+				}
+				// A member that joins has to look for marks, and to write some; so has the one that is there, whose partitions change hands.
+				two.start()
+				w.Produce(rand.New(rand.NewPCG(2, 2)), mix)
+				w.ProduceKinds(kafkatest.Deadly)
+				w.Produce(rand.New(rand.NewPCG(3, 3)), mix)
+				end := time.Now().Add(5 * time.Minute)
+				for !w.Settle(time.Second) && time.Now().Before(end) {
+					for _, p := range []*process{one, two} {
+						if p.died.Load() {
+							p.start()
+						}
+					}
+				}
+				if w.Lag() > 0 {
+					t.Errorf("%d records are not committed", w.Lag())
+				}
+				for _, p := range []*process{one, two} {
+					for _, worker := range p.workers {
+						if err := worker.Stop(); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				if err := w.Check().Err(); err != nil {
+					t.Error(err)
+				}
+				if topics, err := admin.ListTopics(context.Background(), kafkatest.Attempts); err != nil || topics[kafkatest.Attempts].Err != nil {
+					t.Errorf("the topic of attempts is not there again: %v, %v", err, topics[kafkatest.Attempts].Err)
+				}
+			})
+		})
+	}
 }
 
 func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {

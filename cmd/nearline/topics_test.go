@@ -41,7 +41,7 @@ func TestTopicsListsWhatThereIs(t *testing.T) {
 	wantRow(t, r.out, "reviews.raw", "reviews", "input", "reviews.raw", "3", "1", "1048588 bytes", "for ever")
 	wantRow(t, r.out, "reviews.scored", "reviews", "output", "reviews.scored", "missing")
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "missing")
-	wantRow(t, r.out, "nearline.attempts", "all", "attempts", "nearline.attempts", "the service makes it")
+	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "the service makes it")
 }
 
 func TestTopicsCreatesWhatIsMissing(t *testing.T) {
@@ -49,7 +49,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	path := configFile(t, startBroker(t, partly...))
 	r := execute(t, "", "topics", "--config", path, "--create", "--partitions", "5")
 	r.ok(t)
-	wantAll(t, "standard output", r.out, "created reviews.scored\n", "created reviews.raw.dlq\n", "created nearline.attempts\n")
+	wantAll(t, "standard output", r.out, "created reviews.scored\n", "created reviews.raw.dlq\n", "created nearline.attempts.nearline-reviews\n")
 	if strings.Contains(r.out, "created reviews.raw\n") {
 		t.Errorf("got %s\nwant nothing said of a topic that was there", r.out)
 	}
@@ -58,7 +58,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	// The input's limit, and room for the headers of a dead letter: what `check` asks for.
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "5", "1", "1052684 bytes", "7 days")
 
-	wantRow(t, r.out, "nearline.attempts", "all", "attempts", "nearline.attempts", "1", "1", "1048588 bytes", "the last of each key")
+	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "1", "1", "1048588 bytes", "the last of each key")
 
 	again := execute(t, "", "topics", "--config", path, "--create")
 	again.ok(t)

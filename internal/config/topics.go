@@ -53,8 +53,31 @@ func (c *Config) Topics() []TopicUse {
 			TopicUse{Pipeline: name, Topic: c.Features.StateTopic(v.Name), Use: UseStates},
 			TopicUse{Pipeline: name, Topic: c.Features.DeadLetters, Use: UseDeadLetters})
 	}
-	if c.Kafka.Attempts() {
-		uses = append(uses, TopicUse{Topic: c.Kafka.AttemptsTopic, Use: UseAttempts})
+	return append(uses, c.attempts()...)
+}
+
+// attempts are the topics of marks: one for each group, unless all share one.
+func (c *Config) attempts() (uses []TopicUse) {
+	if !c.Kafka.Attempts() {
+		return nil
+	}
+	use := func(pipeline, group string) {
+		topic := c.Kafka.AttemptsTopicOf(group)
+		for i := range uses {
+			if uses[i].Topic == topic {
+				uses[i].Pipeline = "" // shared
+				return
+			}
+		}
+		uses = append(uses, TopicUse{Pipeline: pipeline, Topic: topic, Use: UseAttempts})
+	}
+	for i := range c.Pipelines {
+		use(c.Pipelines[i].Name, c.Pipelines[i].Group)
+	}
+	for _, v := range c.Features.Views {
+		if v.Source != features.SourceStore {
+			use(ViewPipeline(v.Name), c.Features.Group(v.Name))
+		}
 	}
 	return uses
 }

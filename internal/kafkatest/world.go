@@ -25,7 +25,7 @@ const (
 	Output      = "reviews.scored"
 	DeadLetters = "reviews.raw.dlq"
 	Group       = "nearline-reviews"
-	Attempts    = "nearline.attempts"
+	Attempts    = "nearline.attempts." + Group
 )
 
 // World is a cluster with an input, an output, a dead letter topic and one of attempts, in virtual time. It lives in one bubble.

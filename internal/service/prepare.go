@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"nearline/consumers"
 	"nearline/producers"
 )
 
@@ -36,7 +35,7 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 			}
 		}
 		if found, err = l.look(ctx); err == nil && l.attempts != nil {
-			err = l.ensureAttempts(ctx)
+			err = l.cluster.EnsureAttempts(ctx, l.kafka, l.config.Group)
 		}
 		return err
 	})
@@ -44,16 +43,6 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 		l.wait(nil)
 	}
 	return found, ready
-}
-
-// ensureAttempts makes the topic of attempts where it is missing.
-func (l *line) ensureAttempts(ctx context.Context) error {
-	topic := consumers.AttemptsTopic(l.kafka.AttemptsTopic)
-	if err := l.cluster.EnsureTopic(ctx, topic); err != nil {
-		return fmt.Errorf("topic %s, which keeps what is being worked on: %w: create it with one partition and cleanup.policy=compact, "+
-			"name another with kafka.attempts_topic, or go without by kafka.attempts_topic: off", topic.Name, err)
-	}
-	return nil
 }
 
 // look at the topics.
