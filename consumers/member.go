@@ -31,6 +31,8 @@ type Config struct {
 	MaxRecordBytes int
 	// MaxRecords that one cycle takes at the most.
 	MaxRecords int
+	// Note is the metadata of what is committed in transactions; "" is the client's own.
+	Note string
 	// Attempts has what is about to be worked on marked; nil marks nothing.
 	Attempts *Attempts
 	// Standing is told where the member stands still; nil is nobody.
@@ -294,7 +296,7 @@ func (m *Member) Commit(ctx context.Context) error {
 		return m.commitOffsets(ctx)
 	}
 	m.begun = false
-	ctx, cancel := m.inTime(ctx)
+	ctx, cancel := m.inTime(m.noting(ctx))
 	defer cancel()
 	committed, err := m.session.End(ctx, kgo.TryCommit)
 	switch {
@@ -318,6 +320,14 @@ func (m *Member) Commit(ctx context.Context) error {
 func (m *Member) committed() {
 	m.holding.committed()
 	m.quarantine.committed()
+}
+
+// noting has the member's note go with the offsets.
+func (m *Member) noting(ctx context.Context) context.Context {
+	if m.config.Note == "" {
+		return ctx
+	}
+	return kgo.PreTxnCommitFnContext(ctx, m.config.annotate)
 }
 
 // agreed asks the group whether it stands where the client goes on from, after a transaction that was not committed. If so,

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers/decompress"
 	"nearline/pipeline"
 )
 
@@ -19,19 +21,58 @@ import (
 // How far to read is not to be seen from the topic: its last records may be the ends of transactions, or compacted away, or of a
 // transaction that is still open because its member has just died. So the reader writes a record of its own, the fence, and reads
 // committed until it comes to that. What comes after the fence cannot be of an earlier holder of the partition: the group refuses its commit.
+//
+// A topic of states that was deleted is never begun anew in silence: see ViewTopics.
 type StateTopic struct {
 	config  KafkaConfig
 	topic   string
 	logger  *slog.Logger
 	options []kgo.Opt
+	// bound is shared by all that is restored at a time. Whoever follows has one of its own, since it may have to wait for a store.
+	bound *decompress.Bounded
 
-	mu     sync.Mutex // guards writer
+	mu     sync.Mutex // guards all below
 	writer *kgo.Client
+	id     string // of the topic that was found at the start; "" while that is unknown, and where the brokers have none
 }
 
 // OpenState makes a reader of a topic; nothing is connected to before the first question.
 func OpenState(config KafkaConfig, topic string, logger *slog.Logger, options ...kgo.Opt) *StateTopic {
-	return &StateTopic{config: config, topic: topic, logger: logger, options: options}
+	return &StateTopic{config: config, topic: topic, logger: logger, options: options, bound: boundOf(config)}
+}
+
+// boundOf what a reader of internal topics holds: as for inputs, but never less than what is right for batches of small states.
+func boundOf(config KafkaConfig) *decompress.Bounded {
+	return decompress.Within(max(int(config.FetchMaxDecompressed), defaultMaxDecompressed))
+}
+
+// Remember which topic this is. One that is made anew under its name is refused from now on.
+func (s *StateTopic) Remember(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.id = id
+}
+
+// same is an error where the topic is gone, or is another than was found at the start.
+func (s *StateTopic) same(ctx context.Context, writer *kgo.Client) error {
+	s.mu.Lock()
+	id := s.id
+	s.mu.Unlock()
+	topics, err := kadm.NewClient(writer).ListTopics(ctx, s.topic)
+	if err == nil {
+		err = topics[s.topic].Err
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("%w: %w", pipeline.ErrPermanent, goneError(s.topic))
+	case err != nil:
+		return fmt.Errorf("look for topic %s: %w", s.topic, blame(err))
+	case id != "" && topics[s.topic].ID.String() != id:
+		return fmt.Errorf("%w: %w", pipeline.ErrPermanent, anewError(s.topic))
+	}
+	return nil
 }
 
 // Close the connections.
@@ -53,7 +94,7 @@ func (s *StateTopic) Restore(ctx context.Context, partition int32, from int64, a
 	if err != nil {
 		return 0, err
 	}
-	reader, err := s.client(
+	reader, err := s.client(s.bound,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.topic: {partition: kgo.NewOffset().At(from)}}),
 		// Below the log's start there is nothing that a state needs.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -63,22 +104,39 @@ func (s *StateTopic) Restore(ctx context.Context, partition int32, from int64, a
 		return 0, err
 	}
 	defer reader.Close()
+	var bad badStates
 	for next <= fence {
 		fetches := reader.PollFetches(ctx)
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
 		for _, e := range fetches.Errors() {
-			return 0, fmt.Errorf("read %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
+			var refused *kgo.ErrDecompressTooLarge
+			switch {
+			case errors.Is(e.Err, decompress.ErrFull): // that passes once what was read is let go
+			case errors.As(e.Err, &refused):
+				return 0, fmt.Errorf("%w: %w", pipeline.ErrPermanent, refusedError(refused))
+			default:
+				return 0, fmt.Errorf("read %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
+			}
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if next = r.Offset + 1; err == nil && string(r.Key) != fenceKey {
+			if next = r.Offset + 1; string(r.Key) == fenceKey {
+				return
+			}
+			record := s.bound.Record(r)
+			err := withheldError(record)
+			if err == nil {
 				err = apply(r.Key, r.Value)
 			}
+			bad.note(record, err)
 		})
-		if err != nil {
-			return 0, err
+		if bad.full() {
+			break
 		}
+	}
+	if err := bad.err(); err != nil {
+		return 0, err
 	}
 	return next, nil
 }
@@ -89,11 +147,15 @@ func (s *StateTopic) fence(ctx context.Context, partition int32) (offset int64, 
 	if err != nil {
 		return 0, err
 	}
+	if err := s.same(ctx, writer); err != nil {
+		return 0, err
+	}
 	r := &kgo.Record{Topic: s.topic, Partition: partition, Key: []byte(fenceKey), Value: []byte(rand.Text())}
 	if err := writer.ProduceSync(ctx, r).FirstErr(); err != nil {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
+		s.letGo(writer)
 		return 0, fmt.Errorf("write to %s[%d]: %w", s.topic, partition, blame(err))
 	}
 	return r.Offset, nil
@@ -103,7 +165,7 @@ func (s *StateTopic) openWriter() (*kgo.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writer == nil {
-		writer, err := s.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		writer, err := s.client(s.bound, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 			// A fence may stand there twice, and an idempotent write that is under way cannot be given up.
 			kgo.DisableIdempotentWrite())
 		if err != nil {
@@ -114,8 +176,20 @@ func (s *StateTopic) openWriter() (*kgo.Client, error) {
 	return s.writer, nil
 }
 
-func (s *StateTopic) client(options ...kgo.Opt) (*kgo.Client, error) {
-	client, err := kgo.NewClient(append(append([]kgo.Opt{
+// letGo of a writer that has failed: a client holds on to the topic that it has first seen under a name.
+func (s *StateTopic) letGo(writer *kgo.Client) {
+	s.mu.Lock()
+	if s.writer != writer {
+		s.mu.Unlock()
+		return
+	}
+	s.writer = nil
+	s.mu.Unlock()
+	writer.Close()
+}
+
+func (s *StateTopic) client(bound *decompress.Bounded, options ...kgo.Opt) (*kgo.Client, error) {
+	client, err := bound.NewClient(append(append([]kgo.Opt{
 		kgo.SeedBrokers(s.config.Brokers...),
 		kgo.ClientID("nearline-state"),
 		kgo.RetryBackoffFn(retryBackoff),
@@ -126,160 +200,4 @@ func (s *StateTopic) client(options ...kgo.Opt) (*kgo.Client, error) {
 		return nil, fmt.Errorf("open a reader of %s: %w", s.topic, err)
 	}
 	return client, nil
-}
-
-// Following is how a topic of states is followed.
-type Following struct {
-	// Group of replicas that share the partitions, and go on where it stands; "" is nobody, and all is read from the beginning.
-	Group string
-	// Apply is handed each helping until it succeeds. What it is given may come again.
-	Apply func(context.Context, []*pipeline.Record) error
-	// CaughtUp, if set, is called once all that was committed in these partitions when it began has been applied.
-	CaughtUp   func()
-	Partitions int
-	// Mark, if set, is handed the next offset of each partition that something was applied of, before these are committed. After an error it is
-	// tried again, unless that is ErrLeave.
-	Mark func(ctx context.Context, next map[int32]int64) error
-}
-
-// Follow reads a topic of states as it grows, read-committed: for whoever keeps a copy of the state. It returns when ctx ends.
-func (s *StateTopic) Follow(ctx context.Context, f Following) error {
-	group := f.Group
-	life, kill := context.WithCancel(context.Background())
-	defer kill()
-	options := []kgo.Opt{
-		kgo.WithContext(life),
-		kgo.ConsumeTopics(s.topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxBytes(int32(s.config.FetchMaxBytes)), //nolint:gosec // bounded by the config
-	}
-	if group != "" {
-		options = append(options,
-			kgo.ConsumerGroup(group),
-			kgo.Balancers(kgo.CooperativeStickyBalancer()),
-			kgo.SessionTimeout(s.config.SessionTimeout),
-			kgo.HeartbeatInterval(s.config.SessionTimeout/12),
-			kgo.RebalanceTimeout(s.config.RebalanceTimeout),
-			kgo.BlockRebalanceOnPoll(),
-			kgo.DisableAutoCommit())
-	}
-	reader, err := s.client(options...)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// Without it, a group's coordinator that is away would be asked to let go for as long as it takes.
-		patience := time.AfterFunc(leaveTimeout, kill)
-		defer patience.Stop()
-		reader.CloseAllowingRebalance()
-	}()
-	fences := map[int32]int64{} // by partition, the offsets of those that are still to come
-	if f.CaughtUp != nil && !s.fences(ctx, f.Partitions, fences) {
-		return nil
-	}
-	told := "" // the last trouble
-	marks := marking{mark: f.Mark, logger: s.logger, next: map[int32]int64{}}
-	for ctx.Err() == nil {
-		waiting, stop := marks.waiting(ctx)
-		fetches := reader.PollRecords(waiting, 10_000)
-		stop()
-		if ctx.Err() != nil {
-			return nil
-		}
-		for _, e := range fetches.Errors() {
-			if told != e.Err.Error() && !errors.Is(e.Err, context.DeadlineExceeded) {
-				told = e.Err.Error()
-				s.logger.Warn("the states of a view cannot be read for its store, which is tried again", "topic", e.Topic, "partition", e.Partition, "group", group, "error", e.Err)
-			}
-		}
-		passed := false
-		records := make([]*pipeline.Record, 0, fetches.NumRecords())
-		fetches.EachRecord(func(r *kgo.Record) {
-			// A later one may have had ours compacted away.
-			if fence, coming := fences[r.Partition]; coming && r.Offset >= fence {
-				passed = true
-				delete(fences, r.Partition)
-			}
-			if string(r.Key) != fenceKey {
-				records = append(records, &pipeline.Record{
-					Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
-				})
-			}
-		})
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if n := len(p.Records); n > 0 {
-				marks.applied(p.Partition, p.Records[n-1].Offset+1)
-			}
-		})
-		if len(records) > 0 && !s.until(ctx, records, f.Apply) {
-			return nil
-		}
-		if passed && len(fences) == 0 {
-			f.CaughtUp()
-		}
-		if group != "" {
-			commit, err := marks.due(ctx)
-			if err != nil {
-				return err
-			}
-			if commit {
-				err = reader.CommitUncommittedOffsets(ctx)
-			}
-			if err != nil && ctx.Err() == nil && told != err.Error() {
-				told = err.Error()
-				s.logger.Warn("the offsets of a reader of states were not committed; what it has read comes again", "group", group, "error", err)
-			}
-			reader.AllowRebalance()
-		}
-	}
-	return nil
-}
-
-// fences writes one into each partition, and notes them; false is the end of ctx.
-func (s *StateTopic) fences(ctx context.Context, partitions int, written map[int32]int64) bool {
-	for p := range partitions {
-		for tries := 0; ; tries++ {
-			offset, err := s.fence(ctx, int32(p)) //nolint:gosec // a topic's
-			if err == nil {
-				written[int32(p)] = offset //nolint:gosec // a topic's
-				break
-			}
-			if tries == 0 && ctx.Err() == nil {
-				s.logger.Warn("the end of a view's states cannot be marked, which is tried again", "topic", s.topic, "partition", p, "error", err)
-			}
-			if !sleep(ctx, retryBackoff(tries)) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// sleep is false when ctx has ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// until apply succeeds, which is true, or ctx ends.
-func (s *StateTopic) until(ctx context.Context, records []*pipeline.Record, apply func(context.Context, []*pipeline.Record) error) bool {
-	for tries := 0; ; tries++ {
-		err := apply(ctx, records)
-		if err == nil {
-			return true
-		}
-		if ctx.Err() == nil && tries == 0 {
-			s.logger.Warn("states are not kept yet, and tried again", "topic", s.topic, "records", len(records), "error", err)
-		}
-		if !sleep(ctx, retryBackoff(tries)) {
-			return false
-		}
-	}
 }

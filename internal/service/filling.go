@@ -28,9 +28,9 @@ const (
 // filler keeps a store that outlives the process up to what is committed to a view's topic of states.
 type filler struct {
 	*view
-	shared features.Lasting
-	topic  consumers.Topic
-	sink   features.Sink
+	shared     features.Lasting
+	partitions int // of the topic of states
+	sink       features.Sink
 	// last is when keys that were evicted were put again, and pause how long to wait until they may be again.
 	last    time.Time
 	pause   time.Duration
@@ -85,7 +85,6 @@ func (f *filler) again(ctx context.Context, what string, do func(ctx context.Con
 		if err == nil {
 			return true
 		}
-		println("AGAIN", what, err.Error())
 		if ctx.Err() == nil && !told {
 			told = true
 			f.logger.Warn("the store of features does not do what it should, which is tried again", "attempt", what, "error", err)
@@ -101,7 +100,7 @@ func (f *filler) again(ctx context.Context, what string, do func(ctx context.Con
 // current filling of the store, nil when ctx has ended.
 func (f *filler) current(ctx context.Context) (filling *features.Filling) {
 	if !f.again(ctx, "ask what it has", func(ctx context.Context) (err error) {
-		filling, err = features.CurrentFilling(ctx, f.shared, f.View, f.topic.Partitions)
+		filling, err = features.CurrentFilling(ctx, f.shared, f.View, f.partitions)
 		return err
 	}) {
 		return nil
@@ -213,7 +212,7 @@ func (f *filler) watch(ctx context.Context, filling *features.Filling, group str
 	for {
 		asking, cancel := context.WithTimeout(ctx, 3*fillingInterval)
 		err := func(ctx context.Context) error {
-			now, err := features.CurrentFilling(ctx, f.shared, f.View, f.topic.Partitions)
+			now, err := features.CurrentFilling(ctx, f.shared, f.View, f.partitions)
 			if err != nil {
 				return err
 			}
@@ -301,7 +300,7 @@ func (f *filler) progress(ctx context.Context, filling *features.Filling, commit
 	}
 	if !filled {
 		if *ends == nil {
-			*ends, err = f.state.Ends(ctx, f.topic.Partitions)
+			*ends, err = f.state.Ends(ctx, f.partitions)
 			return false, err
 		}
 		for p, end := range *ends {

@@ -84,6 +84,8 @@ func (p *parted) Put(ctx context.Context, entries []features.Entry) (features.Ou
 	return features.Outcome{}, nil
 }
 
+func (p *parted) Job(context.Context, string) (int64, error) { return 1, nil }
+
 func (p *parted) Get(_ context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -33,9 +33,8 @@ type line struct {
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
 	builder *producers.Builder // with the limits of the config
-	// topics that are made where they are missing.
-	own     []consumers.NewTopic
-	view    *view // nil in a pipeline that keeps none
+	emits   []*view            // views that the steps write updates of
+	view    *view              // nil in a pipeline that keeps none
 	metrics *pipeline.Metrics
 	members *consumers.Metrics
 	clients *clientMetrics
@@ -55,7 +54,7 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.steps, l.own, l.decoder = made.steps, made.own, made.decoder
+	l.steps, l.emits, l.decoder = made.steps, made.emits, made.decoder
 	if l.builder, err = producers.New(c.Producer(), made.encoder); err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
@@ -67,7 +66,7 @@ type work struct {
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
 	encoder schemas.Encoder
-	own     []consumers.NewTopic // topics that the steps need
+	emits   []*view // that the steps write updates of
 
 	columns  []pipeline.Field // that the steps add to results, with examples
 	reads    []string         // that they want of events
@@ -133,7 +132,7 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 		if emit, w.reads, err = v.emit(step.Aggregate.Map, w.columns, w.reads); err != nil {
 			return fmt.Errorf("aggregate: %w", err)
 		}
-		w.steps, w.own = append(w.steps, emit), append(w.own, v.topics()...)
+		w.steps, w.emits = append(w.steps, emit), append(w.emits, v)
 	}
 	return nil
 }
@@ -216,9 +215,13 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		table.Partitions(topics.partitions)
 		cycle.Steps = []pipeline.Step{table}
 		member.Lost = table.Lost
+		member.Note = consumers.NoteStates(l.view.kept().StatesID)
 		open := cycle.Open
 		cycle.Open = func() (pipeline.Source, error) {
 			table.Forget()
+			if err := l.view.same(); err != nil {
+				return nil, err
+			}
 			return open()
 		}
 	}

@@ -29,9 +29,14 @@ func (l *line) prepare(ctx context.Context) (*outputs, bool) {
 	})
 	var found *outputs
 	ready := seeded && l.retry(ctx, func() (err error) {
-		for _, topic := range l.own {
-			if err := l.cluster.EnsureTopic(ctx, topic); err != nil {
-				return fmt.Errorf("topic %s, which a view of features needs: %w", topic.Name, err)
+		for _, v := range l.emits {
+			if err := v.ensureUpdates(ctx); err != nil {
+				return err
+			}
+		}
+		if l.view != nil {
+			if err := l.view.ensure(ctx); err != nil {
+				return err
 			}
 		}
 		if found, err = l.look(ctx); err == nil && l.attempts != nil {

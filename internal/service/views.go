@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
+	"sync"
 
 	"nearline/consumers"
 	"nearline/features"
@@ -26,6 +26,11 @@ type view struct {
 	finder  *features.Finder
 	cluster *consumers.Cluster
 	logger  *slog.Logger
+
+	ready chan struct{}         // closed when the topics are those that the view goes on with
+	mu    sync.Mutex            // guards all below
+	found *consumers.ViewTopics // nil until then
+	parts int                   // partitions of the states
 }
 
 // openViews makes the views and the store that they share; nothing is connected to yet.
@@ -48,6 +53,7 @@ func (s *Service) openViews(ctx context.Context) error {
 			store:   s.store,
 			own:     own,
 			logger:  s.options.Logger.With("view", declared.Name),
+			ready:   make(chan struct{}),
 		}
 		lookups := s.config.Features.Lookup
 		if shared == nil {
@@ -136,7 +142,7 @@ func (s *Service) viewLine(v *view) (*line, error) {
 	// Each update of a cycle may be of another key, whose state it publishes whole.
 	c.Cycle.MaxRecords = max(1, min(c.Cycle.MaxRecords, viewCycleBytes/v.MaxState()))
 	l := s.newLine(&c)
-	l.view, l.own = v, v.topics()
+	l.view = v
 	l.decoder = features.NewDecoder(v.View)
 	encoder, err := schemas.NewEncoder(c.Output.OutputConfig, c.Input.InputConfig)
 	if err == nil {
@@ -153,32 +159,16 @@ func (s *Service) viewLine(v *view) (*line, error) {
 
 // follow keeps the store up to what is committed, until ctx ends.
 func (v *view) follow(ctx context.Context) error {
-	topic, ok := v.topic(ctx)
-	if !ok {
+	select {
+	case <-ctx.Done():
 		return nil
+	case <-v.ready:
 	}
-	sink := features.Sink{View: v.View, Store: v.store, Source: topic.ID, Metrics: v.metrics}
+	sink := features.Sink{View: v.View, Store: v.store, Source: v.kept().StatesID, Metrics: v.metrics}
 	lasting, ok := v.store.(features.Lasting)
 	if !ok {
 		// Each replica has all of it in its own memory.
-		return v.state.Follow(ctx, consumers.Following{Apply: sink.Apply, Partitions: topic.Partitions, CaughtUp: func() { v.own.Filling(v.Name(), false) }})
+		return v.state.Follow(ctx, consumers.Following{Apply: sink.Apply, Partitions: v.partitions(), CaughtUp: func() { v.own.Filling(v.Name(), false) }})
 	}
-	return (&filler{view: v, shared: lasting, topic: topic, sink: sink}).run(ctx)
-}
-
-// topic of states, once there is one; ok is false when ctx has ended.
-func (v *view) topic(ctx context.Context) (topic consumers.Topic, ok bool) {
-	again := time.NewTicker(retryPause / 4)
-	defer again.Stop()
-	for {
-		topics, err := v.cluster.Topics(ctx, v.states())
-		if topic := topics[v.states()]; err == nil && topic.Err == nil {
-			return topic, true
-		}
-		select {
-		case <-ctx.Done():
-			return consumers.Topic{}, false
-		case <-again.C:
-		}
-	}
+	return (&filler{view: v, shared: lasting, partitions: v.partitions(), sink: sink}).run(ctx)
 }
