@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -44,15 +46,20 @@ func (b *badStates) note(r *pipeline.Record, err error) bool {
 
 func (b *badStates) full() bool { return len(b.errs) >= maxBad }
 
-// err is one of them.
+// toldBad is how many of them an error names.
+const toldBad = 5
+
+// err names the first of them.
 func (b *badStates) err() error {
-	for _, err := range b.errs {
-		if len(b.errs) > 1 {
-			return fmt.Errorf("%d states cannot be taken, one of them: %w", len(b.errs), err)
-		}
-		return err
+	if len(b.errs) == 0 {
+		return nil
 	}
-	return nil
+	keys := slices.Sorted(maps.Keys(b.errs))
+	var errs []error
+	for _, key := range keys[:min(len(keys), toldBad)] {
+		errs = append(errs, b.errs[key])
+	}
+	return fmt.Errorf("states that cannot be taken: %d, such as %w", len(keys), errors.Join(errs...))
 }
 
 // withheldError says that a state was left out of what was read; nil for one that is whole.

@@ -253,15 +253,10 @@ func TestBombAmongTheStatesIsAFaultAndNoStateIsSkipped(t *testing.T) {
 		bomb := hostile.NewGenerator(1).Bomb(2, kgo.CodecZstd, bombSize)
 		b.write(states, bomb)
 
-		var again *running
-		cost := allocated(func() {
-			again = b.run(b.open(b.config()))
-			b.load(100)
-			again.streamed(2*time.Minute, false, "a tombstone for the key")
-		})
-		if cost > bombCost {
-			b.Errorf("%d MiB were allocated: want under %d", cost>>20, bombCost>>20)
-		}
+		again := b.run(b.open(b.config()))
+		b.load(100)
+		// Who takes it apart finds no state in it, and says something else.
+		again.streamed(2*time.Minute, false, "holds more than may be kept in memory")
 		if again.Health().Stream.Report().OK {
 			b.Error("all is well, it says")
 		}
