@@ -19,7 +19,7 @@ type Config struct {
 	Partitions int `yaml:"partitions"`
 	// Members of a view's group that run in this process.
 	Members int `yaml:"members"`
-	// Retention of the updates.
+	// Retention is how long updates are kept after they arrived, for exports; those that the view has not read yet are kept in any case.
 	Retention time.Duration `yaml:"retention"`
 	// DeadLetters is the topic for updates that cannot be read, somebody else's records; and for those of new keys that a full view refuses.
 	DeadLetters string `yaml:"dead_letters"`
@@ -34,7 +34,8 @@ type ViewConfig struct {
 	Name string `yaml:"name"`
 	// Key is the path of the key in events, such as item_id.
 	Key string `yaml:"key"`
-	// Time is the path of the event's own time; empty, or absent from an event, means the record's timestamp.
+	// Time is the path of the event's own time; empty, or absent from an event, means the record's timestamp, or the time of processing where that is
+	// implausible (pipeline.Plausible).
 	Time string `yaml:"time"`
 	// Source says who fills the view: topic, its updates, which is the default; or store, where others write it into the store themselves. A view of a
 	// store has fields with a type each in place of an aggregate.

@@ -23,6 +23,7 @@ type Metrics struct {
 	newer    prometheus.Counter
 	unfit    prometheus.Counter
 	bad      prometheus.Counter
+	deleted  prometheus.Counter
 	lookups  *prometheus.CounterVec
 	trips    prometheus.Histogram
 	store    *storeMetrics
@@ -67,11 +68,15 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 		}),
 		age: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "nearline_features_store_age_seconds", ConstLabels: labels, Buckets: seconds,
-			Help: "Time from the record that an event came in to the store's having what it means, by the record's timestamp.",
+			Help: "Time from a state's being written to its topic to the store's having it, by the record's timestamp. What comes before is the age of records in the pipelines.",
 		}),
 		puts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nearline_features_stored_total", ConstLabels: labels,
 			Help: "States put into the store.",
+		}),
+		deleted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nearline_features_deleted_updates_total", ConstLabels: labels,
+			Help: "Updates that the service has deleted from their topic, in offsets: the view had read them, and they were older than features.retention.",
 		}),
 	}
 	m.newer = prometheus.NewCounter(prometheus.CounterOpts{
@@ -95,7 +100,7 @@ func NewMetrics(registry prometheus.Registerer, view string) *Metrics {
 		Help: "Time that the keys of one cycle took, where the store was asked for any.",
 	})
 	m.store = newStoreMetrics(registry, labels)
-	registry.MustRegister(m.keyless, m.keys, m.expired, m.full, m.fullness, m.restores, m.read, m.strange, m.age, m.puts, m.newer, m.unfit, m.bad, m.lookups, m.trips)
+	registry.MustRegister(m.keyless, m.keys, m.expired, m.full, m.fullness, m.restores, m.read, m.strange, m.age, m.puts, m.newer, m.unfit, m.bad, m.lookups, m.trips, m.deleted)
 	return m
 }
 
@@ -133,6 +138,13 @@ func (m *Metrics) restored(records int, took time.Duration) {
 	if m != nil {
 		m.read.Add(float64(records))
 		m.restores.Observe(took.Seconds())
+	}
+}
+
+// Deleted counts updates that were deleted from their topic.
+func (m *Metrics) Deleted(updates int64) {
+	if m != nil {
+		m.deleted.Add(float64(updates))
 	}
 }
 
@@ -179,7 +191,7 @@ func (m *Metrics) stored(records []*pipeline.Record) {
 	}
 	now := time.Now()
 	for _, r := range records {
-		if !r.Timestamp.IsZero() {
+		if pipeline.Plausible(r.Timestamp) {
 			m.age.Observe(max(now.Sub(r.Timestamp), 0).Seconds())
 		}
 	}

@@ -14,8 +14,6 @@ type State struct {
 	// At is the latest time of an event, in milliseconds since 1970.
 	At    int64
 	cells []cell // as the view has fields
-	// stamp is the timestamp of the youngest record that went into it since it was read: that of the state's own record.
-	stamp time.Time
 }
 
 // cell is the state of one feature. Of a sum or a mean it holds both sums as of the time at: older events weigh less by

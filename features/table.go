@@ -127,13 +127,9 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 			c = t.begin(kept, latest[p])
 			t.pending[p] = c
 		}
-		s, room := t.changing(kept, c, string(row.Record.Key), &update)
-		switch {
-		case !room:
+		if !t.changing(kept, c, string(row.Record.Key), &update) {
 			row.Fault = t.full(p)
 			c.refused++
-		case s != nil && s.stamp.Before(row.Record.Timestamp):
-			s.stamp = row.Record.Timestamp
 		}
 	}
 	t.expire()
@@ -194,16 +190,16 @@ func (t *Table) prune() {
 	maps.DeleteFunc(t.partitions, func(_ int32, k *kept) bool { return !k.current && time.Since(k.since) > staleAfter })
 }
 
-// changing adds an update to the copy of its key's state that the cycle changes. The state is nil where the update has come too late for its key to be
-// kept; room is false where the partition takes no further key.
-func (t *Table) changing(from *kept, c *changes, key string, u *Update) (s *State, room bool) {
+// changing adds an update to the copy of its key's state that the cycle changes; one that has come too late for its key to be kept changes nothing.
+// It is false where the partition takes no further key.
+func (t *Table) changing(from *kept, c *changes, key string, u *Update) (room bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := max(c.now, u.At)
 	if c.census != nil {
 		c.census.count(t.view, from, c, now) // while the key is still as it was
 	}
-	s = c.state(from, key)
+	s := c.state(from, key)
 	_, changed := c.keys[key]
 	before, counted := int64(0), false
 	// By the time of events, whether or not a sweep has found it: what a key has depends on its partition's updates alone.
@@ -220,9 +216,9 @@ func (t *Table) changing(from *kept, c *changes, key string, u *Update) (s *Stat
 			c.set(from, key, nil)
 			c.expired++
 		}
-		return nil, true
+		return true
 	case !t.hasRoom(from, c, s, now):
-		return nil, false
+		return false
 	default:
 		if gone {
 			c.expired++
@@ -235,7 +231,7 @@ func (t *Table) changing(from *kept, c *changes, key string, u *Update) (s *Stat
 	if c.census != nil {
 		c.census.heard(t.view, key, before, counted, s.At)
 	}
-	return s, true
+	return true
 }
 
 // staleAfter is how long after it was restored a partition is caught up with by reading on. Later it is read from the beginning: by then the brokers
@@ -362,7 +358,7 @@ func (t *Table) Changes() ([]pipeline.Output, error) {
 			if err != nil {
 				return nil, err
 			}
-			outputs = append(outputs, pipeline.Output{Topic: t.topic, Key: []byte(key), Value: value, Timestamp: s.stamp})
+			outputs = append(outputs, pipeline.Output{Topic: t.topic, Key: []byte(key), Value: value})
 		}
 	}
 	return outputs, nil

@@ -176,7 +176,32 @@ func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 			say(note, "pipeline %s: dead letters of the largest records", p.Name)
 		}
 	}
+	checkUpdates(ctx, cluster, c, say)
 	return nil
+}
+
+// checkUpdates says which topics of updates may lose some before they are read. Those that are missing are made as they should be.
+func checkUpdates(ctx context.Context, cluster *consumers.Cluster, c *config.Config, say sayer) {
+	for _, use := range c.Topics() {
+		if use.Use != config.UseUpdates {
+			continue
+		}
+		topics, err := cluster.Topics(ctx, use.Topic)
+		topic := topics[use.Topic]
+		switch {
+		case err != nil:
+			say(err, "topic %s", use.Topic)
+		case topic.Err != nil: // missing, or another look has told
+		case topic.Settings == nil:
+			say(noteError("its settings may not be read: want retention.ms=-1, retention.bytes=-1 and message.timestamp.type=LogAppendTime, since brokers that "+
+				"delete by time or size delete what the view has not read"), "topic %s", use.Topic)
+		default:
+			if mends := service.OwnTopic(c.Features.Config, use).Mends(topic); len(mends) > 0 {
+				say(noteError("its settings may delete updates before they are read. The service changes them when it starts, if it may; otherwise "+
+					consumers.Remedy(use.Topic, mends)), "topic %s", use.Topic)
+			}
+		}
+	}
 }
 
 // brokerPatience is how long the brokers may take to answer at all.

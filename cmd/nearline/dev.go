@@ -90,7 +90,11 @@ func (f devFlags) allTopics(c *config.Config) []dev.Topic {
 	}
 	for _, use := range c.Topics() {
 		if use.Use != config.UseAttempts {
-			add(dev.Topic{Name: use.Topic, Partitions: topics[0].Partitions, Retention: 8 << 20, Compact: use.Use == config.UseStates})
+			topic := dev.Topic{Name: use.Topic, Partitions: topics[0].Partitions, Retention: 8 << 20}
+			if use.Made() {
+				topic.Settings = service.OwnTopic(c.Features.Config, use).Settings()
+			}
+			add(topic)
 		}
 	}
 	for _, name := range f.topics {
@@ -108,6 +112,8 @@ func devConfig(f devFlags) (*config.Config, error) {
 	c.Kafka.Replica = "dev"
 	c.Models.Repository = f.models
 	c.Serving.HTTP = f.http
+	// The broker is in memory: what nobody may need again goes soon.
+	c.Features.Retention = time.Hour
 	// A repository of one's own need not have a model that ranks.
 	c.Pipelines = slices.DeleteFunc(c.Pipelines, func(p config.Pipeline) bool {
 		if !p.Ranks() {

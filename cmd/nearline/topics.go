@@ -117,6 +117,10 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 	for _, use := range uses {
 		topic := topics[use.Topic]
 		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic)}
+		if use.Use == config.UseUpdates && topic.Retention < 0 {
+			topic.Retention = c.Features.Retention
+			row[len(row)-1] = "until read, and " + kept(topic)
+		}
 		switch {
 		case topic.Missing() && use.Made():
 			row = []string{"the service makes it"}

@@ -44,6 +44,8 @@ type Topic struct {
 	Retention pipeline.ByteSize
 	// Compact keeps the last record of each key in place of the youngest bytes.
 	Compact bool
+	// Settings, if there are any, are all of the topic's: those of one that the service would make by itself.
+	Settings map[string]string
 }
 
 // DefaultTopics are those of the built-in pipeline.
@@ -267,6 +269,13 @@ func (t Topic) settings() map[string]*string {
 	setting := func(n int64) *string {
 		s := strconv.FormatInt(n, 10)
 		return &s
+	}
+	if len(t.Settings) > 0 {
+		settings := map[string]*string{"segment.bytes": setting(64 << 10)}
+		for name, value := range t.Settings {
+			settings[name] = &value
+		}
+		return settings
 	}
 	if t.Compact {
 		policy := "compact"

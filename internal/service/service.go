@@ -264,6 +264,10 @@ func (s *Service) run(ctx context.Context) error {
 	for _, v := range s.views {
 		if !v.OfStore() {
 			group.Go(func() error { return v.follow(intake) })
+			group.Go(func() error {
+				v.deleteOld(intake)
+				return nil
+			})
 		}
 	}
 	group.Go(func() error {

@@ -113,11 +113,7 @@ func (v *view) topics() (topics []consumers.NewTopic) {
 
 // OwnTopic is a topic of a view as it is to be made.
 func OwnTopic(c features.Config, use config.TopicUse) consumers.NewTopic {
-	topic := consumers.NewTopic{Name: use.Topic, Partitions: c.Partitions, Compact: use.Use == config.UseStates}
-	if use.Use == config.UseUpdates {
-		topic.Retention = c.Retention
-	}
-	return topic
+	return consumers.NewTopic{Name: use.Topic, Partitions: c.Partitions, Compact: use.Use == config.UseStates, Updates: use.Use == config.UseUpdates}
 }
 
 // emit is the step that a pipeline has for the view.

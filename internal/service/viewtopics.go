@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"nearline/consumers"
@@ -51,7 +52,13 @@ func (v *view) ensure(ctx context.Context) error {
 
 func (v *view) makeTopics(ctx context.Context, topics []consumers.NewTopic) error {
 	for _, topic := range topics {
-		if err := v.cluster.EnsureTopic(ctx, topic); err != nil {
+		err := v.cluster.EnsureTopic(ctx, topic)
+		var kept *consumers.NotMendedError
+		if errors.As(err, &kept) {
+			v.logger.Warn("a topic of a view is not as it should be", "topic", topic.Name, "error", err)
+			err = nil // it can be used
+		}
+		if err != nil {
 			return fmt.Errorf("topic %s, which a view of features needs: %w", topic.Name, err)
 		}
 	}
