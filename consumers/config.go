@@ -44,6 +44,10 @@ type KafkaConfig struct {
 	// of its own: a service needs no rights but to its own marks, and nobody else's to write them. A name without {group} is one topic for all
 	// pipelines of this configuration. "off" goes without: such a record then ends every process that it comes to.
 	AttemptsTopic string `yaml:"attempts_topic"`
+	// ProgressTopic keeps how far groups have come, a second time: brokers forget the offsets of a group that has been stopped for a while
+	// (offsets.retention.minutes, a week unless changed), and it then goes on exactly where it was. It is made where it is missing, compacted, and
+	// shared by all pipelines of a cluster. "off" goes without: such a group then begins anew, and its records are counted twice.
+	ProgressTopic string `yaml:"progress_topic"`
 }
 
 // What GroupProtocol may be.
@@ -54,6 +58,9 @@ const (
 
 // Attempts says whether attempts are marked.
 func (c KafkaConfig) Attempts() bool { return c.AttemptsTopic != "off" }
+
+// Progress says whether groups' places are kept.
+func (c KafkaConfig) Progress() bool { return c.ProgressTopic != "off" }
 
 // DefaultKafka is what a config gets that says nothing.
 //
@@ -72,6 +79,7 @@ func DefaultKafka() KafkaConfig {
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
 		AttemptsTopic:      "nearline.attempts." + groupPlace,
+		ProgressTopic:      "nearline.progress",
 
 		FetchMaxDecompressed: defaultMaxDecompressed,
 	}
@@ -98,6 +106,9 @@ func (c KafkaConfig) Validate(path string) error {
 	} else if name != strings.ReplaceAll(c.AttemptsTopic, groupPlace, "g") {
 		errs = append(errs, fmt.Errorf("%s.attempts_topic is %q: want the name of a topic (letters, digits, '.', '_' and '-', at most %d), in which {group} is the consumer group, or off",
 			path, c.AttemptsTopic, maxTopicName))
+	}
+	if c.ProgressTopic == "" {
+		errs = append(errs, fmt.Errorf("%s.progress_topic is empty: want the name of a topic, or off", path))
 	}
 	if strings.ContainsAny(c.Replica, " \t\n/") {
 		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))

@@ -35,6 +35,8 @@ type Config struct {
 	Note string
 	// Attempts has what is about to be worked on marked; nil marks nothing.
 	Attempts *Attempts
+	// Progress keeps how far the group has come, beside its offsets; nil keeps nothing.
+	Progress *Progress
 	// Standing is told where the member stands still; nil is nobody.
 	Standing *Standstill
 	// Lost is told of partitions that others may hold from now on, or may have held until now; nil is nobody. It is called by the client, and
@@ -73,6 +75,7 @@ type Member struct {
 	decompressor *decompress.Bounded
 	stands       standing
 	quarantine   *quarantine
+	resumes      resumption
 	// named says that the brokers were asked for the producer.
 	named bool
 	// background has the search for orphans after each assignment.
@@ -83,12 +86,13 @@ var _ pipeline.Source = (*Member)(nil)
 
 // Open makes a member. It joins its group at the first poll.
 func Open(config Config) (*Member, error) {
-	m := &Member{config: config, average: 4 << 10, lost: newRetentionWatch(config),
+	m := &Member{config: config, average: 4 << 10,
 		decompressor: decompress.Within(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}
 	m.quarantine = newQuarantine(m.config)
+	m.lost = newRetentionWatch(m.config, &m.resumes)
 	var life context.Context
 	life, m.kill = context.WithCancel(context.Background())
 	options := append(m.options(), kgo.WithContext(life))
@@ -138,6 +142,7 @@ func (m *Member) options() []kgo.Opt {
 				return
 			}
 			m.holding.gain(partitions[c.Topic])
+			m.resumes.client.Store(client)
 			if c.Delivery != pipeline.AtLeastOnce {
 				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
 				m.background.Go(func() { left.end(ctx) })
@@ -149,7 +154,7 @@ func (m *Member) options() []kgo.Opt {
 		kgo.ClientID(c.TransactionalID()), // see orphans
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
-		// A group that shall begin elsewhere has offsets committed there: see Cluster.SeedGroup.
+		// Unless it is known better: see resume.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// Below the log's start, retention overtook the group: go on with the oldest record there is, and count. Where the
 		// broker cannot say how much of its log it lost, a minute is read again rather than all that it still has.
@@ -173,7 +178,7 @@ func (m *Member) options() []kgo.Opt {
 		// A cycle's outputs are known all at once: a portion of them is handed over, then flushed, in the fewest and fullest batches,
 		// and a lone one does not wait for company.
 		kgo.ManualFlushing(),
-		kgo.MaxBufferedRecords(portionRecords),
+		kgo.MaxBufferedRecords(portionRecords + maxPlaces),
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.WithLogger(clientLogger{m.config.Logger}),
@@ -184,6 +189,9 @@ func (m *Member) options() []kgo.Opt {
 		opts = append(opts, kgo.ServerSideBalancer())
 	} else {
 		opts = append(opts, kgo.BlockRebalanceOnPoll())
+	}
+	if c.Progress != nil {
+		opts = append(opts, kgo.AdjustFetchOffsetsFn(m.resume))
 	}
 	if c.Kafka.Static {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", c.Kafka.replica(), c.Index)))
@@ -202,6 +210,9 @@ func retryBackoff(tries int) time.Duration {
 	longest := min(250*time.Millisecond<<min(max(tries-1, 0), 2), time.Second)
 	return longest - rand.N(longest/5)
 }
+
+// maxPlaces is room for the places of a cycle's partitions beside its outputs, in records of some hundred bytes: more partitions than a topic has.
+const maxPlaces = 1 << 16
 
 // defaultMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
 const defaultMaxRecordBytes = 1_048_588
@@ -225,6 +236,12 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			}
 			m.lost.forget()
 			m.quarantine.forget()
+		}
+		switch err := m.settle(ctx); {
+		case errors.Is(err, pipeline.ErrRebalanced):
+			continue
+		case err != nil:
+			return nil, err
 		}
 		limits := m.quarantine.limit(m.client, m.holding.all(), limits)
 		m.client.AllowRebalance()
@@ -293,11 +310,26 @@ func (m *Member) begin(ctx context.Context) error {
 // second case are the wrong ones. Both are an error here, so that a new member asks the group.
 func (m *Member) Commit(ctx context.Context) error {
 	if m.session == nil {
-		return m.commitOffsets(ctx)
+		if err := m.commitOffsets(ctx); err != nil {
+			return err
+		}
+		m.committed()
+		m.client.AllowRebalance()
+		return nil
 	}
-	m.begun = false
 	ctx, cancel := m.inTime(m.noting(ctx))
 	defer cancel()
+	if err := m.end(ctx); err != nil {
+		return err
+	}
+	m.committed()
+	m.session.AllowRebalance()
+	return nil
+}
+
+// end the transaction with the offsets in it.
+func (m *Member) end(ctx context.Context) error {
+	m.begun = false
 	committed, err := m.session.End(ctx, kgo.TryCommit)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -311,8 +343,7 @@ func (m *Member) Commit(ctx context.Context) error {
 	case !committed:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
 	}
-	m.committed()
-	m.session.AllowRebalance()
+	m.noted()
 	return nil
 }
 
@@ -409,17 +440,23 @@ func (m *Member) inTime(ctx context.Context) (context.Context, context.CancelFun
 func (m *Member) commitOffsets(ctx context.Context) error {
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
+	m.take() // before the commit, after which there is no telling what it was of
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
-	m.committed()
-	m.client.AllowRebalance()
+	// Noted after the commit: a note that says less than the group repeats records, which an at-least-once member may; one that says more
+	// would lose them.
+	if err := m.note(ctx).flushed(ctx); err != nil {
+		return err
+	}
+	m.noted()
 	return nil
 }
 
 // Abort gives the cycle's records back: they are polled again.
 func (m *Member) Abort(ctx context.Context) error {
 	m.quarantine.giveUp()
+	m.resumes.hand = nil
 	if m.session == nil {
 		m.rewind()
 		return nil

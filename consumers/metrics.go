@@ -13,6 +13,7 @@ type Metrics struct {
 	partitions *prometheus.CounterVec
 	lag        *prometheus.GaugeVec
 	doubts     prometheus.Counter
+	resumes    prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a pipeline's members.
@@ -43,10 +44,15 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 		Help:        "Ranges of records that a process did not come to an end with, and that were therefore taken in small cycles. One after a machine was lost is nothing; several in a row are a record that ends processes, which becomes a dead letter of class crash.",
 		ConstLabels: labels,
 	})
+	m.resumes = prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "nearline_consumer_resumed_partitions_total",
+		Help:        "Partitions that the group had lost its offset of, and that went on where the topic of progress says. The pipeline stood still for longer than the brokers keep offsets (offsets.retention.minutes), or somebody deleted them.",
+		ConstLabels: labels,
+	})
 	for _, change := range []string{changeAssigned, changeRevoked, changeLost} {
 		m.partitions.WithLabelValues(change)
 	}
-	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag, m.doubts)
+	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag, m.doubts, m.resumes)
 	return m
 }
 
@@ -82,6 +88,12 @@ func (m *Metrics) changed(change string, partitions map[string][]int32) {
 func (m *Metrics) lostToRetention(n int64) {
 	if m != nil && n > 0 {
 		m.retention.Add(float64(n))
+	}
+}
+
+func (m *Metrics) resumed() {
+	if m != nil {
+		m.resumes.Inc()
 	}
 }
 

@@ -26,6 +26,8 @@ type NewTopic struct {
 	Updates bool
 	// Compact keeps the last record of each key, for ever, in place of the records of the last days.
 	Compact bool
+	// SegmentBytes becomes the topic's segment.bytes; 0 leaves it to the brokers. The last segment is never compacted.
+	SegmentBytes int
 }
 
 const timestampType = "message.timestamp.type"
@@ -38,6 +40,9 @@ func (t NewTopic) Settings() map[string]string {
 	}
 	if t.Compact {
 		settings["cleanup.policy"] = "compact"
+	}
+	if t.SegmentBytes > 0 {
+		settings["segment.bytes"] = strconv.Itoa(t.SegmentBytes)
 	}
 	if t.Updates {
 		settings["cleanup.policy"] = "delete" // of which there is nothing but what the service asks for

@@ -36,8 +36,16 @@ func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
 	for i := range all {
 		all[i] = i
 	}
+	noting := new(noting)
+	if m.session != nil { // an at-least-once member notes after its commit
+		m.take()
+		noting = m.note(ctx)
+	}
 	refused, err := m.send(ctx, outputs, all)
-	if err != nil || len(refused) == 0 {
+	if err != nil {
+		return err
+	}
+	if err := noting.flushed(ctx); err != nil || len(refused) == 0 {
 		return err
 	}
 	guilty, patience := make(map[int]error), stampsTried

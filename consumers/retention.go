@@ -11,16 +11,17 @@ import (
 // markers leave gaps too.
 type retentionWatch struct {
 	next    map[int32]int64 // by partition of the one topic
+	resumes *resumption
 	logger  *slog.Logger
 	metrics *Metrics
 }
 
-func newRetentionWatch(config Config) *retentionWatch {
+func newRetentionWatch(config Config, resumes *resumption) *retentionWatch {
 	logger := config.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &retentionWatch{next: make(map[int32]int64), logger: logger, metrics: config.Metrics}
+	return &retentionWatch{next: make(map[int32]int64), resumes: resumes, logger: logger, metrics: config.Metrics}
 }
 
 // forget where the partitions stood: others may have read on in them meanwhile.
@@ -40,6 +41,9 @@ func (w *retentionWatch) observe(client *kgo.Client, fetches kgo.Fetches) {
 			}
 			at, found := committed[p.Topic][p.Partition]
 			next, known = at.Offset, found && at.Offset >= 0
+			if !known {
+				next, known = w.resumes.place(p.Partition)
+			}
 		}
 		first := p.Records[0].Offset
 		if known && next < p.LogStartOffset && next < first {

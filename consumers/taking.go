@@ -31,6 +31,8 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 	defer done()
 	wait, cancel := m.quarantine.patience(wait)
 	defer cancel()
+	wait, stop := m.resumes.waking(wait)
+	defer stop()
 	for {
 		helping := m.helping(limits, into)
 		if helping == 0 {
@@ -42,6 +44,7 @@ func (m *Member) fill(ctx context.Context, limits pipeline.Limits, into *taking)
 		}
 		before := len(into.records)
 		m.lost.observe(m.client, fetches)
+		m.fetched(fetches)
 		fetches.EachRecord(func(r *kgo.Record) { into.add(m.decompressor.Record(r)) })
 		if n := len(into.records) - before; n == 0 {
 			return nil
@@ -91,7 +94,7 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 		if e.Topic == "" { // the group's error
 			// The client joins again by itself, under the same name. A new member would leave the old one behind as a ghost
 			// that each rebalance waits for until its session ends, and a coordinator that is away makes many of them.
-			if isAny(e.Err, permanent) || errors.Is(e.Err, kerr.FencedInstanceID) {
+			if isAny(e.Err, permanent) || errors.Is(e.Err, kerr.FencedInstanceID) || errors.Is(e.Err, pipeline.ErrPermanent) {
 				return fmt.Errorf("poll: %w", blame(e.Err))
 			}
 			m.config.Logger.Debug("the member joins its group again", "error", e.Err)

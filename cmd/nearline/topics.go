@@ -34,8 +34,8 @@ func topicsCommand() *cobra.Command {
 		Long: `Lists every topic that the pipelines read and write: how many partitions and replicas it has, how large its records may be, and
 how long they are kept. The exit status is 1 when one is missing; with --create it is made instead.
 
-Topics of dead letters are made to take records somewhat larger than their input does, so that originals fit whole; the topic of
-attempts is made with one partition, compacted; and topics with three replicas or more with min.insync.replicas=2. What exists is left
+Topics of dead letters are made to take records somewhat larger than their input does, so that originals fit whole; the topics of
+attempts and of progress are made with one partition, compacted; and topics with three replicas or more with min.insync.replicas=2. What exists is left
 as it is.`,
 		Example: `  nearline topics --config nearline.yaml
   nearline topics --config nearline.yaml --create --partitions 12`,
@@ -152,6 +152,8 @@ func (f topicFlags) createMissing(ctx context.Context, out io.Writer, cluster *c
 		switch {
 		case use.Use == config.UseAttempts:
 			topic = consumers.AttemptsTopic(use.Topic)
+		case use.Use == config.UseProgress:
+			topic = consumers.ProgressTopic(use.Topic)
 		case use.Made():
 			topic = service.OwnTopic(c.Features.Config, use)
 		case use.Use == config.UseDeadLetters:

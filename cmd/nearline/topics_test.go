@@ -37,11 +37,12 @@ func wantRow(t *testing.T, table, topic string, want ...string) {
 func TestTopicsListsWhatThereIs(t *testing.T) {
 	partly := []dev.Topic{{Name: "reviews.raw", Partitions: 3, Retention: 1 << 20}}
 	r := execute(t, "", "topics", "--config", configFile(t, startBroker(t, partly...)))
-	r.fails(t, "2 of 4 topics cannot be used", "--create")
+	r.fails(t, "2 of 5 topics cannot be used", "--create")
 	wantRow(t, r.out, "reviews.raw", "reviews", "input", "reviews.raw", "3", "1", "1048588 bytes", "for ever")
 	wantRow(t, r.out, "reviews.scored", "reviews", "output", "reviews.scored", "missing")
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "missing")
 	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "the service makes it")
+	wantRow(t, r.out, "nearline.progress", "all", "progress", "nearline.progress", "the service makes it")
 }
 
 func TestTopicsCreatesWhatIsMissing(t *testing.T) {
@@ -49,7 +50,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	path := configFile(t, startBroker(t, partly...))
 	r := execute(t, "", "topics", "--config", path, "--create", "--partitions", "5")
 	r.ok(t)
-	wantAll(t, "standard output", r.out, "created reviews.scored\n", "created reviews.raw.dlq\n", "created nearline.attempts.nearline-reviews\n")
+	wantAll(t, "standard output", r.out, "created reviews.scored\n", "created reviews.raw.dlq\n", "created nearline.attempts.nearline-reviews\n", "created nearline.progress\n")
 	if strings.Contains(r.out, "created reviews.raw\n") {
 		t.Errorf("got %s\nwant nothing said of a topic that was there", r.out)
 	}
@@ -59,6 +60,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "5", "1", "1052684 bytes", "7 days")
 
 	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "1", "1", "1048588 bytes", "the last of each key")
+	wantRow(t, r.out, "nearline.progress", "all", "progress", "nearline.progress", "1", "1", "1048588 bytes", "the last of each key")
 
 	again := execute(t, "", "topics", "--config", path, "--create")
 	again.ok(t)

@@ -20,13 +20,14 @@ const (
 	UseOutput      Use = "output"
 	UseDeadLetters Use = "dead letters"
 	UseAttempts    Use = "attempts"
+	UseProgress    Use = "progress"
 	UseUpdates     Use = "updates"
 	UseStates      Use = "states"
 )
 
 // Made says that the service makes the topic where it is missing.
 func (u TopicUse) Made() bool {
-	return u.Use == UseAttempts || u.Use == UseUpdates || u.Use == UseStates || u.Use == UseDeadLetters && u.Holds == ""
+	return u.Use == UseAttempts || u.Use == UseProgress || u.Use == UseUpdates || u.Use == UseStates || u.Use == UseDeadLetters && u.Holds == ""
 }
 
 // ViewPipeline is the name of the pipeline that keeps a view.
@@ -78,6 +79,9 @@ func (c *Config) attempts() (uses []TopicUse) {
 		if v.Source != features.SourceStore {
 			use(ViewPipeline(v.Name), c.Features.Group(v.Name))
 		}
+	}
+	if c.Kafka.Progress() {
+		uses = append(uses, TopicUse{Topic: c.Kafka.ProgressTopic, Use: UseProgress})
 	}
 	return uses
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearline/consumers"
 	"nearline/features"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -78,6 +79,9 @@ func (s *Store) validate(v *validation, path string) {
 func (c *Config) validatePipeline(v *validation, i int) {
 	p := &c.Pipelines[i]
 	path := fmt.Sprintf("pipelines[%d]", i)
+	if p.Start != (consumers.Start{}) && !c.Kafka.Progress() {
+		v.add("%s.start is %s: it needs kafka.progress_topic, which keeps where the group began, and which is off: want a topic there, or start: earliest", path, p.Start)
+	}
 	switch same := c.first(i, func(o *Pipeline) bool { return o.Name == p.Name }); {
 	case !legalName.MatchString(p.Name):
 		v.add("%s.name is %q: want letters, digits, dots, dashes and underscores, such as reviews", path, p.Name)

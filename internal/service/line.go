@@ -27,6 +27,7 @@ type line struct {
 	kafka    consumers.KafkaConfig
 	cluster  *consumers.Cluster
 	attempts *consumers.Attempts // nil marks none
+	progress *consumers.Progress // nil keeps none
 	logger   *slog.Logger
 	options  []kgo.Opt
 
@@ -151,6 +152,9 @@ func (s *Service) newLine(c *config.Pipeline) *line {
 		options:  s.options.Kafka,
 		waiting:  errStarting,
 	}
+	if s.config.Kafka.Progress() {
+		l.progress = consumers.OpenProgress(s.config.Kafka, s.cluster, c.Group, c.Input.Topic, l.logger, s.options.Kafka...)
+	}
 	s.registry.MustRegister(l.clients)
 	for range c.Cycle.Members {
 		l.status = append(l.status, &pipeline.Status{})
@@ -186,6 +190,7 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		MaxRecordBytes: max(topics.limit, topics.deadLetterLimit),
 		MaxRecords:     l.config.Cycle.MaxRecords,
 		Attempts:       l.attempts,
+		Progress:       l.progress,
 		Logger:         logger,
 		Metrics:        l.members,
 		Standing:       &l.stands,

@@ -17,18 +17,16 @@ type outputs struct {
 	partitions             int // of the input
 }
 
-// prepare seeds where the group begins, and asks what the topics take. It waits for brokers that are not there yet and for
+// prepare notes where the group begins, and asks what the topics take. It waits for brokers that are not there yet and for
 // topics that do not exist yet, as long as it takes: whoever starts everything at once starts in any order. It says false when
 // ctx has ended.
 //
 // It waits for all three topics: without the one for dead letters, the first bad record would stop the pipeline.
 func (l *line) prepare(ctx context.Context) (*outputs, bool) {
-	// The seed comes first and once: what is written to a topic that was created after it is later than the latest.
-	seeded := l.retry(ctx, func() error {
-		return l.cluster.SeedGroup(ctx, l.config.Group, l.config.Input.Topic, l.config.Start)
-	})
+	// Where the group begins comes first and once: what is written to a topic that was created after it is later than the latest.
+	begun := l.progress == nil || l.retry(ctx, func() error { return l.progress.Begin(ctx, l.config.Start) })
 	var found *outputs
-	ready := seeded && l.retry(ctx, func() (err error) {
+	ready := begun && l.retry(ctx, func() (err error) {
 		for _, v := range l.emits {
 			if err := v.ensureUpdates(ctx); err != nil {
 				return err
