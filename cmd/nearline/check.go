@@ -157,6 +157,7 @@ func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 		return nil
 	}
 	say(nil, "brokers %s: %d in the cluster", strings.Join(c.Kafka.Brokers, ", "), brokers)
+	checkGroups(ctx, c, cluster, say)
 	for _, p := range c.Pipelines {
 		names := slices.DeleteFunc([]string{p.Input.Topic, p.Output.Topic, p.DeadLetters}, func(name string) bool { return name == "" })
 		topics, err := cluster.Topics(ctx, names...)
