@@ -63,9 +63,11 @@ func sharedCluster(t *testing.T) *cluster.Cluster {
 		defer cancel()
 		began := time.Now()
 		// Any that Nearline supports; the newest where none is named.
-		// Retention sweeps each second, and not every five minutes: what it may take goes within a story.
+		// Retention sweeps each second, and not every five minutes: what it may take goes within a story. And the brokers forget the offsets of groups as
+		// early as they can, so that each story shows that nothing depends on those.
 		options := cluster.Options{Version: os.Getenv("NEARLINE_E2E_KAFKA"), Properties: map[string]string{
 			"log.retention.check.interval.ms": "1000", "log.initial.task.delay.ms": "500",
+			"offsets.retention.minutes": "1", "offsets.retention.check.interval.ms": "1000",
 		}}
 		if shared.cluster, shared.err = cluster.Start(ctx, options); shared.err == nil {
 			t.Logf("three brokers of %s in %v", shared.cluster.Image, time.Since(began).Round(100*time.Millisecond))

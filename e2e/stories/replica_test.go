@@ -2,6 +2,7 @@ package stories
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 type settings struct {
 	program string
 	static  bool
+	start   string // of the group; earliest when empty
 	// repository and model; the constant one of the story when empty.
 	repository, model string
 	// predict and output are keys of the step and of the output.
@@ -48,12 +50,13 @@ models: {repository: %s}
 %spipelines:
   - name: story
     group: %s
+    start: %s
     input: {topic: %s, map: {id: review_id, text: text}}
     steps: [{predict: {model: %s, %s}}%s]
     output: {topic: %s, %s}
     dead_letters: %s
 %sserving: {http: '127.0.0.1:0'}
-`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, o.features, s.group, s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead, o.pipelines)
+`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, o.features, s.group, cmp.Or(o.start, "earliest"), s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead, o.pipelines)
 }
 
 // replica of the service: a child process, and those that follow it under its name.
