@@ -33,6 +33,9 @@ type Config struct {
 	Threads int `yaml:"threads"`
 	// HangTimeout is how long one run may take before the process is held to be stuck, and ends.
 	HangTimeout time.Duration `yaml:"hang_timeout"`
+	// LoadTimeout is how long loading one model may take, its warm-up and golden examples included, before the process ends; 0 is ten times
+	// HangTimeout, and no limit where that has none.
+	LoadTimeout time.Duration `yaml:"load_timeout"`
 	// Batch bounds what runs together.
 	Batch BatchConfig `yaml:"batch"`
 	// Override stands in place of the limits, whatever graphs demand, and nothing checks that neighbours do not matter. For
@@ -94,6 +97,9 @@ func (c Config) Validate(path string) error {
 	if c.HangTimeout < 0 {
 		add("hang_timeout is %v: want well over the longest run, such as 30s, or 0 for no limit", c.HangTimeout)
 	}
+	if c.LoadTimeout < 0 {
+		add("load_timeout is %v: want well over what the largest model takes to load, such as 5m, or 0 for ten times hang_timeout", c.LoadTimeout)
+	}
 	if c.Batch.MaxItems < 0 {
 		add("batch.max_items is %d: want at least 1, or 0 for the default", c.Batch.MaxItems)
 	}
@@ -112,6 +118,14 @@ func (c Config) Validate(path string) error {
 		add("batch.bound is %d: want at least 1, or 0 for the default", c.Batch.Bound)
 	}
 	return errors.Join(errs...)
+}
+
+// loadLimit is how long loading a model may take; 0 is no limit.
+func (c Config) loadLimit() time.Duration {
+	if c.LoadTimeout > 0 {
+		return c.LoadTimeout
+	}
+	return 10 * c.HangTimeout
 }
 
 // NewDevice makes the device that the models of this config share. Whoever makes it runs it (Device.Run).

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearline/internal/files"
 	"nearline/models/onnx"
 )
 
@@ -121,7 +122,7 @@ const pointerMark = "version https://git-lfs"
 
 // checkFile says whether a file is what its name says, as far as that can be seen without reading it.
 func checkFile(file string) error {
-	f, err := os.Open(file)
+	f, err := files.Open(file)
 	if err != nil {
 		return err
 	}

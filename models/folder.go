@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,8 +14,10 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"nearline/internal/files"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
+	"nearline/models/tokenizer"
 	"nearline/pipeline"
 )
 
@@ -118,19 +119,25 @@ type settings struct {
 	sentence sentence
 }
 
+// Bounds of files, all of them guesses far above any: nearline.yaml may have many golden examples, and what JSON says of a model may be
+// its tokenizer.
+const (
+	maxManifestBytes = 64 << 20
+	maxSettingsBytes = tokenizer.MaxBytes
+)
+
 // readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
 func readManifest(folder string) (manifest, error) {
 	var m manifest
 	path := filepath.Join(folder, "nearline.yaml")
-	file, err := os.Open(path)
+	data, err := files.Read(path, maxManifestBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
 	if err != nil {
 		return m, err
 	}
-	defer file.Close()
-	err = yaml.NewDecoder(file, yaml.Strict(), yaml.UseOrderedMap()).Decode(&m)
+	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict(), yaml.UseOrderedMap()).Decode(&m)
 	var located yaml.Error
 	switch {
 	case errors.Is(err, io.EOF): // it is empty
@@ -327,7 +334,7 @@ func (s *settings) fix(inputs []onnx.Info) {
 }
 
 func readJSON(path string, into any) error {
-	data, err := os.ReadFile(path)
+	data, err := files.Read(path, maxSettingsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"nearline/batching"
+	"nearline/internal/files"
 	"nearline/models/onnx"
+	"nearline/models/tokenizer"
 )
 
 // Report is what a model folder turned out to be.
@@ -98,6 +100,11 @@ func Inspect(ctx context.Context, c Config, folder string, o InspectOptions) (*R
 	r.Name, r.Version = placeOf(folder)
 	if r.Bytes, err = sizeOf(folder); err != nil {
 		return nil, fmt.Errorf("inspect model: %w", err)
+	}
+	if err := checkKinds(folder); err != nil { // nothing in it is read then
+		r.problem(err, nil)
+		r.warn()
+		return r, nil
 	}
 	examined := r.examine(folder)
 	for _, device := range []string{"cpu", "cuda"} {
@@ -246,7 +253,7 @@ func tokenizerKind(path string) string {
 			Type string `json:"type"`
 		} `json:"model"`
 	}
-	data, err := os.ReadFile(path)
+	data, err := files.Read(path, tokenizer.MaxBytes)
 	if err != nil || json.Unmarshal(data, &file) != nil || file.Model.Type == "" {
 		return "of a kind that it does not name"
 	}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
+	"nearline/internal/files"
 	"nearline/models/onnx"
 )
 
@@ -88,7 +88,7 @@ const itemsFile = "items.txt"
 // read items.txt: an id a line; the first is 1 to the graph.
 func (s *itemInputs) read(folder string) error {
 	path := filepath.Join(folder, itemsFile)
-	file, err := os.Open(path)
+	file, err := files.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing: want the ids of the items that the model knows, one a line, in the order of its numbers from 1", path)
 	}

@@ -57,7 +57,8 @@ type Info struct {
 // answers that its golden examples want: a model that fails that never answers anybody. The device need not run yet; it
 // has to be made by the same config.
 //
-// Loading takes from a fraction of a second to minutes and does not heed ctx while the runtime works.
+// Loading takes from a fraction of a second to minutes. What does not come to an end within Config.LoadTimeout is left as it is, with an error that wraps
+// ErrStuck; so is what does not heed the end of ctx, with ctx's cause.
 func Load(ctx context.Context, c Config, name string, device *batching.Device, metrics *Metrics) (*Model, error) {
 	m, err := load(ctx, c, name, device, metrics)
 	outcome := "ready"
@@ -80,9 +81,17 @@ func load(ctx context.Context, c Config, name string, device *batching.Device, m
 	return m, nil
 }
 
-// loadFolder loads the model that lies in the folder of the info, wherever that is.
+// loadFolder loads the model that lies in the folder of the info, wherever that is, within the time that it may take.
 func loadFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
+	return inTime(ctx, c.loadLimit(), func(ctx context.Context) (*Model, error) { return readFolder(ctx, c, info, device, metrics) })
+}
+
+func readFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
 	began := time.Now()
+	at(ctx, "looking at its files")
+	if err := checkKinds(info.Folder); err != nil {
+		return nil, err
+	}
 	manifest, err := readManifest(info.Folder)
 	if err != nil {
 		return nil, err

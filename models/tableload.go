@@ -42,6 +42,7 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 		return nil, err
 	}
 	if m.info.Limits.MaxItems > 1 {
+		at(ctx, "trying whether neighbours matter")
 		if m.info.Alone = t.coupled(); m.info.Alone != "" {
 			m.info.Limits.MaxItems = 1
 		}
@@ -51,6 +52,7 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 
 // check tries the model before anybody's row goes through it.
 func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) error {
+	at(ctx, "answering its golden examples")
 	if err := t.checkGolden(ctx, m, neighbours); err != nil {
 		return err
 	}
@@ -59,6 +61,7 @@ func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) err
 	}
 	// Nobody says what its rows are like. It may refuse one of zeros, as a category that it does not know.
 	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.numbers), Texts: make([]string, t.texts), List: t.items != nil, Items: []string{""}}}
+	at(ctx, "trying a row of zeros")
 	err := t.answer(t.lanes[0], []*row{&blank})
 	switch {
 	case errors.Is(err, onnx.ErrRuntime), errors.Is(err, errShape):

@@ -222,18 +222,26 @@ func (t *textModel) prepare(in Input, r *row) (int, error) {
 		text = t.prompt + text
 	}
 	if t.types {
-		e := t.tokens.Encode(text)
+		e, err := t.tokens.TryEncode(text)
+		if err != nil {
+			return 0, err
+		}
 		r.ids, r.types = e.IDs, e.TypeIDs
 	} else {
+		var err error
 		// English has four to five bytes a token.
-		r.ids = t.tokens.AppendIDs(make([]int64, 0, min(t.max, len(text)/4+8)), text)
+		if r.ids, err = t.tokens.TryAppendIDs(make([]int64, 0, min(t.max, len(text)/4+8)), text); err != nil {
+			return 0, err
+		}
 	}
 	if len(r.ids) == 0 {
 		return 0, errNoTokens
 	}
 	t.place(r)
-	if len(r.ids) == t.max && len(t.longer.AppendIDs(nil, text)) > t.max {
-		t.series.truncated.Inc()
+	if len(r.ids) == t.max {
+		if longer, err := t.longer.TryAppendIDs(nil, text); err != nil || len(longer) > t.max {
+			t.series.truncated.Inc()
+		}
 	}
 	return len(r.ids), nil
 }

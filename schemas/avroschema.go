@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/linkedin/goavro/v2"
+
+	"nearline/internal/files"
 )
 
 // avroKind is one of Avro's types.
@@ -49,8 +50,11 @@ type avroField struct {
 	preset []byte
 }
 
+// maxSchemaBytes bounds a schema's file. A guess, far above any.
+const maxSchemaBytes = 16 << 20
+
 func readSchema(file string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file, maxSchemaBytes)
 	if err != nil {
 		return "", fmt.Errorf("read schema: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -104,4 +105,36 @@ func TestCheckSaysWhichModelIsWrong(t *testing.T) {
 	r = execute(t, "", "check", "--config", path)
 	r.fails(t)
 	wantAll(t, "standard output", r.out, "WRONG  model broken: load model broken version 1", "columns is empty", "WRONG  model absent", "want one of broken", "3 things are wrong")
+}
+
+// A pipe has no end until somebody writes to it.
+func TestFilesThatAreNoneAreRefused(t *testing.T) {
+	folder := t.TempDir()
+	pipe := filepath.Join(folder, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skipf("make a pipe: %v", err)
+	}
+	for _, path := range []string{pipe, "/dev/zero", folder} {
+		for _, command := range [][]string{{"check"}, {"run"}, {"topics"}, {"dlq", "list"}, {"health"}} {
+			execute(t, "", append(command, "--config", path)...).fails(t, path, "want a regular file")
+		}
+	}
+	file := configFile(t, "127.0.0.1:1")
+	config, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, strings.Replace(string(config), "{topic: reviews.raw}", "{topic: reviews.raw, format: avro, schema: "+pipe+"}", 1))
+	schema := execute(t, "", "check", "--config", file)
+	schema.fails(t)
+	wantAll(t, "all output", schema.out+schema.err, pipe, "is a pipe")
+	model := filepath.Join(folder, "models", "sentiment", "1")
+	write(t, filepath.Join(model, "nearline.yaml"), "task: constant\n")
+	if err := syscall.Mkfifo(filepath.Join(model, "model.onnx"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inspected := execute(t, "", "models", "inspect", model)
+	inspected.fails(t)
+	wantAll(t, "all output", inspected.out+inspected.err, "is a pipe")
+	execute(t, "good", "score", "--model", "sentiment", "--models", filepath.Join(folder, "models")).fails(t, "is a pipe")
 }

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,9 @@ func main() {
 	// The first signal asks to stop, and the cycle in hand commits; the second one does what signals do.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := command().ExecuteContext(ctx)
+	root := command()
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { endAnyway(c) }
+	err := root.ExecuteContext(ctx)
 	stop()
 	if err == nil {
 		return
@@ -31,6 +34,24 @@ func main() {
 	}
 	os.Exit(1)
 }
+
+// endAnyway ends a command that an interrupt did not end: it may wait for a pipe, or for native code. Those that serve have deadlines of
+// their own for what they have in hand.
+func endAnyway(c *cobra.Command) {
+	switch c.Name() {
+	case "run", "dev", "dev-broker", "torture":
+		return
+	}
+	context.AfterFunc(c.Context(), func() {
+		time.AfterFunc(interruptGrace, func() {
+			fmt.Fprintln(os.Stderr, "nearline: interrupted, and what was under way did not end by itself")
+			os.Exit(1)
+		})
+	})
+}
+
+// interruptGrace is how long a command may take to end after an interrupt.
+const interruptGrace = 5 * time.Second
 
 // errTold ends a command whose problems have been printed already.
 var errTold = errors.New("problems were found")

@@ -5,7 +5,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"nearline/features/dynamodb"
 	"nearline/features/firestore"
 	"nearline/features/redis"
+	regular "nearline/internal/files"
 	"nearline/internal/observe"
 	"nearline/models"
 	"nearline/pipeline"
@@ -226,9 +226,12 @@ func DefaultPipeline() Pipeline {
 	}
 }
 
-// Load reads a file. The error joins every problem, each a *Problem; see Problems.
+// maxBytes bounds a configuration's file. A guess, far above any.
+const maxBytes = 16 << 20
+
+// Load reads a regular file. The error joins every problem, each a *Problem; see Problems.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

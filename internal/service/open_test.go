@@ -6,10 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -62,15 +59,9 @@ func (a addresses) Handle(ctx context.Context, r slog.Record) error {
 func TestProbesAreAnsweredWhileModelsLoad(t *testing.T) {
 	c := configured(t, []string{nobody}, "reviews")
 	c.Serving.HTTP = "127.0.0.1:0"
-	manifest := filepath.Join(c.Models.Repository, "constant", "1", "nearline.yaml")
-	if err := os.Remove(manifest); err != nil {
-		t.Fatal(err)
-	}
-	// Who reads a pipe waits for somebody who writes: the model loads until this test lets it.
-	if err := syscall.Mkfifo(manifest, 0o600); err != nil {
-		t.Skipf("make a pipe: %v", err)
-	}
 	o := quiet(t)
+	load := make(chan struct{}) // the model loads until this test lets it
+	o.loading = func(string) { <-load }
 	found := make(chan string, 1)
 	o.Logger = slog.New(addresses{o.Logger.Handler(), found})
 	opened := make(chan *Service)
@@ -87,16 +78,7 @@ func TestProbesAreAnsweredWhileModelsLoad(t *testing.T) {
 	wantProbe(t, address, "/streamz", 503, "no pipeline has been started yet")
 	wantProbe(t, address, "/metrics", 200, "nearline_build_info")
 
-	pipe, err := os.OpenFile(manifest, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pipe.WriteString(constant); err != nil {
-		t.Fatal(err)
-	}
-	if err := pipe.Close(); err != nil {
-		t.Fatal(err)
-	}
+	close(load)
 	s := <-opened
 	wantProbe(t, address, "/readyz", 200, "model constant")
 	wantProbe(t, address, "/streamz", 503, "pipeline reviews: starting")

@@ -32,6 +32,8 @@ type Options struct {
 	Kafka []kgo.Opt
 	// Limits of batches in place of the models' own, whatever their graphs demand. For benchmarks of other ways to batch.
 	Limits *batching.Limits
+
+	loading func(model string) // is called before a model is loaded; for tests
 }
 
 // Service is a configuration at work. Open makes one; then Run is called, or Close.
@@ -167,9 +169,15 @@ func (s *Service) load(ctx context.Context, name string, metrics *models.Metrics
 		return fmt.Errorf("load model %s: %w", name, context.Cause(ctx))
 	}
 	s.options.Logger.Info("loading a model", "model", name)
+	if s.options.loading != nil {
+		s.options.loading(name)
+	}
 	c := s.config.Models
 	c.Override = s.options.Limits
 	model, err := models.Load(ctx, c, name, s.device, metrics)
+	if errors.Is(err, models.ErrStuck) {
+		s.health.Live.Add("loading "+name, func() observe.Finding { return observe.Finding{Problem: err.Error() + "; the process ends"} })
+	}
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"nearline/internal/files"
 )
 
 // Graph is what an ONNX file says of itself.
@@ -68,7 +69,7 @@ const maxNode = 512 << 20
 //
 // The fields are numbered as in onnx.proto of ONNX 1.17; other fields are ignored, as protocol buffers ask for.
 func Inspect(path string) (*Graph, error) {
-	file, err := os.Open(path)
+	file, err := files.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("inspect model: %w", err)
 	}

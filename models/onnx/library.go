@@ -76,7 +76,7 @@ func libraryAt(path string) (string, bool) {
 		return "", false
 	}
 	if !stat.IsDir() {
-		return path, true
+		return path, stat.Mode().IsRegular() // what else there is, the loader would wait for
 	}
 	matches, _ := filepath.Glob(filepath.Join(path, libraryName+"*"))
 	if len(matches) == 0 {

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"nearline/internal/files"
 )
 
 // Session is a graph that is ready to run, with its weights in memory. It is safe for concurrent use through several
@@ -92,9 +94,12 @@ func Open(path string, o Options) (_ *Session, err error) {
 	return s, nil
 }
 
+// maxUnzipped bounds what is read into memory: protocol buffers end at 2 GiB.
+const maxUnzipped = 2 << 30
+
 // unzipped opens a graph without the maps that it makes of probabilities.
 func unzipped(path string, s *Session, options *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
-	model, err := os.ReadFile(path)
+	model, err := files.Read(path, maxUnzipped)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,8 @@ type tokenMatches struct {
 	from int // where to look for the next token
 	done int // the end of what earlier tokens took
 	gap  span
+
+	spaces int // the end of the spaces after the last token that takes them
 }
 
 // next moves to the next token and says whether there is one.
@@ -59,10 +61,15 @@ func (m *tokenMatches) next() bool {
 		}
 		m.from = stop
 		if token.lstrip {
-			start = max(len(trimRightSpace(m.text[:start])), m.done)
+			// What earlier tokens took is not looked at: a text of spaces, where those are tokens, would be at each.
+			from := min(m.done, start)
+			start = max(from+len(trimRightSpace(m.text[from:start])), m.done)
 		}
 		if token.rstrip {
-			stop += leadingSpace(m.text[stop:])
+			if stop >= m.spaces { // or else the spaces are known that tokens before it took, too
+				m.spaces = stop + leadingSpace(m.text[stop:])
+			}
+			stop = m.spaces
 		}
 		m.token, m.gap, m.done = token, span{min(m.done, start), start}, stop
 		return true

@@ -22,7 +22,8 @@ type pieces struct {
 	// dropped.
 	first bool
 
-	own []byte // memory for a text of its own
+	own    []byte // memory for a text of its own
+	budget *budget
 }
 
 // splitEach is for pre-tokenizers that rewrite nothing: f appends the words of text[at.start:at.end].
@@ -114,6 +115,7 @@ type preTokenizers []preTokenizer
 // split returns the words of text, which live until the next call with s. Text is not written to.
 func (ps preTokenizers) split(s *scratch, text []byte, first bool) *pieces {
 	src, dst := &s.pieces[0], &s.pieces[1]
+	src.budget, dst.budget = &s.budget, &s.budget
 	src.text, src.words, src.first = text, append(src.words[:0], span{0, len(text)}), first
 	for _, p := range ps {
 		p.split(dst, src)

@@ -30,9 +30,16 @@ func compilePattern(pattern string) (finder, error) {
 	if re.MatchString("") {
 		return nil, errors.New("matches the empty text, which splits every character off: want a pattern that does not")
 	}
-	return func(text []byte) (span, bool) {
-		at := re.FindIndex(text)
-		if at == nil {
+	return func(text []byte, b *budget) (span, bool) {
+		var at []int
+		switch {
+		case b.spent:
+		case b.affords(len(text)):
+			at = re.FindIndex(text)
+		default:
+			at = re.FindReaderIndex(&counting{text, b})
+		}
+		if at == nil || b.spent {
 			return span{}, false
 		}
 		return span{at[0], at[1]}, true

@@ -47,7 +47,7 @@ func parseReplace(at string, raw json.RawMessage) (normalizer, error) {
 func newReplace(pattern, content string) *replace {
 	n := &replace{content: content, between: cutBetweenWords}
 	key := []byte(pattern)
-	n.find = func(text []byte) (at span, ok bool) {
+	n.find = func(text []byte, _ *budget) (at span, ok bool) {
 		i := bytes.Index(text, key)
 		return span{i, i + len(key)}, i >= 0
 	}
@@ -80,7 +80,7 @@ func newSpaceReplace(least int, content string) *replace {
 		n.between = cutNever // what stands in a word's place must still be a space
 	}
 	spaces := bytes.Repeat([]byte(" "), least)
-	n.find = func(text []byte) (at span, ok bool) {
+	n.find = func(text []byte, _ *budget) (at span, ok bool) {
 		start := bytes.Index(text, spaces)
 		if start < 0 {
 			return at, false
@@ -97,7 +97,7 @@ func newSpaceReplace(least int, content string) *replace {
 func (n *replace) cuts() cuts { return n.between }
 
 func (n *replace) appendNormal(dst, src []byte, s *scratch) []byte {
-	at, ok := n.find(src)
+	at, ok := n.find(src, &s.budget)
 	if ok && at.start == 0 && !s.follows {
 		_, size := utf8.DecodeRune(src) // what is put in is aligned with the last character of the match
 		s.shifted = s.shifted || n.content == "" || at.end > size
@@ -105,7 +105,7 @@ func (n *replace) appendNormal(dst, src []byte, s *scratch) []byte {
 	for ok {
 		dst = append(append(dst, src[:at.start]...), n.content...)
 		src = src[at.end:]
-		at, ok = n.find(src)
+		at, ok = n.find(src, &s.budget)
 	}
 	return append(dst, src...)
 }

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// finder returns the first match in text, never an empty one, or false.
-type finder func(text []byte) (at span, ok bool)
+// finder returns the first match in text, never an empty one, or false, as once the budget is spent.
+type finder func(text []byte, b *budget) (at span, ok bool)
 
 // behavior says what becomes of matches.
 type behavior int
@@ -41,15 +41,15 @@ func (p *splitter) cuts() cuts { return p.at }
 func (p *splitter) split(dst, src *pieces) {
 	dst.keepText(src)
 	for _, at := range src.words {
-		dst.words = p.appendWords(dst.words, src.text, at)
+		dst.words = p.appendWords(dst.words, src.text, at, src.budget)
 	}
 	dst.first = src.first && len(dst.words) > 0 && dst.words[0].start == src.words[0].start
 }
 
-func (p *splitter) appendWords(words []span, text []byte, at span) []span {
+func (p *splitter) appendWords(words []span, text []byte, at span, b *budget) []span {
 	c := cutter{behavior: p.behavior, begin: len(words), pending: -1}
 	for i := at.start; i < at.end; {
-		match, ok := p.find(text[i:at.end])
+		match, ok := p.find(text[i:at.end], b)
 		if !ok {
 			words = c.add(words, span{i, at.end}, p.invert)
 			break
@@ -159,7 +159,7 @@ func parseSplit(at string, raw json.RawMessage) (preTokenizer, error) {
 		if b == isolated || b == removed && *f.Invert {
 			return scanned{scan}, nil
 		}
-		find := func(text []byte) (span, bool) { return span{0, scan(text)}, true }
+		find := func(text []byte, _ *budget) (span, bool) { return span{0, scan(text)}, true }
 		return &splitter{find: find, behavior: b, invert: *f.Invert, at: cutNever}, nil
 	}
 	find, err := compilePattern(*f.Pattern.Regex)
@@ -171,7 +171,7 @@ func parseSplit(at string, raw json.RawMessage) (preTokenizer, error) {
 
 func newLiteralSplit(literal string, b behavior, invert bool) *splitter {
 	key := []byte(literal)
-	p := &splitter{behavior: b, invert: invert, at: cutNever, find: func(text []byte) (span, bool) {
+	p := &splitter{behavior: b, invert: invert, at: cutNever, find: func(text []byte, _ *budget) (span, bool) {
 		i := bytes.Index(text, key)
 		return span{i, i + len(key)}, i >= 0
 	}}
@@ -186,7 +186,7 @@ func newLiteralSplit(literal string, b behavior, invert bool) *splitter {
 
 // newClassSplit is a split at each rune of one of the kinds.
 func newClassSplit(kinds class, b behavior) *splitter {
-	return &splitter{behavior: b, at: cutNeutral, find: func(text []byte) (span, bool) {
+	return &splitter{behavior: b, at: cutNeutral, find: func(text []byte, _ *budget) (span, bool) {
 		for i := 0; i < len(text); {
 			c, size := classAt(text, i)
 			if c&kinds != 0 {

@@ -73,6 +73,8 @@ type scratch struct {
 
 	// follows tells normalizers that another window of the same text stands before theirs.
 	follows bool
+	// budget of the text.
+	budget budget
 	// shifted says that what the normalizers made begins with something else than what the text began with.
 	shifted bool
 }
@@ -82,9 +84,15 @@ const maxScratch = 1 << 20
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// Encode returns the ids of text, special tokens included, at most MaxTokens of them.
+// Encode returns the ids of text, special tokens included, at most MaxTokens of them. It is for texts of one's own: see TryEncode.
 func (t *Tokenizer) Encode(text string) Encoding {
-	ids := t.AppendIDs(nil, text)
+	e, _ := t.TryEncode(text)
+	return e
+}
+
+// TryEncode is Encode, and an error that wraps ErrCostly for a text that would take too long; its ids are of no use then.
+func (t *Tokenizer) TryEncode(text string) (Encoding, error) {
+	ids, err := t.TryAppendIDs(nil, text)
 	types := make([]int64, len(ids))
 	body := len(ids) - len(t.template.after)
 	for i := range types {
@@ -97,18 +105,26 @@ func (t *Tokenizer) Encode(text string) Encoding {
 			types[i] = t.template.after[i-body].typeID
 		}
 	}
-	return Encoding{IDs: ids, TypeIDs: types}
+	return Encoding{IDs: ids, TypeIDs: types}, err
 }
 
 // AppendIDs appends the ids that Encode would return. It does not allocate once dst and the pooled buffers have grown.
-// Bytes that are not UTF-8 count as U+FFFD each.
+// Bytes that are not UTF-8 count as U+FFFD each. It is for texts of one's own: see TryAppendIDs.
 func (t *Tokenizer) AppendIDs(dst []int64, text string) []int64 {
+	dst, _ = t.TryAppendIDs(dst, text)
+	return dst
+}
+
+// TryAppendIDs is AppendIDs, and an error that wraps ErrCostly for a text that would take too long; its ids are of no use then.
+func (t *Tokenizer) TryAppendIDs(dst []int64, text string) ([]int64, error) {
 	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
+	s.budget = newBudget(len(text))
 	dst = t.appendIDs(dst, text, s)
+	err := s.budget.err(len(text))
 	if cap(s.text) <= maxScratch && cap(s.heap) <= maxScratch {
 		scratches.Put(s)
 	}
-	return dst
+	return dst, err
 }
 
 func (t *Tokenizer) appendIDs(dst []int64, text string, s *scratch) []int64 {
