@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,7 +12,7 @@ type Metrics struct {
 	retention  prometheus.Counter
 	truncation prometheus.Counter
 	partitions *prometheus.CounterVec
-	lag        *prometheus.GaugeVec
+	lag        *lagGauge
 	doubts     prometheus.Counter
 	resumes    prometheus.Counter
 }
@@ -34,10 +35,7 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 			Name: "nearline_consumer_partition_changes_total", ConstLabels: labels,
 			Help: "Input partitions that members of this process were assigned, gave up in a rebalance (revoked), or were found to have lost. Steps come with replicas that come and go; a steady rate is a group that does not settle.",
 		}, []string{"change"}),
-		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "nearline_consumer_lag_records", ConstLabels: labels,
-			Help: "Input records that wait to be scored, by partition, as the cluster tells: every replica says the same, so take the highest and not the sum. Absent while the cluster does not answer.",
-		}, []string{"partition"}),
+		lag: newLagGauge(labels),
 	}
 	m.doubts = prometheus.NewCounter(prometheus.CounterOpts{
 		Name:        "nearline_consumer_doubted_ranges_total",
@@ -61,11 +59,34 @@ func (m *Metrics) Lag(records map[int32]int64) {
 	if m == nil {
 		return
 	}
-	if len(records) == 0 {
-		m.lag.Reset()
+	m.lag.records.Store(&records)
+}
+
+// lagGauge shows the lag of the partitions that there are, and of no others: one that is gone would keep its last value for ever.
+type lagGauge struct {
+	description *prometheus.Desc
+	records     atomic.Pointer[map[int32]int64]
+}
+
+func newLagGauge(labels prometheus.Labels) *lagGauge {
+	return &lagGauge{description: prometheus.NewDesc("nearline_consumer_lag_records",
+		"Input records that wait to be scored, by partition, as the cluster tells: every replica says the same, so take the highest and not the sum. "+
+			"Markers and aborted records of upstream transactions behind the last record count until the group has stood there for some seconds. "+
+			"Absent while the cluster does not answer.",
+		[]string{"partition"}, labels)}
+}
+
+// Describe implements prometheus.Collector.
+func (g *lagGauge) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- g.description }
+
+// Collect implements prometheus.Collector.
+func (g *lagGauge) Collect(metrics chan<- prometheus.Metric) {
+	records := g.records.Load()
+	if records == nil {
+		return
 	}
-	for partition, n := range records {
-		m.lag.WithLabelValues(strconv.Itoa(int(partition))).Set(float64(n))
+	for partition, n := range *records {
+		metrics <- prometheus.MustNewConstMetric(g.description, prometheus.GaugeValue, float64(n), strconv.Itoa(int(partition)))
 	}
 }
 

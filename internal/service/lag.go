@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"time"
+
+	"nearline/consumers"
 )
 
 // lagInterval is shorter than any usual scrape interval, and three small requests are nothing to a cluster.
@@ -11,12 +13,11 @@ const lagInterval = 10 * time.Second
 // watchLag asks the cluster, not the members: they know nothing of the partitions that nobody holds, and say nothing while they
 // are stuck.
 func (l *line) watchLag(ctx context.Context) {
+	lags := consumers.WatchLag(l.cluster, l.kafka, l.config.Group, l.config.Input.Topic, l.logger, l.options...)
 	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
 	for {
-		asked, cancel := context.WithTimeout(ctx, brokerTimeout)
-		lag, err := l.cluster.Lag(asked, l.config.Group, l.config.Input.Topic)
-		cancel()
+		lag, err := lags.Ask(ctx)
 		if ctx.Err() != nil {
 			return
 		}

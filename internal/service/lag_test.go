@@ -3,11 +3,15 @@
 package service
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/consumers"
 	"nearline/pipeline"
 )
 
@@ -97,6 +101,103 @@ func TestLagBeginsAtTheOldestRecordThereIs(t *testing.T) {
 		if err := s.Close(); err != nil {
 			b.Errorf("close: %v", err)
 		}
+	})
+}
+
+// others write to a topic in a transaction, to each of its partitions in turn, and end it so.
+func (b *bench) others(topic string, n int, end kgo.TransactionEndTry) {
+	b.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.TransactionalID("others"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.BeginTransaction(); err != nil {
+		b.Fatal(err)
+	}
+	records := make([]*kgo.Record, n)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: topic, Partition: int32(i % 3), Value: fmt.Appendf(nil, `{"review_id":"o%d","text":"of others"}`, i)}
+	}
+	if err := client.ProduceSync(b.Context(), records...).FirstErr(); err != nil {
+		b.Fatal(err)
+	}
+	if err := client.EndTransaction(b.Context(), end); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func TestMarkersAndAbortedRecordsOfOthersAreNoLag(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		r := b.run(b.open(b.config("opinions")))
+		b.others("opinions.raw", 30, kgo.TryCommit)
+		r.committed(time.Minute, 30)
+		time.Sleep(time.Minute) // or the lag would be the one of before
+		r.lags(0, 3)            // though the group stands before the markers
+		for range 3 {
+			b.others("opinions.raw", 1200, kgo.TryAbort)
+			time.Sleep(time.Minute)
+			r.lags(0, 3)
+		}
+		b.others("opinions.raw", 30, kgo.TryCommit)
+		r.committed(time.Minute, 60)
+		r.lags(0, 3)
+		r.end()
+	})
+}
+
+func TestLagOfAGroupThatStandsBeginsAtTheFirstRecordThatWaits(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		c := b.config("opinions")
+		s := b.open(c)
+		ask := consumers.WatchLag(s.cluster, c.Kafka, "nearline-opinions", "opinions.raw", s.options.Logger, s.options.Kafka...)
+		wants := func(what string, want int64) {
+			b.Helper()
+			lag, err := ask.Ask(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			for partition := range int32(3) {
+				if got, there := lag[partition]; got != want || !there || len(lag) != 3 {
+					b.Errorf("%s: got lag %v, want %d in each of 3 partitions", what, lag, want)
+				}
+			}
+		}
+		wants("an empty topic", 0)
+		b.others("opinions.raw", 30, kgo.TryAbort) // 10 and a marker in each
+		wants("records that were aborted", 0)
+		b.others("opinions.raw", 3, kgo.TryAbort)
+		wants("more of them", 0)
+		b.others("opinions.raw", 6, kgo.TryCommit) // 2 and a marker in each
+		wants("records that wait", 3)
+		b.others("opinions.raw", 3, kgo.TryCommit)
+		wants("more of them", 5)
+		// Who begins to watch does not read where a group may well be on its way.
+		ask = consumers.WatchLag(s.cluster, c.Kafka, "nearline-opinions", "opinions.raw", s.options.Logger, s.options.Kafka...)
+		wants("a new watch", 18)
+		wants("a new watch, where the group stands", 5)
+		if err := s.Close(); err != nil {
+			b.Errorf("close: %v", err)
+		}
+	})
+}
+
+func TestLagOfAPartitionThatIsGoneIsGone(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		r := b.run(b.open(b.config("opinions")))
+		r.lags(0, 3)
+		admin := kadm.NewClient(b.client)
+		if _, err := admin.DeleteTopic(b.Context(), "opinions.raw"); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := admin.CreateTopic(b.Context(), 1, 1, nil, "opinions.raw"); err != nil {
+			b.Fatal(err)
+		}
+		r.lags(0, 1)
+		r.end()
 	})
 }
 
