@@ -19,3 +19,21 @@ func (a *Attempts) As(by string) {
 func EndOrphans(ctx context.Context, client *kgo.Client, config Config) {
 	orphans{client: client, admin: kadm.NewClient(client), config: config, logger: config.Logger}.end(ctx)
 }
+
+// Places that are noted, by partition.
+func (p *Progress) Places(ctx context.Context) (map[int32]int64, error) {
+	if err := p.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer p.unlock()
+	if err := p.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	offsets := make(map[int32]int64)
+	for partition, at := range p.places {
+		offsets[partition] = at.Offset
+	}
+	return offsets, nil
+}

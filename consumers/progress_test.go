@@ -31,7 +31,11 @@ type replica struct {
 }
 
 func newReplica(w *kafkatest.World, change ...func(*consumers.Config)) *replica {
-	r := &replica{w: w, line: w.Line()}
+	return replicaOn(w, w.Line(), change...)
+}
+
+func replicaOn(w *kafkatest.World, line *kafkatest.Line, change ...func(*consumers.Config)) *replica {
+	r := &replica{w: w, line: line}
 	r.config = config(w, r.line, 0)
 	for _, f := range change {
 		f(&r.config)

@@ -3,6 +3,7 @@
 package consumers_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,15 +33,45 @@ func environment(name string, otherwise int) int {
 
 // ours is the build that ships.
 func ours(delivery pipeline.Delivery, protocol string) kafkatest.Build {
-	var attempts sync.Map // by line: a process
+	var attempts, progress, worlds sync.Map // by line: a process
 	return func(w *kafkatest.World, line *kafkatest.Line, index int) (pipeline.Source, error) {
 		kept, known := attempts.Load(line)
 		if !known {
 			kept, _ = attempts.LoadOrStore(line, openAttempts(w, line, fmt.Sprintf("%p", line)))
 		}
 		c := config(w, line, index)
+		noted, known := progress.Load(line)
+		if !known {
+			noted, _ = progress.LoadOrStore(line, replicaOn(w, line).progress)
+		}
+		c.Progress = noted.(*consumers.Progress)
+		if _, watched := worlds.LoadOrStore(w, true); !watched && delivery == pipeline.ExactlyOnce {
+			var reader *replica
+			w.Finally(func() { placesAgree(reader) }) // before the reader's end
+			reader = newReplica(w)
+		}
 		c.Delivery, c.Attempts, c.Kafka.GroupProtocol = delivery, kept.(*consumers.Attempts), protocol
 		return consumers.Open(c)
+	}
+}
+
+// placesAgree wants that what is noted is what the group has committed, to the record.
+func placesAgree(reader *replica) {
+	w := reader.w
+	w.Helper()
+	places, err := reader.progress.Places(context.Background())
+	if err != nil {
+		w.Errorf("read the places: %v", err)
+		return
+	}
+	group := w.Cluster.GroupInfo(kafkatest.Group)
+	if group == nil {
+		return
+	}
+	for partition, committed := range group.Commits[kafkatest.Input] {
+		if places[partition] != committed.Offset {
+			w.Errorf("partition %d: place %d is noted, and offset %d committed", partition, places[partition], committed.Offset)
+		}
 	}
 }
 
