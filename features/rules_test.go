@@ -3,11 +3,51 @@ package features
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 
 	"nearline/pipeline"
 )
+
+// What a cycle adds that is taken back must not stay: it comes again.
+func TestStatesStayAsTheyWereWhenACycleIsTakenBack(t *testing.T) {
+	topic := &statesTopic{}
+	view := NewView(ViewConfig{Name: "item", Key: "id", Fields: []FieldConfig{
+		{Name: "n", Count: &CountConfig{}}, {Name: "last", Last: &LastConfig{Of: "by", N: 3}},
+		{Name: "top", Top: &TopConfig{Of: "by", By: Operand{Of: "at"}, N: 3}}, {Name: "people", Distinct: &DistinctConfig{Of: "by"}},
+	}})
+	table := NewTable(view, "states", "0", topic.restore, slog.New(slog.DiscardHandler), nil)
+	cycle := func(by string, at int64) string {
+		t.Helper()
+		update := Update{At: at, Operands: make([]pipeline.Value, len(view.operands))}
+		for i, o := range view.operands {
+			if update.Operands[i] = pipeline.StringValue(by); o.of == "at" {
+				update.Operands[i] = pipeline.IntValue(at)
+			}
+		}
+		row := &pipeline.Row{Record: &pipeline.Record{Key: []byte("a")}, Read: append([]pipeline.Value{pipeline.IntValue(at)}, update.Operands...)}
+		if err := table.Run(t.Context(), []*pipeline.Row{row}); err != nil {
+			t.Fatal(err)
+		}
+		outputs, err := table.Changes()
+		if err != nil || len(outputs) != 1 {
+			t.Fatalf("got %d states, %v, want one", len(outputs), err)
+		}
+		return string(outputs[0].Value)
+	}
+	for i := range int64(5) {
+		at := 1000 + i
+		once := cycle(fmt.Sprint("user ", i), at)
+		table.Drop()
+		cycle("somebody else", at+100)
+		table.Drop()
+		if again := cycle(fmt.Sprint("user ", i), at); again != once {
+			t.Errorf("a cycle that was taken back and tried again gives\n%s, want\n%s", again, once)
+		}
+		table.Keep()
+	}
+}
 
 // What a partition's other holders committed before it came back must count, even where it was lost again while it was being read.
 func TestAPartitionThatIsLostWhileItIsRestoredIsRestoredAgain(t *testing.T) {

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"nearline/features"
+	"nearline/internal/config"
 )
 
 // nobody listens there.
@@ -178,5 +181,18 @@ func TestOpenHeedsAnInterrupt(t *testing.T) {
 	c.Serving.HTTP = "off"
 	if _, err := Open(ctx, c, quiet(t)); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
 		t.Errorf("open: got %v, want that it was cancelled", err)
+	}
+}
+
+// A state stands where its updates do: both topics have as many partitions, and both share out by the key's hash.
+func TestTopicsOfAViewHaveTheSamePartitions(t *testing.T) {
+	c := features.DefaultConfig()
+	c.Partitions = 7
+	updates, states := OwnTopic(c, config.TopicUse{Topic: "u", Use: config.UseUpdates}), OwnTopic(c, config.TopicUse{Topic: "s", Use: config.UseStates})
+	if updates.Partitions != 7 || states.Partitions != 7 {
+		t.Errorf("updates have %d partitions and states %d: want 7 and 7", updates.Partitions, states.Partitions)
+	}
+	if updates.Compact || !states.Compact {
+		t.Errorf("updates are compacted %t and states %t: want states alone, whose last record of a key is all of it", updates.Compact, states.Compact)
 	}
 }

@@ -32,6 +32,8 @@ func TestNoPartIsCutWhereItsWordsWouldChange(t *testing.T) {
 		`{"type":"Replace","pattern":{"Regex":" {2,}"},"content":"▁"}`, `{"type":"Replace","pattern":{"Regex":"a b"},"content":"x"}`,
 		`{"type":"Replace","pattern":{"Regex":"[.!] *"},"content":"-"}`,
 		`{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},{"type":"Replace","pattern":{"String":" "},"content":"▁"}]}`,
+		`{"type":"Sequence","normalizers":[{"type":"StripAccents"},{"type":"Prepend","prepend":"▁"}]}`,
+		`{"type":"Sequence","normalizers":[{"type":"Nmt"},{"type":"Prepend","prepend":"▁"}]}`,
 		`{"type":"Sequence","normalizers":[{"type":"Strip","strip_left":true,"strip_right":true},{"type":"Lowercase"}]}`,
 	}
 	preTokenizers := []string{
@@ -67,6 +69,7 @@ func TestNoPartIsCutWhereItsWordsWouldChange(t *testing.T) {
 		}
 		texts[i] = text.String()
 	}
+	texts = append(texts, "\u0301 a b", "\u0001 a b") // of whose first window nothing may be left
 	built := 0
 	for _, normalizer := range normalizers {
 		for _, preTokenizer := range preTokenizers {
