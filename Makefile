@@ -54,6 +54,10 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 	@$(GO) test -v $(if $(filter 1,$(CGO_ENABLED)),-race) -shuffle=on -tags $(TAGS) -timeout 20m $(ARGS) $(PKG) 2>&1 \
 		| tee $(CACHE)/test.log | awk "$$SUMMARY"
 
+.PHONY: mutants
+mutants: compiler runtime vocabularies ## break each rule of DESIGN.md's Non-obvious list on purpose, and see tests find it (ARGS=NAME for one)
+	@$(GO) run ./internal/mutants -tags $(TAGS) $(ARGS)
+
 .PHONY: e2e
 e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
 	@e2e/foreign_client.sh

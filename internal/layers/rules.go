@@ -57,6 +57,7 @@ var layers = []layer{
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
 	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
 	{"internal/layers", nil, "this test"},
+	{"internal/mutants", nil, "it breaks texts, whatever is in them"},
 
 	{"examples", nil, "configurations, nothing else"},
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
