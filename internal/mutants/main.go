@@ -29,13 +29,14 @@ import (
 
 func main() {
 	tags := flag.String("tags", "synctests", "build tags")
-	limit := flag.Duration("limit", 2*time.Minute, "how long the tests of a mutant may run; that they end by it counts as found")
+	limit := flag.Duration("limit", 2*time.Minute, "how long the tests of a mutant may run; to end by it is to find it only where the mutant says so")
 	workers := flag.Int("j", runtime.GOMAXPROCS(0), "mutants at once")
 	verbose := flag.Bool("v", false, "show what the tests said")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, hunt{tags: *tags, limit: *limit, verbose: *verbose, out: os.Stdout}, *workers, flag.Args()); err != nil {
+	err := run(ctx, hunt{tags: *tags, limit: *limit, verbose: *verbose, out: os.Stdout}, *workers, flag.Args())
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
@@ -93,6 +94,9 @@ func run(ctx context.Context, h hunt, workers int, names []string) (err error) {
 			failed++
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if failed > 0 {
 		return fmt.Errorf("%d were not found, or are stale", failed)
 	}
@@ -133,6 +137,10 @@ func (h *hunt) find(ctx context.Context, m *mutant) (line string, err error) {
 	}
 	if err == nil {
 		return line, fmt.Errorf("mutant %s is not found: %s passes with it in %s; its rule is %q (%s)", m.name, m.tests, m.pkg, m.rule, m.in)
+	}
+	if bytes.Contains(said, []byte("panic: test timed out after")) && !m.hangs {
+		return line, fmt.Errorf("mutant %s: %s in %s did not end within %v: give it longer (-limit), or say %q in its file if that is how it is found",
+			m.name, m.tests, m.pkg, h.limit, hangsLine)
 	}
 	by := foundBy(said)
 	if by == "" {

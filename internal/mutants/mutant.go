@@ -18,7 +18,9 @@ type mutant struct {
 	// pkg and tests are what go test is given. Race says that only the race detector finds it.
 	pkg, tests string
 	race       bool
-	edits      []edit
+	// hangs says that the tests find it by not ending.
+	hangs bool
+	edits []edit
 }
 
 // edit replaces a text that a file has exactly once.
@@ -32,6 +34,7 @@ const (
 	ruleLine    = "rule: "
 	testLine    = "test: "
 	raceLine    = "race"
+	hangsLine   = "hangs"
 	fileLine    = "file: "
 	replaceLine = "--- replace"
 	byLine      = "--- by"
@@ -49,8 +52,8 @@ const (
 //	other lines
 //	--- end
 //
-// There may be several edits, of the same file or after another "file: ". A line "race" runs the tests under the race detector. Lines that begin
-// with # are comments, outside of texts.
+// There may be several edits, of the same file or after another "file: ". A line "race" runs the tests under the race detector, and a line
+// "hangs" says that they find it by not ending. Lines that begin with # are comments, outside of texts.
 func parse(name, text string) (mutant, error) {
 	m := mutant{name: name}
 	var file string
@@ -76,6 +79,8 @@ func parse(name, text string) (mutant, error) {
 			m.pkg, m.tests, _ = strings.Cut(strings.TrimPrefix(line, testLine), " ")
 		case line == raceLine:
 			m.race = true
+		case line == hangsLine:
+			m.hangs = true
 		case strings.HasPrefix(line, fileLine):
 			file = strings.TrimPrefix(line, fileLine)
 		case line == replaceLine:

@@ -24,8 +24,8 @@ func TestEveryMutantStillAppliesAndNamesItsRuleAndItsTests(t *testing.T) {
 		if err != nil || !strings.Contains(words(string(text)), words(m.rule)) {
 			t.Errorf("mutant %s: %s does not say %q: quote its rule as it is written there (%v)", m.name, m.in, m.rule, err)
 		}
-		for _, name := range strings.Split(m.tests, "|") {
-			name, _, _ = strings.Cut(name, "/")
+		for names := range strings.SplitSeq(m.tests, "|") {
+			name, _, _ := strings.Cut(names, "/")
 			if !declares(t, m.pkg, name) {
 				t.Errorf("mutant %s: there is no test %s in %s", m.name, name, m.pkg)
 			}
