@@ -167,6 +167,36 @@ func TestSecondReplayFencesTheFirst(t *testing.T) {
 	w.wantEachOnce(letters)
 }
 
+// beforeItFences calls a function when a replay makes its writer, the moment before it fences the others.
+type beforeItFences struct{ f func() }
+
+func (b *beforeItFences) OnNewClient(client *kgo.Client) {
+	if id, ok := client.OptValue(kgo.TransactionalID).(string); ok && id != "" && b.f != nil {
+		f := b.f
+		b.f = nil
+		f()
+	}
+}
+
+// What another replay commits until it is fenced is replayed: the memory must not be read before.
+func TestReplayKnowsWhatAnotherDidUntilItWasFenced(t *testing.T) {
+	w := newWorld(t)
+	const letters = 20
+	w.deaths(letters)
+	hook := &beforeItFences{func() {
+		if got := w.replay(ReplayOptions{Write: true}); got.Total() != letters {
+			t.Errorf("the other replay: got %+v, want all %d", got, letters)
+		}
+	}}
+	late := w.open()
+	late.options = append(late.options, kgo.WithHooks(hook))
+	got, err := late.Replay(w.ctx, ReplayOptions{Write: true})
+	if err != nil || got.Total() != 0 || got.Already != letters || hook.f != nil {
+		t.Errorf("got %+v, %v, want all %d replayed already", got, err, letters)
+	}
+	w.wantEachOnce(letters)
+}
+
 func TestUncommittedReplayIsNone(t *testing.T) {
 	w := newWorld(t)
 	w.deaths(3)
