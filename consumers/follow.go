@@ -68,10 +68,14 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 		stuck  bool      // at a batch that is refused
 		caught bool      // up with the fences
 		tries  int       // that brought nothing but errors
+		whole  = true    // nothing was left out
 	)
 	marks := marking{mark: f.Mark, logger: s.logger, next: map[int32]int64{}}
 	for ctx.Err() == nil {
-		waiting, stop := marks.waiting(ctx)
+		waiting, stop := ctx, func() {}
+		if whole {
+			waiting, stop = marks.waiting(ctx)
+		}
 		fetches := reader.PollRecords(waiting, 10_000)
 		stop()
 		if ctx.Err() != nil {
@@ -136,7 +140,7 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 		if len(records) > 0 && !s.until(ctx, records, f.Apply) {
 			return nil
 		}
-		whole := !stuck && bad.err() == nil // what was left out is not done with
+		whole = !stuck && bad.err() == nil // what was left out is not done with, and is not marked
 		if caught = caught || passed && len(fences) == 0; caught && whole && f.CaughtUp != nil {
 			f.CaughtUp()
 			caught, f.CaughtUp = false, nil
