@@ -148,7 +148,7 @@ func (w *LagWatch) look(ctx context.Context, behind map[int32]*stood) error {
 		offsets[partition] = kgo.NewOffset().At(s.clear)
 	}
 	bounded := decompress.Within(int(max(w.config.FetchMaxDecompressed, defaultMaxDecompressed)))
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	client, err := bounded.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(w.config.Brokers...),
 		kgo.ClientID("nearline-lag"),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: offsets}),
@@ -156,7 +156,6 @@ func (w *LagWatch) look(ctx context.Context, behind map[int32]*stood) error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // which say how far there was nothing else
 		kgo.FetchMaxBytes(lookBytes), kgo.FetchMaxPartitionBytes(lookPartitionBytes), kgo.FetchMaxWait(fetchMaxWait),
-		kgo.WithDecompressor(bounded),
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.WithLogger(clientLogger{w.logger}),
 	}, w.options...)...)

@@ -36,7 +36,7 @@ func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
 	for i := range all {
 		all[i] = i
 	}
-	noting := new(noting)
+	noting := &noting{member: m}
 	if m.session != nil { // an at-least-once member notes after its commit
 		m.take()
 		noting = m.note(ctx)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -154,26 +155,23 @@ func TestInterruptEndsRunInOrder(t *testing.T) {
 }
 
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
-	path := configFile(t, "127.0.0.1:1")
-	models := t.TempDir()
-	folder := filepath.Join(models, "sentiment", "1")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	p := start(t, program(t, "run", "--config", configFile(t, "127.0.0.1:1")), (*exec.Cmd).StderrPipe)
+	p.until("serving HTTP")
+	var serving struct{ Address string }
+	lines := strings.Split(strings.TrimSpace(p.seen.String()), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &serving); err != nil {
 		t.Fatal(err)
 	}
-	// A model that loads for ever: nobody writes to the pipe that it is read from.
-	if err := syscall.Mkfifo(filepath.Join(folder, "nearline.yaml"), 0o600); err != nil {
-		t.Skipf("make a pipe: %v", err)
-	}
-	config, err := os.ReadFile(path)
+	p.until("model loaded")
+	// A request that does not end holds up the stop for the grace of HTTP's answers.
+	connection, err := net.Dial("tcp", serving.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := bytes.Index(config, []byte("models: "))
-	line, _, _ := bytes.Cut(config[at:], []byte("\n"))
-	write(t, path, strings.Replace(string(config), string(line), "models: {repository: \""+models+"\"}", 1))
-
-	p := start(t, program(t, "run", "--config", path), (*exec.Cmd).StderrPipe)
-	p.until("loading a model")
+	defer connection.Close()
+	if _, err := connection.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n")); err != nil {
+		t.Fatal(err)
+	}
 	p.interrupt()
 	p.until("stopping")
 	ended := make(chan error, 1)
