@@ -338,7 +338,8 @@ func TestAStoreThatComesBackOlderAtRandomIsRightInTheEnd(t *testing.T) {
 					kept[i] = append(kept[i], p.snapshot(i))
 				}
 				puts, strike, left := 0, 20+rng.IntN(60), 20
-				p.hit = func() { // in the middle of what is put
+				pauses := rand.New(rand.NewPCG(seed, 4))
+				p.hit = func() { // in the middle of what is put, with p.mu held, which guards rng from now on
 					if puts++; puts%strike == 0 && left > 0 {
 						left--
 						i := rng.IntN(3)
@@ -352,7 +353,7 @@ func TestAStoreThatComesBackOlderAtRandomIsRightInTheEnd(t *testing.T) {
 				replicas := []*running{b.filling(p, 0), b.filling(p, 1)}
 				for i := range 8 {
 					b.load(10)
-					time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
+					time.Sleep(time.Duration(pauses.IntN(3000)) * time.Millisecond)
 					if i == 4 {
 						replicas[0].end()
 						replicas[0] = b.filling(p, 0)
