@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,31 +55,6 @@ func OpenAttempts(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (
 		config: config, by: rand.Text(), logger: logger, options: options, cluster: cluster, timeout: config.TransactionTimeout,
 		room: semaphore.NewWeighted(whole), logs: make(map[string]*attemptLog),
 	}, nil
-}
-
-// groupPlace stands for the group in the name of a topic of attempts.
-const groupPlace = "{group}"
-
-// maxTopicName is Kafka's own limit.
-const maxTopicName = 249
-
-// AttemptsTopicOf is the name of the topic that has the marks of a group.
-func (c KafkaConfig) AttemptsTopicOf(group string) string {
-	name := strings.ReplaceAll(c.AttemptsTopic, groupPlace, group)
-	legal := strings.Map(func(r rune) rune {
-		if strings.ContainsRune("._-", r) || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '_'
-	}, name)
-	if legal == name && len(name) <= maxTopicName {
-		return name
-	}
-	// Groups may have any name. Two of them must not come to share a topic.
-	sum := fnv.New64a()
-	_, _ = sum.Write([]byte(name))
-	suffix := fmt.Sprintf("-%016x", sum.Sum64())
-	return legal[:min(len(legal), maxTopicName-len(suffix))] + suffix
 }
 
 // AttemptsTopic is a topic of attempts as it is to be made: one partition, compacted.

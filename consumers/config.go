@@ -45,8 +45,9 @@ type KafkaConfig struct {
 	// pipelines of this configuration. "off" goes without: such a record then ends every process that it comes to.
 	AttemptsTopic string `yaml:"attempts_topic"`
 	// ProgressTopic keeps how far groups have come, a second time: brokers forget the offsets of a group that has been stopped for a while
-	// (offsets.retention.minutes, a week unless changed), and it then goes on exactly where it was. It is made where it is missing, compacted, and
-	// shared by all pipelines of a cluster. "off" goes without: such a group then begins anew, and its records are counted twice.
+	// (offsets.retention.minutes, a week unless changed), and it then goes on exactly where it was. It is made where it is missing, compacted. {group} in it
+	// is the consumer group, as in AttemptsTopic: what stands there decides where a group goes on, so that nobody else needs the right to write
+	// it. A name without {group} is one topic for all. "off" goes without: such a group then begins anew, and its records are counted twice.
 	ProgressTopic string `yaml:"progress_topic"`
 }
 
@@ -79,7 +80,7 @@ func DefaultKafka() KafkaConfig {
 		RebalanceTimeout:   60 * time.Second,
 		FetchMaxBytes:      1 << 20,
 		AttemptsTopic:      "nearline.attempts." + groupPlace,
-		ProgressTopic:      "nearline.progress",
+		ProgressTopic:      "nearline.progress." + groupPlace,
 
 		FetchMaxDecompressed: defaultMaxDecompressed,
 	}
@@ -101,14 +102,10 @@ func (c KafkaConfig) Validate(path string) error {
 	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
 		errs = append(errs, fmt.Errorf("%s.group_protocol is %q: want %s or %s", path, c.GroupProtocol, ClassicProtocol, ConsumerProtocol))
 	}
-	if name := c.AttemptsTopicOf("g"); c.AttemptsTopic == "" {
-		errs = append(errs, fmt.Errorf("%s.attempts_topic is empty: want the name of a topic, in which {group} is the consumer group, or off", path))
-	} else if name != strings.ReplaceAll(c.AttemptsTopic, groupPlace, "g") {
-		errs = append(errs, fmt.Errorf("%s.attempts_topic is %q: want the name of a topic (letters, digits, '.', '_' and '-', at most %d), in which {group} is the consumer group, or off",
-			path, c.AttemptsTopic, maxTopicName))
-	}
-	if c.ProgressTopic == "" {
-		errs = append(errs, fmt.Errorf("%s.progress_topic is empty: want the name of a topic, or off", path))
+	errs = append(errs, validateTopic(path+".attempts_topic", c.AttemptsTopic), validateTopic(path+".progress_topic", c.ProgressTopic))
+	if c.Attempts() && c.ProgressTopic == c.AttemptsTopic {
+		errs = append(errs, fmt.Errorf("%s.progress_topic is %q: %s.attempts_topic has that name; choose another, such as nearline.progress.{group}",
+			path, c.ProgressTopic, path))
 	}
 	if strings.ContainsAny(c.Replica, " \t\n/") {
 		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))

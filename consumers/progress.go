@@ -38,6 +38,7 @@ type Progress struct {
 	config  KafkaConfig
 	group   string
 	topic   string // the input
+	name    string // of the topic of progress
 	cluster *Cluster
 	logger  *slog.Logger
 	options []kgo.Opt
@@ -73,8 +74,8 @@ type beginning struct {
 // OpenProgress of a group in the topic that it reads. Nothing is connected to before the first question; the cluster must outlive it.
 func OpenProgress(config KafkaConfig, cluster *Cluster, group, topic string, logger *slog.Logger, options ...kgo.Opt) *Progress {
 	return &Progress{
-		config: config, cluster: cluster, group: group, topic: topic, logger: logger, options: options,
-		reading: make(chan struct{}, 1), next: make(map[int32]int64), places: make(map[int32]place),
+		config: config, cluster: cluster, group: group, topic: topic, name: config.ProgressTopicOf(group), logger: logger,
+		options: options, reading: make(chan struct{}, 1), next: make(map[int32]int64), places: make(map[int32]place),
 	}
 }
 
@@ -181,12 +182,12 @@ func (p *Progress) note(ctx context.Context, began *beginning) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, p.config.TransactionTimeout, errUnmarked)
 	defer cancel()
-	r := &kgo.Record{Topic: p.config.ProgressTopic, Key: []byte(p.beginningKey()), Value: encode(began)}
+	r := &kgo.Record{Topic: p.name, Key: []byte(p.beginningKey()), Value: encode(began)}
 	if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return fmt.Errorf("write to topic %s: %w", p.config.ProgressTopic, blame(err))
+		return fmt.Errorf("write to topic %s: %w", p.name, blame(err))
 	}
 	return nil
 }
@@ -212,13 +213,12 @@ func topicID(id string) string {
 
 // identify makes the topic where it is missing, and asks for the id of the input. It returns the topic's partitions.
 func (p *Progress) identify(ctx context.Context) (partitions int, err error) {
-	name := p.config.ProgressTopic
-	if err := p.cluster.EnsureTopic(ctx, ProgressTopic(name)); err != nil {
+	if err := p.cluster.EnsureTopic(ctx, ProgressTopic(p.name)); err != nil {
 		return 0, p.unusable(err)
 	}
-	topics, err := p.cluster.Topics(ctx, name, p.topic)
+	topics, err := p.cluster.Topics(ctx, p.name, p.topic)
 	if err == nil {
-		err = blame(topics[name].Err)
+		err = blame(topics[p.name].Err)
 	}
 	if err != nil {
 		return 0, p.unusable(err)
@@ -230,20 +230,20 @@ func (p *Progress) identify(ctx context.Context) (partitions int, err error) {
 	case err != nil:
 		return 0, fmt.Errorf("look for topic %s: %w", p.topic, blame(err))
 	}
-	if own := topics[name].ID; own != p.own { // it was made anew: all of it is to be read
+	if own := topics[p.name].ID; own != p.own { // it was made anew: all of it is to be read
 		p.own = own
 		clear(p.next)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.id, p.identified = id, id != missingID
-	return topics[name].Partitions, nil
+	return topics[p.name].Partitions, nil
 }
 
 func (p *Progress) unusable(err error) error {
 	return fmt.Errorf("topic %s, which keeps how far groups have come: %w: create it with one partition and cleanup.policy=compact, "+
 		"allow the service to read and write it, name another with kafka.progress_topic, or go without by kafka.progress_topic: off",
-		p.config.ProgressTopic, err)
+		p.name, err)
 }
 
 func (p *Progress) lock(ctx context.Context) error {
@@ -264,7 +264,7 @@ func (p *Progress) catchUp(ctx context.Context) error {
 		return err
 	}
 	// A topic that was deleted and made again is read by clients of its own age.
-	state := OpenState(p.config, p.config.ProgressTopic, p.logger, p.options...)
+	state := OpenState(p.config, p.name, p.logger, p.options...)
 	defer state.Close()
 	for partition := range int32(partitions) { //nolint:gosec // a topic's
 		next, err := state.Restore(ctx, partition, p.next[partition], p.learn)
@@ -382,7 +382,7 @@ func (p *Progress) doubtful(partition int32, at resumed, end int64) error {
 	return fmt.Errorf("%w: group %s has no offset of %s[%d] any more, and topic %s says that it goes on at %d; but %s. "+
 		"Say where it goes on, with the pipeline stopped: kafka-consumer-groups.sh --bootstrap-server %s --group %s --topic %s:%d --reset-offsets --to-offset %d --execute "+
 		"(--to-earliest reads all of it again, --to-latest nothing of it)",
-		pipeline.ErrPermanent, p.group, p.topic, partition, p.config.ProgressTopic, at.offset, why,
+		pipeline.ErrPermanent, p.group, p.topic, partition, p.name, at.offset, why,
 		p.config.Brokers[0], p.group, p.topic, partition, min(at.offset, end))
 }
 
@@ -431,7 +431,7 @@ func (p *Progress) placesOf(id string, offsets map[int32]int64) map[int32]place 
 
 // record that notes a place.
 func (p *Progress) record(partition int32, at place) *kgo.Record {
-	return &kgo.Record{Topic: p.config.ProgressTopic, Key: []byte(p.placeKey(partition)), Value: encode(at)}
+	return &kgo.Record{Topic: p.name, Key: []byte(p.placeKey(partition)), Value: encode(at)}
 }
 
 // noted is told what was written and committed.

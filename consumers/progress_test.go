@@ -339,7 +339,7 @@ func TestNotesThatAreNotOursAreIgnored(t *testing.T) {
 
 func forgePlace(w *kafkatest.World, key, value string) {
 	w.Helper()
-	write(w, "nearline.progress", key, value)
+	write(w, kafkatest.Progress, key, value)
 }
 
 // write with a client that knows the topics as they are now.
@@ -366,7 +366,7 @@ func TestProgressTopicThatIsDeletedIsMadeAgain(t *testing.T) {
 		if !w.Settle(time.Minute) {
 			t.Fatal("nothing is committed")
 		}
-		if _, err := first.admin.DeleteTopics(context.Background(), "nearline.progress"); err != nil {
+		if _, err := first.admin.DeleteTopics(context.Background(), kafkatest.Progress); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Minute)

@@ -216,7 +216,7 @@ func (n *noting) wait(ctx context.Context) error {
 	if n.err == nil {
 		return nil
 	}
-	topic := n.member.config.Kafka.ProgressTopic
+	topic := n.member.config.Progress.name
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("write to topic %s: %w", topic, context.Cause(ctx))

@@ -19,7 +19,7 @@ func checkGroups(ctx context.Context, c *config.Config, cluster *consumers.Clust
 	if retention > 0 {
 		kept = fmt.Sprintf("for %s (offsets.retention.minutes)", days(retention))
 	}
-	then := fmt.Sprintf("after that it goes on where topic %s says", c.Kafka.ProgressTopic)
+	then := fmt.Sprintf("after that it goes on where topic %s says", c.Kafka.ProgressTopicOf("GROUP"))
 	if !c.Kafka.Progress() {
 		then = "after that it begins anew, and its records are counted twice: kafka.progress_topic is off"
 	}

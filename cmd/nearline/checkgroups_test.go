@@ -13,7 +13,7 @@ func TestCheckSaysWhichGroupsMayLoseTheirOffsets(t *testing.T) {
 	broker := startBroker(t)
 	path := configFile(t, broker)
 	before := execute(t, "", "check", "--config", path)
-	wantAll(t, "standard output", before.out, "ok     offsets: the brokers keep those of a stopped group", "after that it goes on where topic nearline.progress says")
+	wantAll(t, "standard output", before.out, "ok     offsets: the brokers keep those of a stopped group", "after that it goes on where topic nearline.progress.GROUP says")
 	if strings.Contains(before.out, "has no members") {
 		t.Errorf("check says of groups that there are not\n%s", before.out)
 	}

@@ -161,7 +161,7 @@ func TestForgedDeadLettersAreShownAndNotObeyed(t *testing.T) {
 	replay.ok(t)
 	wantAll(t, "the replay", replay.out, "1 originals were put back into reviews.raw", "1 are left out: its source is not the pipeline's input (reviews.raw)", "--to")
 	// Where a configuration says what is internal, nothing goes there.
-	for _, to := range []string{"nearline.attempts", dev.TopicDeadLetters, dev.TopicDeadLetters + ".replayed"} {
+	for _, to := range []string{"nearline.attempts", "nearline.progress.nearline-reviews", dev.TopicDeadLetters, dev.TopicDeadLetters + ".replayed"} {
 		execute(t, "", "dlq", "replay", "--config", config, "--to", to, "--yes").fails(t, "cannot replay to "+to)
 	}
 }

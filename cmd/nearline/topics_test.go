@@ -42,7 +42,7 @@ func TestTopicsListsWhatThereIs(t *testing.T) {
 	wantRow(t, r.out, "reviews.scored", "reviews", "output", "reviews.scored", "missing")
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "missing")
 	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "the service makes it")
-	wantRow(t, r.out, "nearline.progress", "all", "progress", "nearline.progress", "the service makes it")
+	wantRow(t, r.out, "nearline.progress.nearline-reviews", "reviews", "progress", "nearline.progress.nearline-reviews", "the service makes it")
 }
 
 func TestTopicsCreatesWhatIsMissing(t *testing.T) {
@@ -50,7 +50,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	path := configFile(t, startBroker(t, partly...))
 	r := execute(t, "", "topics", "--config", path, "--create", "--partitions", "5")
 	r.ok(t)
-	wantAll(t, "standard output", r.out, "created reviews.scored\n", "created reviews.raw.dlq\n", "created nearline.attempts.nearline-reviews\n", "created nearline.progress\n")
+	wantAll(t, "standard output", r.out, "created reviews.scored\n", "created reviews.raw.dlq\n", "created nearline.attempts.nearline-reviews\n", "created nearline.progress.nearline-reviews\n")
 	if strings.Contains(r.out, "created reviews.raw\n") {
 		t.Errorf("got %s\nwant nothing said of a topic that was there", r.out)
 	}
@@ -60,7 +60,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "5", "1", "1052684 bytes", "7 days")
 
 	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "1", "1", "1048588 bytes", "the last of each key")
-	wantRow(t, r.out, "nearline.progress", "all", "progress", "nearline.progress", "1", "1", "1048588 bytes", "the last of each key")
+	wantRow(t, r.out, "nearline.progress.nearline-reviews", "reviews", "progress", "nearline.progress.nearline-reviews", "1", "1", "1048588 bytes", "the last of each key")
 
 	again := execute(t, "", "topics", "--config", path, "--create")
 	again.ok(t)

@@ -95,7 +95,7 @@ func makesItsTopics(t *testing.T, c *cluster.Cluster) {
 	if status := p.ended(); status != 0 {
 		t.Fatalf("topics ended with %d, want 0", status)
 	}
-	for _, topic := range []string{raw, scored, "reviews.raw.dlq", "nearline.attempts", "nearline.progress"} {
+	for _, topic := range []string{raw, scored, "reviews.raw.dlq", "nearline.attempts.nearline-reviews", "nearline.progress.nearline-reviews"} {
 		if log := p.log(); !strings.Contains(log, "created "+topic) {
 			t.Errorf("it says\n%s\nwant that it created %s", log, topic)
 		}

@@ -54,23 +54,26 @@ func (c *Config) Topics() []TopicUse {
 			TopicUse{Pipeline: name, Topic: c.Features.StateTopic(v.Name), Use: UseStates},
 			TopicUse{Pipeline: name, Topic: c.Features.DeadLetters, Use: UseDeadLetters})
 	}
-	return append(uses, c.attempts()...)
+	if c.Kafka.Attempts() {
+		uses = append(uses, c.ofGroups(UseAttempts, c.Kafka.AttemptsTopicOf)...)
+	}
+	if c.Kafka.Progress() {
+		uses = append(uses, c.ofGroups(UseProgress, c.Kafka.ProgressTopicOf)...)
+	}
+	return uses
 }
 
-// attempts are the topics of marks: one for each group, unless all share one.
-func (c *Config) attempts() (uses []TopicUse) {
-	if !c.Kafka.Attempts() {
-		return nil
-	}
+// ofGroups are topics that the service keeps for its groups: one for each, unless all share one.
+func (c *Config) ofGroups(kind Use, topicOf func(group string) string) (uses []TopicUse) {
 	use := func(pipeline, group string) {
-		topic := c.Kafka.AttemptsTopicOf(group)
+		topic := topicOf(group)
 		for i := range uses {
 			if uses[i].Topic == topic {
 				uses[i].Pipeline = "" // shared
 				return
 			}
 		}
-		uses = append(uses, TopicUse{Pipeline: pipeline, Topic: topic, Use: UseAttempts})
+		uses = append(uses, TopicUse{Pipeline: pipeline, Topic: topic, Use: kind})
 	}
 	for i := range c.Pipelines {
 		use(c.Pipelines[i].Name, c.Pipelines[i].Group)
@@ -79,9 +82,6 @@ func (c *Config) attempts() (uses []TopicUse) {
 		if v.Source != features.SourceStore {
 			use(ViewPipeline(v.Name), c.Features.Group(v.Name))
 		}
-	}
-	if c.Kafka.Progress() {
-		uses = append(uses, TopicUse{Topic: c.Kafka.ProgressTopic, Use: UseProgress})
 	}
 	return uses
 }

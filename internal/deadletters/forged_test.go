@@ -31,15 +31,15 @@ func TestReplayObeysNoSourceButThePipelinesInput(t *testing.T) {
 	const source = "nearline-dlq-source-topic"
 	w := newWorld(t)
 	for _, topic := range []string{
-		"elsewhere", "__consumer_offsets", "nearline.attempts", "nearline.features.item.updates", "nearline.features.item.state", dead,
+		"elsewhere", "__consumer_offsets", "nearline.attempts", "nearline.progress.nearline-reviews", "nearline.features.item.updates", "nearline.features.item.state", dead,
 		MemoryTopic(dead), "", "\x1b[2J", strings.Repeat("x", 250), raw + "\x00",
 	} {
 		w.forge(map[string]string{source: topic})
 	}
 	w.die(w.review(0, "kettle", "good"), pipeline.ClassDecode, "not JSON")
 	got := w.replay(ReplayOptions{Write: true})
-	if len(got.To) != 1 || got.To[raw] != 1 || got.Picked != 12 {
-		t.Errorf("got %+v, want one original put back into %s, and the 11 that were forged left out", got, raw)
+	if len(got.To) != 1 || got.To[raw] != 1 || got.Picked != 13 {
+		t.Errorf("got %+v, want one original put back into %s, and the 12 that were forged left out", got, raw)
 	}
 	left := 0
 	for why, n := range got.Skipped {
@@ -47,14 +47,14 @@ func TestReplayObeysNoSourceButThePipelinesInput(t *testing.T) {
 			t.Errorf("%d are left out as %q, want what the input is and what to do", n, why)
 		}
 	}
-	if left != 11 {
-		t.Errorf("%d are left out, want 11", left)
+	if left != 12 {
+		t.Errorf("%d are left out, want 12", left)
 	}
 	w.want("elsewhere", w.all("elsewhere"), "")
 
 	// Where the command names a topic, that is where they go.
-	if got := w.replay(ReplayOptions{Write: true, To: "elsewhere"}); got.To["elsewhere"] != 11 {
-		t.Errorf("got %+v, want the other 11 put where the command says", got)
+	if got := w.replay(ReplayOptions{Write: true, To: "elsewhere"}); got.To["elsewhere"] != 12 {
+		t.Errorf("got %+v, want the other 12 put where the command says", got)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestReplayGoesByTheConfiguredInputs(t *testing.T) {
 func TestReplayRefusesInternalTopicsByAnyName(t *testing.T) {
 	w := newWorld(t)
 	w.deaths(1)
-	for _, to := range []string{dead, MemoryTopic(dead), MemoryTopic("other.dlq"), "__transaction_state", "nearline.attempts", "nearline.features.item.state", "shop.marks"} {
+	for _, to := range []string{dead, MemoryTopic(dead), MemoryTopic("other.dlq"), "__transaction_state", "nearline.attempts", "nearline.progress.nearline-reviews", "nearline.features.item.state", "shop.marks"} {
 		if got, err := w.open().Replay(w.ctx, ReplayOptions{Write: true, To: to, Internal: []string{"shop.marks"}}); err == nil {
 			t.Errorf("--to %s: got %+v, want it refused", to, got)
 		}

@@ -188,6 +188,7 @@ func (o *ReplayOptions) foreign() string {
 // internal says that a topic is the brokers' own, the memory of replays, or by its default name a service's own, whatever a configuration says.
 func internal(topic string) bool {
 	return strings.HasPrefix(topic, "__") || strings.HasSuffix(topic, MemoryTopic("")) || strings.HasPrefix(topic, "nearline.attempts") ||
+		strings.HasPrefix(topic, "nearline.progress") ||
 		strings.HasPrefix(topic, "nearline.features.") && strings.HasSuffix(topic, ".state")
 }
 

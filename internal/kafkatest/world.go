@@ -26,6 +26,7 @@ const (
 	DeadLetters = "reviews.raw.dlq"
 	Group       = "nearline-reviews"
 	Attempts    = "nearline.attempts." + Group
+	Progress    = "nearline.progress." + Group
 )
 
 // World is a cluster with an input, an output, a dead letter topic and one of attempts, in virtual time. It lives in one bubble.
