@@ -125,7 +125,8 @@ func (c *Cluster) written(ctx context.Context, topic string) (n int64, err error
 	return n, nil
 }
 
-// begun says whether a group has committed anything beyond the beginning of a topic, and which topics of states its commits name.
+// begun says whether a group has committed anything beyond the beginning of a topic, and which topics of states its commits name. A commit that names one
+// has begun wherever the topic begins: what was read is deleted after a while (DeleteRead), and then the topic begins where the group stands.
 func (c *Cluster) begun(ctx context.Context, group, topic string) (begun bool, ids map[string]bool, err error) {
 	committed, err := c.admin.FetchOffsets(ctx, group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
@@ -141,11 +142,12 @@ func (c *Cluster) begun(ctx context.Context, group, topic string) (begun bool, i
 	ids = make(map[string]bool)
 	committed.Each(func(o kadm.OffsetResponse) {
 		start, found := starts.Lookup(topic, o.Partition)
-		if o.Topic != topic || o.Err != nil || !found || o.At <= start.Offset {
+		if o.Topic != topic || o.Err != nil || !found {
 			return
 		}
-		begun = true
-		if id, ok := strings.CutPrefix(o.Metadata, statesNote); ok {
+		id, noted := strings.CutPrefix(o.Metadata, statesNote)
+		begun = begun || noted || o.At > start.Offset
+		if noted {
 			ids[id] = true
 		}
 	})

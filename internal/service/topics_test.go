@@ -151,6 +151,39 @@ func TestViewDoesNotBeginAnewInSilenceWhenItsStatesAreDeleted(t *testing.T) {
 	}
 }
 
+// only the offsets of a topic.
+func only(offsets kadm.Offsets, topic string) kadm.Offsets {
+	of := kadm.Offsets{}
+	for _, o := range offsets[topic] {
+		of.Add(o)
+	}
+	return of
+}
+
+// TestViewWhoseUpdatesAreAllDeletedDoesNotBeginAnewInSilence: what was read is deleted after features.retention, and the topic of updates then begins
+// where the group stands, as it does for a group that was told to begin anew.
+func TestViewWhoseUpdatesAreAllDeletedDoesNotBeginAnewInSilence(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		states, updates := c.Features.StateTopic("item"), c.Features.UpdatesTopic("item")
+		r := b.run(b.open(c))
+		b.load(100)
+		r.learned(time.Minute, b.want)
+		r.end()
+		read, err := b.admin().FetchOffsets(b.Context(), c.Features.Group("item"))
+		if err == nil {
+			_, err = b.admin().DeleteRecords(b.Context(), only(read.Offsets(), updates))
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.deleted(states)
+		again := b.run(b.open(b.config()))
+		again.streamed(2*time.Minute, false, "the view does not begin anew by itself")
+		again.end()
+	})
+}
+
 func TestViewBeginsAnewWhenBothItsTopicsAreDeleted(t *testing.T) {
 	inShop(t, func(b *shop) {
 		c := b.config()
