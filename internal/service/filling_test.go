@@ -18,8 +18,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/features"
+	"nearline/internal/hostile"
 )
 
 // parted is a store of three parts, each of which may come back older by itself, as the masters of a cluster do.
@@ -407,6 +409,21 @@ func TestAKeyThatWasDeletedSinceIsRemovedFromAStoreThatComesBackOlder(t *testing
 		if _, there := p.snapshot(p.part("of somebody else"))[[2]string{"item", "of somebody else"}]; !there {
 			t.Error("a key that came from elsewhere was removed, too")
 		}
+		b.holds(p, time.Minute)
+		r.end()
+	})
+}
+
+// TestAStateThatIsLeftOutHasTheStoresReaderWait: nothing is marked then, and it must not turn for that. In a bubble no time would pass.
+func TestAStateThatIsLeftOutHasTheStoresReaderWait(t *testing.T) {
+	inShop(t, func(b *shop) {
+		p := newParted()
+		r := b.filling(p, 0)
+		b.load(60)
+		b.holds(p, time.Minute)
+		b.write(b.config().Features.StateTopic("item"), hostile.NewGenerator(1).Bomb(2, kgo.CodecZstd, bombSize))
+		b.load(60)
+		time.Sleep(time.Minute)
 		b.holds(p, time.Minute)
 		r.end()
 	})
