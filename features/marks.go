@@ -62,6 +62,7 @@ type Filling struct {
 	store      Lasting
 	view       string
 	base       string // the store's own name of it
+	own        string // of who sweeps it
 	marks      *View
 	partitions int
 
@@ -84,7 +85,7 @@ const markField = "mark"
 // CurrentFilling of a view in a store, as it is named now.
 func CurrentFilling(ctx context.Context, store Lasting, view *View, partitions int) (*Filling, error) {
 	f := &Filling{
-		store: store, view: view.name, partitions: partitions, next: map[int32]int64{},
+		store: store, view: view.name, own: rand.Text(), partitions: partitions, next: map[int32]int64{},
 		marks: NewView(ViewConfig{Name: view.name + "@marks", Key: "partition", Source: SourceStore, Fields: []FieldConfig{{Name: markField, Type: TypeText}}}),
 	}
 	f.marks.marks = true

@@ -2,7 +2,6 @@ package features
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -12,22 +11,23 @@ import (
 const sweepTime = 10 * time.Minute
 
 // Sweep removes keys that a store still has although they were deleted: it came back older than their tombstones are kept. Only one replica does
-// it. It returns how many it removed.
+// it: done is false where that is another, which has not said that the store is filled, or may have died. After an error it is tried again.
+// It returns how many it removed.
 //
 // Read reads a partition of the topic of states from its beginning, up to the offset that it returns. A key that is in the store as of an earlier
 // offset of that partition, and not in the topic, is no more. It is deleted as of the end of what was read, so that what came since stays.
-func (f *Filling) Sweep(ctx context.Context, source string, read func(ctx context.Context, partition int32, apply func(key, value []byte) error) (int64, error)) (int, error) {
+func (f *Filling) Sweep(ctx context.Context, source string, read func(ctx context.Context, partition int32, apply func(key, value []byte) error) (int64, error)) (removed int, done bool, err error) {
 	lister, ok := f.store.(Lister)
 	if !ok || f.Renewed == 0 {
-		return 0, nil
+		return 0, true, nil
 	}
-	own, term := rand.Text(), time.Now().UnixNano()/int64(sweepTime)
-	if err := f.put(ctx, map[string]mark{sweepKey: {f.Name, term, f.Name + " " + own}}); err != nil {
-		return 0, err
+	claim := f.Name + " " + f.own
+	if err := f.put(ctx, map[string]mark{sweepKey: {f.Name, time.Now().UnixNano() / int64(sweepTime), claim}}); err != nil {
+		return 0, false, err
 	}
 	texts, err := f.get(ctx, sweepKey)
-	if err != nil || texts[0] != f.Name+" "+own {
-		return 0, err
+	if err != nil || texts[0] != claim {
+		return 0, false, err
 	}
 	// Hashes of keys, as there may be many: 8 bytes for each.
 	seed := maphash.MakeSeed()
@@ -48,7 +48,7 @@ func (f *Filling) Sweep(ctx context.Context, source string, read func(ctx contex
 			return nil
 		})
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		known[sourceOf(source, of.at)] = of
 	}
@@ -63,11 +63,13 @@ func (f *Filling) Sweep(ctx context.Context, source string, read func(ctx contex
 		}
 	})
 	if err != nil {
-		return 0, fmt.Errorf("list the keys of view %s: %w", f.view, err)
+		return 0, false, fmt.Errorf("list the keys of view %s: %w", f.view, err)
 	}
 	if len(gone) == 0 {
-		return 0, nil
+		return 0, true, nil
 	}
-	_, err = f.store.Put(ctx, gone)
-	return len(gone), err
+	if _, err = f.store.Put(ctx, gone); err != nil {
+		return 0, false, err
+	}
+	return len(gone), true, nil
 }

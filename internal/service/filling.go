@@ -308,10 +308,10 @@ func (f *filler) progress(ctx context.Context, filling *features.Filling, commit
 				return false, nil
 			}
 		}
-		removed, err := filling.Sweep(ctx, f.sink.Source, func(ctx context.Context, partition int32, apply func(key, value []byte) error) (int64, error) {
+		removed, swept, err := filling.Sweep(ctx, f.sink.Source, func(ctx context.Context, partition int32, apply func(key, value []byte) error) (int64, error) {
 			return f.state.Restore(ctx, partition, 0, apply)
 		})
-		if err != nil {
+		if err != nil || !swept {
 			return false, err
 		}
 		f.metrics.StoreRemoved(removed)

@@ -33,6 +33,7 @@ type parted struct {
 	full    bool
 	puts    int // entries of the view
 	away    bool
+	silent  int // how often it does not list its keys
 	// hit is called before each entry is put; mu is held.
 	hit func()
 }
@@ -134,6 +135,10 @@ func (p *parted) Condition(context.Context) (features.Condition, error) {
 func (p *parted) Keys(_ context.Context, view string, yield func(key, source string, offset int64)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.silent > 0 {
+		p.silent--
+		return errAway
+	}
 	for _, part := range p.parts {
 		for at, e := range part {
 			if at[0] == view && !e.Deleted {
@@ -375,8 +380,19 @@ func TestAStoreThatComesBackOlderAtRandomIsRightInTheEnd(t *testing.T) {
 }
 
 func TestAKeyThatWasDeletedSinceIsRemovedFromAStoreThatComesBackOlder(t *testing.T) {
+	deletedSince(t, 0)
+}
+
+// TestAKeyThatWasDeletedSinceIsRemovedAtTheNextTry where the store failed at the first one.
+func TestAKeyThatWasDeletedSinceIsRemovedAtTheNextTry(t *testing.T) {
+	deletedSince(t, 1)
+}
+
+// deletedSince has a store come back with a key that was deleted. It does not list its keys the first times that it is asked.
+func deletedSince(t *testing.T, silent int) {
 	inShop(t, func(b *shop) {
 		p := newParted()
+		p.silent = silent
 		r := b.filling(p, 0)
 		b.load(60)
 		b.holds(p, time.Minute)
