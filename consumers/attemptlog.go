@@ -101,7 +101,8 @@ func (l *attemptLog) catchUp(ctx context.Context, a *Attempts) error {
 // read on from some offsets, to the ends or to a batch that is refused.
 func (l *attemptLog) read(ctx context.Context, a *Attempts, from map[int32]kgo.Offset, ends kadm.ListedOffsets) error {
 	bound := decompress.Within(attemptsBytes)
-	reader, err := a.client(bound, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.name: from}))
+	reader, err := a.client(bound, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.name: from}),
+		kgo.KeepControlRecords()) // nothing of ours writes in transactions, but the topic may end with a marker all the same
 	if err != nil {
 		return err
 	}
@@ -117,6 +118,9 @@ func (l *attemptLog) read(ctx context.Context, a *Attempts, from map[int32]kgo.O
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			l.next[r.Partition] = r.Offset + 1
+			if r.Attrs.IsControl() {
+				return
+			}
 			if bound.Record(r).Withheld == nil {
 				l.see(string(r.Key), r.Value)
 			}

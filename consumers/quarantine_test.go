@@ -340,6 +340,32 @@ func TestForgedMarkCondemnsNoRecord(t *testing.T) {
 	}
 }
 
+// TestTransactionAmongTheMarksStopsNobody: its marker, which is no record, is the end of the topic.
+func TestTransactionAmongTheMarksStopsNobody(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.TransactionalID("stranger"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Finally(client.Close)
+		if err := client.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		record := &kgo.Record{Topic: kafkatest.Attempts, Key: []byte("key"), Value: []byte("value")}
+		if err := client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.EndTransaction(context.Background(), kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+		w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 40)...)
+		p := &process{world: w, replica: "one", members: 1}
+		if err := supervise(t, w, time.Minute, p).Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
 	for name, again := range map[string]bool{"it is made again by the service": false, "it was made again by somebody": true} {
 		t.Run(name, func(t *testing.T) {
