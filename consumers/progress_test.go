@@ -385,6 +385,44 @@ func TestProgressTopicThatIsDeletedIsMadeAgain(t *testing.T) {
 	})
 }
 
+// TestMemberThatTheGroupHasGivenUpNotesNoPlace: it freezes between its assignment and its note, while another takes over and goes on.
+func TestMemberThatTheGroupHasGivenUpNotesNoPlace(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+		random := rand.New(rand.NewPCG(1, 1))
+		w.Produce(random, mixed(50))
+		newReplica(w).work()
+
+		line := w.Line()
+		asked := make(chan struct{})
+		line.Arm(kmsg.OffsetFetch, 0, kafkatest.Act{Delay: 9 * time.Second, Then: func() { close(asked) }})
+		line.Arm(kmsg.Heartbeat, 0, kafkatest.Act{Delay: 9500 * time.Millisecond})
+		frozen := replicaOn(w, line, func(c *consumers.Config) { c.Kafka.Replica = "frozen" }).start()
+		time.Sleep(100 * time.Millisecond)
+		w.Produce(random, mixed(50))
+		other := newReplica(w)
+		heir := other.start()
+		if !w.Settle(time.Minute) {
+			t.Fatalf("%d records are left: %v", w.Lag(), heir.Tally.Errors())
+		}
+		select {
+		case <-asked:
+			t.Fatal("the frozen member was not frozen for long enough: this test shows nothing")
+		default:
+		}
+		time.Sleep(time.Minute)
+		for _, worker := range []*kafkatest.Worker{frozen, heir} {
+			if err := worker.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+		other.loseOffsets()
+		newReplica(w).work()
+		if err := w.Check().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestOffsetsOfAnEarlierReleaseAreNoted: a group that has offsets and no notes has them noted before anything comes.
 func TestOffsetsOfAnEarlierReleaseAreNoted(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Partitions: 3}, func(w *kafkatest.World) {

@@ -142,7 +142,29 @@ func (m *Member) settle(ctx context.Context) error {
 	if err := m.note(ctx).flushed(ctx); err != nil {
 		return err
 	}
+	if len(m.client.UncommittedOffsets()) == 0 {
+		if err := m.unmoved(ctx); err != nil {
+			return errors.Join(err, m.Abort(ctx))
+		}
+	}
 	return m.end(ctx)
+}
+
+// unmoved asks whether the group stands where the places in hand say. A transaction without offsets is not refused to a member that the group has given up,
+// and might note places that others have left behind. It is asked while the transaction is open: should the member freeze after that, whoever takes over
+// its partitions ends the transaction (see orphans).
+func (m *Member) unmoved(ctx context.Context) error {
+	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
+	if err != nil {
+		return fmt.Errorf("read the offsets of group %s: %w", m.config.Group, blame(err))
+	}
+	for partition, at := range m.resumes.hand {
+		theirs, found := group.Lookup(m.config.Topic, partition)
+		if !found || theirs.Err != nil || theirs.At != at.Offset {
+			return fmt.Errorf("note places as %s: the group stands elsewhere in partition %d than at %d: %w", m.config.TransactionalID(), partition, at.Offset, errAborted)
+		}
+	}
+	return nil
 }
 
 // note hands over what is in hand. It has to be flushed.
