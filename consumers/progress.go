@@ -62,6 +62,8 @@ type place struct {
 	Offset int64  `json:"offset"`
 	// At is when it was written, in milliseconds, for people.
 	At int64 `json:"at"`
+	// Note is the member's own, as it stands beside the offset (see Config.Note).
+	Note string `json:"note,omitempty"`
 }
 
 // beginning is where a group began that had no offset.
@@ -314,6 +316,7 @@ type resumed struct {
 	offset int64
 	// lost says that the group had an offset, and when that was noted; otherwise the group begins here.
 	lost time.Time
+	note string // with the offset that is lost
 }
 
 // resume says where partitions go on of which the group has no offset. Those that are not in the answer begin at their oldest record.
@@ -356,7 +359,7 @@ func (p *Progress) known(partition int32) (resumed, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if at, ok := p.places[partition]; ok && (at.ID == p.id || at.ID == "" || p.id == "") {
-		return resumed{offset: at.Offset, lost: time.UnixMilli(at.At)}, true
+		return resumed{offset: at.Offset, lost: time.UnixMilli(at.At), note: at.Note}, true
 	}
 	if p.began != nil && p.began.ID == p.id {
 		if offset, ok := p.began.Offsets[partition]; ok {
@@ -417,14 +420,14 @@ func (p *Progress) isIdentified() bool {
 	return p.identified
 }
 
-// placesOf these offsets, in an input of that id; "" is the one that was asked for last.
-func (p *Progress) placesOf(id string, offsets map[int32]int64) map[int32]place {
+// placesOf these offsets with a note, in an input of that id; "" is the one that was asked for last.
+func (p *Progress) placesOf(id, note string, offsets map[int32]int64) map[int32]place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id = cmp.Or(id, p.id)
 	places := make(map[int32]place, len(offsets))
 	for partition, offset := range offsets {
-		places[partition] = place{ID: id, Offset: offset, At: time.Now().UnixMilli()}
+		places[partition] = place{ID: id, Offset: offset, At: time.Now().UnixMilli(), Note: note}
 	}
 	return places
 }

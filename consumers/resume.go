@@ -108,6 +108,9 @@ func (m *Member) resume(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			return nil, err
 		}
 		for partition, at := range found {
+			if at.note != "" && m.config.Note != "" && at.note != m.config.Note {
+				return nil, m.config.statesError(partition, at)
+			}
 			from[partition], seeks[partition] = at.offset, kgo.EpochOffset{Epoch: -1, Offset: at.offset}
 			if !at.lost.IsZero() {
 				m.config.Metrics.resumed()
@@ -192,7 +195,7 @@ func (m *Member) take() {
 	for partition, at := range m.client.UncommittedOffsets()[m.config.Topic] {
 		offsets[partition] = at.Offset
 	}
-	m.resumes.hand = m.config.Progress.placesOf(m.resumes.id, offsets)
+	m.resumes.hand = m.config.Progress.placesOf(m.resumes.id, m.config.Note, offsets)
 }
 
 // noted is told that what is in hand was committed.

@@ -165,6 +165,14 @@ func NoteStates(id string) string {
 	return statesNote + id
 }
 
+// statesError says that a view has lost its offsets, and its topic of states is not the one that it had then: without the states, going on would
+// leave out what was read before.
+func (c Config) statesError(partition int32, at resumed) error {
+	return fmt.Errorf("%w: group %s has no offset of %s[%d] any more, and topic %s says that it goes on at %d with other states (%s) than there are (%s): "+
+		"the topic of states was deleted and made anew, and the view does not begin anew by itself. "+remedy,
+		pipeline.ErrPermanent, c.Group, c.Topic, partition, c.Kafka.ProgressTopicOf(c.Group), at.offset, at.note, c.Note, c.Group, c.Topic)
+}
+
 // annotate a commit with the member's note.
 func (c Config) annotate(request *kmsg.TxnOffsetCommitRequest) error {
 	for i := range request.Topics {

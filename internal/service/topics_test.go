@@ -184,6 +184,28 @@ func TestViewWhoseUpdatesAreAllDeletedDoesNotBeginAnewInSilence(t *testing.T) {
 	})
 }
 
+// TestViewThatLostItsOffsetsAndItsStatesDoesNotBeginAnewInSilence: it stood still for longer than the brokers keep offsets, and its place says where it was.
+func TestViewThatLostItsOffsetsAndItsStatesDoesNotBeginAnewInSilence(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		r := b.run(b.open(c))
+		b.load(100)
+		r.learned(time.Minute, b.want)
+		r.end()
+		lost, err := b.admin().DeleteGroups(b.Context(), c.Features.Group("item"))
+		if err == nil {
+			err = lost.Error()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.deleted(c.Features.StateTopic("item"))
+		again := b.run(b.open(b.config()))
+		again.streamed(2*time.Minute, false, "the view does not begin anew by itself")
+		again.end()
+	})
+}
+
 func TestViewBeginsAnewWhenBothItsTopicsAreDeleted(t *testing.T) {
 	inShop(t, func(b *shop) {
 		c := b.config()
