@@ -15,6 +15,18 @@ func (a *Attempts) As(by string) {
 	a.by = base32.StdEncoding.EncodeToString(sum[:])[:len(a.by)]
 }
 
+// Mark an attempt at a record of a group's input.
+func (a *Attempts) Mark(ctx context.Context, group, topic string, partition int32, from int64) error {
+	return a.mark(ctx, group, topic, map[int32]attempt{partition: {From: from, Until: from + 1}})
+}
+
+// Marked is the first record of the last mark of a partition.
+func (a *Attempts) Marked(ctx context.Context, group, topic string, partition int32) (from int64, marked bool, err error) {
+	marks, err := a.last(ctx, group, topic, []int32{partition})
+	mark, marked := marks[partition]
+	return mark.From, marked, err
+}
+
 // EndOrphans looks for transactions of dead members once, as a member does that is given partitions.
 func EndOrphans(ctx context.Context, client *kgo.Client, config Config) {
 	orphans{client: client, admin: kadm.NewClient(client), config: config, logger: config.Logger}.end(ctx)

@@ -155,7 +155,12 @@ func TestFollowerHasCaughtUpOnceAllIsApplied(t *testing.T) {
 		s := newStates(w)
 		s.put("a", "1")
 		s.put("b", "1")
-		topic := s.open(w.Line(), 0)
+		line := w.Line()
+		for range 100 {
+			line.Arm(kmsg.Fetch, 0, kafkatest.Act{Before: true}) // or else the states could be applied before the fence is written
+		}
+		time.AfterFunc(5*time.Second, func() { line.Disarm() })
+		topic := s.open(line, 0)
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
 		found, tries := map[string]string{}, 0

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -177,8 +179,8 @@ func TestStartOfAFrozenReplicaMovesNoOffset(t *testing.T) {
 					// The topics are there, as in a second start: what is armed below is then of the question itself.
 					frozen.begin(earliest)
 					asked := make(chan struct{})
-					frozen.line.Arm(frozenAt, skipped(frozenAt), kafkatest.Act{Delay: 3 * time.Second, Then: func() { close(asked) }})
-					begun := make(chan error, 1)
+					frozen.line.Arm(frozenAt, skipped(frozenAt, start), kafkatest.Act{Delay: 3 * time.Second, Then: func() { close(asked) }})
+					asking, begun := time.Now(), make(chan error, 1)
 					go func() { begun <- frozen.progress.Begin(context.Background(), start) }()
 					time.Sleep(time.Second) // it has been answered, and does not know
 
@@ -196,6 +198,10 @@ func TestStartOfAFrozenReplicaMovesNoOffset(t *testing.T) {
 					if err := <-begun; err != nil {
 						t.Errorf("the frozen replica: %v", err)
 					}
+					// Two seconds are between the question and any later one.
+					if all := frozen.line.Requests(frozenAt); all[len(all)-1].At.Sub(asking) > time.Second {
+						t.Error("it asked again after it was frozen: this test shows nothing")
+					}
 					w.Produce(random, mixed(10))
 					frozen.work()
 					if err := w.Check().Err(); err != nil {
@@ -207,12 +213,17 @@ func TestStartOfAFrozenReplicaMovesNoOffset(t *testing.T) {
 	}
 }
 
-// skipped is how many requests of a kind Begin makes before the one in question: it looks whether the topic of progress is known first.
-func skipped(key kmsg.Key) int {
-	if key == kmsg.ListOffsets {
-		return 1
+// skipped is how many requests of a kind Begin makes before the one in question: it looks twice whether the topic of progress is known, and where there
+// is no record after a time yet, it asks for the end last.
+func skipped(key kmsg.Key, start consumers.Start) int {
+	switch {
+	case key != kmsg.ListOffsets:
+		return 0
+	case start.Latest:
+		return 2
+	default:
+		return 3
 	}
-	return 0
 }
 
 // TestOffsetsThatAnOperatorSetWin over what is noted, also after they are lost in turn.
@@ -487,5 +498,30 @@ func TestAtLeastOnceMemberReadsAgainWhatItGaveBack(t *testing.T) {
 		if err := w.Check().Err(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// TestAtLeastOnceMemberNotesOnlyWhatItHasCommitted has the group refuse every commit: what it does not know is not to be noted either.
+func TestAtLeastOnceMemberNotesOnlyWhatItHasCommitted(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+		refusing := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+		w.Produce(rand.New(rand.NewPCG(1, 1)), mixed(40))
+		r := newReplica(w, func(c *consumers.Config) { c.Delivery = pipeline.AtLeastOnce })
+		worker := r.start()
+		time.Sleep(time.Minute)
+		if refusing.Hits() == 0 {
+			t.Fatal("nothing was to be committed: this test shows nothing")
+		}
+		if places, err := r.progress.Places(context.Background()); err != nil || len(places) > 0 {
+			t.Errorf("got places %v, %v, and nothing is committed", places, err)
+		}
+		refusing.Remove()
+		if !w.Settle(2 * time.Minute) {
+			t.Errorf("%d records are not committed", w.Lag())
+		}
+		if err := worker.Stop(); err != nil {
+			t.Error(err)
+		}
+		placesAgree(r)
 	})
 }

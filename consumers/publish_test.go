@@ -64,8 +64,9 @@ func TestACycleMayHaveAnyNumberOfOutputs(t *testing.T) {
 		crowd   crowd
 		records int
 	}{
-		"more than any portion takes": {crowd{each: 500, bytes: 10}, 60},
-		"heavier than a portion":      {crowd{each: 10, bytes: 100 << 10}, 40},
+		"more than any portion takes":  {crowd{each: 500, bytes: 10}, 60},
+		"more than the client buffers": {crowd{each: 1400, bytes: 10}, 60},
+		"heavier than a portion":       {crowd{each: 10, bytes: 100 << 10}, 40},
 	} {
 		for _, delivery := range []pipeline.Delivery{pipeline.ExactlyOnce, pipeline.AtLeastOnce} {
 			t.Run(fmt.Sprint(name, ", ", delivery), func(t *testing.T) {

@@ -420,6 +420,39 @@ func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
 	}
 }
 
+// A process that has read the marks of a topic reads those of the one that was made anew under its name, from its beginning.
+func TestMarksOfATopicThatWasMadeAnewAreRead(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
+		_, admin := kafka(w)
+		ctx := context.Background()
+		first, second := openAttempts(w, w.Line(), "first"), openAttempts(w, w.Line(), "second")
+		mark := func(a *consumers.Attempts, from int64) {
+			if err := a.Mark(ctx, kafkatest.Group, kafkatest.Input, 0, from); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := func(from int64) {
+			got, marked, err := first.Marked(ctx, kafkatest.Group, kafkatest.Input, 0)
+			if err != nil || !marked || got != from {
+				t.Errorf("the last mark is of %d, %t, %v; want %d", got, marked, err, from)
+			}
+		}
+		for from := range int64(5) {
+			mark(first, from)
+		}
+		want(4)
+		if _, err := admin.DeleteTopic(ctx, kafkatest.Attempts); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.CreateTopic(ctx, 1, 1, nil, kafkatest.Attempts); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		mark(second, 7)
+		want(7)
+	})
+}
+
 func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
 		kafka := consumers.DefaultKafka()

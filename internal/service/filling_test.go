@@ -34,6 +34,8 @@ type parted struct {
 	puts    int // entries of the view
 	away    bool
 	silent  int // how often it does not list its keys
+	// slow is how long the answer to Get is on its way.
+	slow time.Duration
 	// hit is called before each entry is put; mu is held.
 	hit func()
 }
@@ -91,7 +93,11 @@ func (p *parted) Job(context.Context, string) (int64, error) { return 1, nil }
 
 func (p *parted) Get(_ context.Context, view *features.View, keys []string) ([]*features.Entry, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer func() {
+		slow := p.slow
+		p.mu.Unlock()
+		time.Sleep(slow)
+	}()
 	if p.away {
 		return nil, errAway
 	}
@@ -310,6 +316,24 @@ func TestAStoreThatWasNotHurtIsNotFilledAnew(t *testing.T) {
 			}
 			r.end()
 		}
+	})
+}
+
+// The marks are on their way while others put newer ones and commit: what is committed by then tells nothing of the marks that were read before.
+func TestAStoreThatAnswersSlowlyIsNotTakenForAnOlderOne(t *testing.T) {
+	inShop(t, func(b *shop) {
+		p := newParted()
+		p.slow = 2 * time.Second
+		r := b.filling(p, 0)
+		for range 60 {
+			b.load(3)
+			time.Sleep(time.Second)
+		}
+		b.holds(p, time.Minute)
+		if older, emptied := refills(r, features.RefillOlder), refills(r, features.RefillEmptied); older+emptied != 0 {
+			t.Errorf("it was filled anew %v and %v times, want never", older, emptied)
+		}
+		r.end()
 	})
 }
 
