@@ -89,7 +89,7 @@ func (f devFlags) allTopics(c *config.Config) []dev.Topic {
 		}
 	}
 	for _, use := range c.Topics() {
-		if use.Use != config.UseAttempts {
+		if use.Use != config.UseAttempts && use.Use != config.UseProgress { // which the service makes, with settings of their own
 			topic := dev.Topic{Name: use.Topic, Partitions: topics[0].Partitions, Retention: 8 << 20}
 			if use.Made() {
 				topic.Settings = service.OwnTopic(c.Features.Config, use).Settings()
