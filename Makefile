@@ -13,6 +13,8 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -X nearline/internal/observe.version=$(VERSION)
 # synctests lets kgo and kfake run in virtual time.
 TAGS        := synctests
+# Of tests that need a server and are run by scripts of e2e alone. go vet reads them with all others, so that they build when they are needed.
+SERVER_TAGS := redisserver emulators
 # Of the binary and the image: nocloud leaves out the clients of DynamoDB, Bigtable and Firestore. Without grpcnotrace they bring a page of traces, for
 # which the linker keeps every method of every type: 23 MB.
 BUILD_TAGS  ?=
@@ -49,7 +51,7 @@ build: compiler runtime ## bin/nearline
 
 .PHONY: test
 test: compiler runtime vocabularies ## go vet, then all tests with the race detector, in random order
-	@$(GO) vet -tags $(TAGS) $(PKG)
+	@$(GO) vet -tags '$(TAGS) $(SERVER_TAGS)' $(PKG)
 	@mkdir -p $(CACHE)
 	@$(GO) test -v $(if $(filter 1,$(CGO_ENABLED)),-race) -shuffle=on -tags $(TAGS) -timeout 20m $(ARGS) $(PKG) 2>&1 \
 		| tee $(CACHE)/test.log | awk "$$SUMMARY"

@@ -34,7 +34,11 @@ func TestKeysOfARealClusterAreThereWhileTheirSlotsMove(t *testing.T) {
 		for i := range entries {
 			entries[i] = entry(keys[i], offset)
 		}
-		return s.Put(ctx, entries)
+		outcome, err := s.Put(ctx, entries)
+		for _, unfit := range outcome.Unfit {
+			t.Errorf("%s is not taken: %v", keys[unfit.Place], unfit.Err)
+		}
+		return err
 	}
 	if err := put(t.Context(), 0); err != nil {
 		t.Fatal(err)
