@@ -25,7 +25,8 @@ type ViewTopics struct {
 }
 
 // remedy is for a view whose states are gone: group, updates.
-const remedy = "Either put the topic back; or, with the service stopped, set the offsets of group %s to the earliest, and the view counts what %s still has; " +
+const remedy = "With the service stopped, either put the topic back with all its records, and commit the group's offsets as they are, which takes back that they are " +
+	"of other states (kafka-consumer-groups.sh --reset-offsets --to-current); or set the offsets of group %s to the earliest, and the view counts what %s still has; " +
 	"or delete both topics, and the view begins with nothing"
 
 // Check that the topics are those that the group has worked with, before one that is missing is made. It is nil for a view that has not begun, or

@@ -206,6 +206,54 @@ func TestViewThatLostItsOffsetsAndItsStatesDoesNotBeginAnewInSilence(t *testing.
 	})
 }
 
+// TestViewTakesItsStatesThatWerePutBack as its message says: into another topic of that name, with the group's offsets committed as they are.
+func TestViewTakesItsStatesThatWerePutBack(t *testing.T) {
+	inShop(t, func(b *shop) {
+		c := b.config()
+		states, updates, group := c.Features.StateTopic("item"), c.Features.UpdatesTopic("item"), c.Features.Group("item")
+		r := b.run(b.open(c))
+		b.load(100)
+		r.learned(time.Minute, b.want)
+		r.end()
+		kept := b.read(states)
+		b.deleted(states)
+		if _, err := b.admin().CreateTopic(b.Context(), 3, 1, nil, states); err != nil {
+			b.Fatal(err)
+		}
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer client.Close()
+		for _, r := range kept {
+			if err := client.ProduceSync(b.Context(), &kgo.Record{Topic: states, Partition: r.Partition, Key: r.Key, Value: r.Value}).FirstErr(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		read, err := b.admin().FetchOffsets(b.Context(), group)
+		if err != nil {
+			b.Fatal(err)
+		}
+		current := kadm.Offsets{}
+		for _, o := range only(read.Offsets(), updates)[updates] {
+			o.Metadata = ""
+			current.Add(o)
+		}
+		committed, err := b.admin().CommitOffsets(b.Context(), group, current)
+		if err == nil {
+			err = committed.Error()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		again := b.run(b.open(b.config()))
+		b.load(100)
+		again.learned(2*time.Minute, b.want)
+		again.streamed(time.Minute, true, "")
+		again.end()
+	})
+}
+
 func TestViewBeginsAnewWhenBothItsTopicsAreDeleted(t *testing.T) {
 	inShop(t, func(b *shop) {
 		c := b.config()
