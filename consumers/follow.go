@@ -83,7 +83,6 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 		}
 		failed := false
 		for _, e := range fetches.Errors() {
-			var refused *kgo.ErrDecompressTooLarge
 			if errors.Is(e.Err, context.DeadlineExceeded) {
 				continue // it is time to mark what was applied
 			}
@@ -91,7 +90,7 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 			if errors.Is(e.Err, decompress.ErrFull) {
 				continue // that passes once what was read is let go
 			}
-			if errors.As(e.Err, &refused) {
+			if refused, ok := errors.AsType[*kgo.ErrDecompressTooLarge](e.Err); ok {
 				s.logger.Error("a batch of states is refused, and the store gets no more of its partition", "error", refusedError(refused), "group", group)
 				stuck = true
 				continue

@@ -296,7 +296,7 @@ func (p *Progress) learn(key, value []byte) error {
 	partition, err := strconv.ParseInt(number, 10, 32)
 	var at place
 	if err != nil || p.placeKey(int32(partition)) != string(key) || json.Unmarshal(value, &at) != nil || at.Offset < 0 || at.At <= 0 {
-		return nil //nolint:nilerr // somebody else's, or a later release's
+		return nil // somebody else's, or a later release's
 	}
 	p.places[int32(partition)] = at
 	return nil
@@ -373,7 +373,7 @@ func (p *Progress) known(partition int32) (resumed, bool) {
 func (p *Progress) doubtful(partition int32, at resumed, end int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	why := ""
+	var why string
 	switch {
 	case at.offset > end:
 		why = fmt.Sprintf("the partition ends before that, at %d: it was cut, or the note is not ours", end)

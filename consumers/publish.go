@@ -149,7 +149,7 @@ func (m *Member) send(ctx context.Context, outputs []pipeline.Output, picked []i
 			return nil, err
 		}
 		if err != nil {
-			return refused, nil // because of a refusal, as within a portion
+			return refused, nil //nolint:nilerr // because of a refusal, as within a portion
 		}
 		refused, picked = append(refused, more...), picked[n:]
 	}

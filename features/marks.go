@@ -308,11 +308,12 @@ func (f *Filling) Check(ctx context.Context, committed map[int32]int64) (evicted
 
 // evictedBefore is how many keys were evicted before the filling began. Who opens it first writes that down.
 func (f *Filling) evictedBefore(ctx context.Context, c Condition) (map[string]int64, error) {
-	text := f.Name
+	var text strings.Builder
+	text.WriteString(f.Name)
 	for _, server := range slices.Sorted(maps.Keys(c.Evicted)) {
-		text += fmt.Sprintf(" %s=%d", server, c.Evicted[server])
+		fmt.Fprintf(&text, " %s=%d", server, c.Evicted[server])
 	}
-	if err := f.put(ctx, map[string]mark{evictedKey: {f.Name, 0, text}}); err != nil {
+	if err := f.put(ctx, map[string]mark{evictedKey: {f.Name, 0, text.String()}}); err != nil {
 		return nil, err
 	}
 	texts, err := f.get(ctx, evictedKey)
@@ -320,7 +321,7 @@ func (f *Filling) evictedBefore(ctx context.Context, c Condition) (map[string]in
 		return nil, err
 	}
 	handled := map[string]int64{}
-	for _, part := range strings.Fields(texts[0]) {
+	for part := range strings.FieldsSeq(texts[0]) {
 		server, digits, _ := strings.Cut(part, "=")
 		if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
 			handled[server] = n

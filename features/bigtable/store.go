@@ -5,6 +5,7 @@
 package bigtable
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -246,7 +247,7 @@ func (s *Store) putOne(ctx context.Context, e *features.Entry, place int, puttin
 	}
 	for _, family := range row {
 		for _, cell := range family {
-			if string(cell.Value) == string(versionOf(e)) {
+			if bytes.Equal(cell.Value, versionOf(e)) {
 				return nil
 			}
 		}

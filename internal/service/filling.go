@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -206,8 +207,8 @@ func (f *filler) lost(ctx context.Context, filling *features.Filling, why error)
 func (f *filler) watch(ctx context.Context, filling *features.Filling, group string) error {
 	ticker := time.NewTicker(fillingInterval)
 	defer ticker.Stop()
-	var ends map[int32]int64  // of the topic, nil once all before them has been put
-	var known map[int32]int64 // offsets that are committed
+	ends := make(map[int32]int64) // of the topic, where they were when the filling began
+	var known map[int32]int64     // offsets that are committed
 	filled, whole, told := false, false, false
 	for {
 		asking, cancel := context.WithTimeout(ctx, 3*fillingInterval)
@@ -240,7 +241,7 @@ func (f *filler) watch(ctx context.Context, filling *features.Filling, group str
 		}(asking)
 		cancel()
 		if err == nil && whole {
-			filled, err = f.progress(ctx, filling, known, &ends)
+			filled, err = f.progress(ctx, filling, known, ends)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -293,17 +294,18 @@ func (f *filler) paused() bool {
 	return true
 }
 
-// progress of a filling: whether all that was committed when it began has been put.
-func (f *filler) progress(ctx context.Context, filling *features.Filling, committed map[int32]int64, ends *map[int32]int64) (filled bool, err error) {
+// progress of a filling: whether all that was committed when it began has been put. Ends is where that is, by partition; it is found once, and kept there.
+func (f *filler) progress(ctx context.Context, filling *features.Filling, committed, ends map[int32]int64) (filled bool, err error) {
 	if filled, err = filling.Filled(ctx); err != nil {
 		return false, err
 	}
 	if !filled {
-		if *ends == nil {
-			*ends, err = f.state.Ends(ctx, f.partitions)
+		if len(ends) == 0 {
+			found, err := f.state.Ends(ctx, f.partitions)
+			maps.Copy(ends, found)
 			return false, err
 		}
-		for p, end := range *ends {
+		for p, end := range ends {
 			if committed[p] <= end {
 				return false, nil
 			}

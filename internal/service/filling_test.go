@@ -197,7 +197,7 @@ func (p *parted) wrong(want map[string]*expected) (wrong string) {
 
 func (b *shop) holds(p *parted, limit time.Duration) {
 	b.Helper()
-	wrong := ""
+	var wrong string
 	for end := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
 		if wrong = p.wrong(b.want); wrong == "" || time.Now().After(end) {
 			break

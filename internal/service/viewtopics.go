@@ -53,8 +53,7 @@ func (v *view) ensure(ctx context.Context) error {
 func (v *view) makeTopics(ctx context.Context, topics []consumers.NewTopic) error {
 	for _, topic := range topics {
 		err := v.cluster.EnsureTopic(ctx, topic)
-		var kept *consumers.NotMendedError
-		if errors.As(err, &kept) {
+		if _, kept := errors.AsType[*consumers.NotMendedError](err); kept {
 			v.logger.Warn("a topic of a view is not as it should be", "topic", topic.Name, "error", err)
 			err = nil // it can be used
 		}

@@ -61,15 +61,14 @@ func TestNoPartIsCutWhereItsWordsWouldChange(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 1))
 	alphabet := []string{"a", "b", "ab", "B", "7", " ", " ", " ", "  ", "   ", "a b", ".", "...", ". .", "!", "'s", "\n", " \n", "\t", "é", "e\u0301", "\u0301", "\u00a0", "▁", "中", "\u3000"}
-	texts := make([]string, 25)
-	for i := range texts {
+	texts := []string{"\u0301 a b", "\u0001 a b"} // of whose first window nothing may be left
+	for range 25 {
 		var text strings.Builder
 		for range 1 + random.IntN(30) {
 			text.WriteString(alphabet[random.IntN(len(alphabet))])
 		}
-		texts[i] = text.String()
+		texts = append(texts, text.String())
 	}
-	texts = append(texts, "\u0301 a b", "\u0001 a b") // of whose first window nothing may be left
 	built := 0
 	for _, normalizer := range normalizers {
 		for _, preTokenizer := range preTokenizers {
