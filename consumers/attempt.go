@@ -58,7 +58,7 @@ const base32Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 // A mark's word is not taken for what other processes went through, since whoever may write to the topic may write anything: a record that is
 // said to have ended a process is one only if this reader has seen the mark of its trial, alone, and after that the mark of another process that
 // came in its place. So a mark in a small cycle has to be what this code makes of the mark before it. Where it is not (somebody made it up; or
-// what was before it is compacted away, or was lost with the topic), it tells of an attempt at its records, and of nothing before: they are
+// what was before it is gone by retention or compaction, or with the topic), it tells of an attempt at its records, and of nothing before: they are
 // tried again, in small cycles, and nobody is condemned for it.
 func (a attempt) after(before attempt, known bool) attempt {
 	if a.Size == 0 {

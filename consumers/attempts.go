@@ -17,7 +17,7 @@ import (
 	"nearline/consumers/decompress"
 )
 
-// Attempts keeps the marks of attempts, for all members of a process: what is about to be worked on stands in a compacted topic of the member's
+// Attempts keeps the marks of attempts, for all members of a process: what is about to be worked on stands in a topic of the member's
 // group before the work begins. See attempt for what it is good for.
 //
 // The obvious place would be the metadata of the group's offsets, which need no topic. But a mark would then be an offset commit
@@ -57,14 +57,14 @@ func OpenAttempts(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (
 	}, nil
 }
 
-// AttemptsTopic is a topic of attempts as it is to be made: one partition, compacted.
-func AttemptsTopic(name string) NewTopic { return NewTopic{Name: name, Partitions: 1, Compact: true} }
+// AttemptsTopic is a topic of attempts as it is to be made: one partition, which keeps every mark of the last day.
+func AttemptsTopic(name string) NewTopic { return NewTopic{Name: name, Partitions: 1, Marks: true} }
 
 // EnsureAttempts makes the topic of a group's attempts where it is missing.
 func (c *Cluster) EnsureAttempts(ctx context.Context, config KafkaConfig, group string) error {
 	topic := AttemptsTopic(config.AttemptsTopicOf(group))
 	if err := c.EnsureTopic(ctx, topic); err != nil {
-		return fmt.Errorf("topic %s, which keeps what is being worked on: %w: create it with one partition and cleanup.policy=compact, "+
+		return fmt.Errorf("topic %s, which keeps what is being worked on: %w: create it with one partition, cleanup.policy=delete and retention.ms=86400000, "+
 			"name another with kafka.attempts_topic, or go without by kafka.attempts_topic: off", topic.Name, err)
 	}
 	return nil

@@ -24,6 +24,9 @@ type NewTopic struct {
 	// Updates says that the topic is one of a view's updates. Brokers delete nothing of it, and stamp its records with the time of their arrival: the
 	// service deletes what it has read and what has become old (Cluster.DeleteRead).
 	Updates bool
+	// Marks says that the topic is one of attempts. Each record of the last day stays, by the brokers' time of arrival: what a mark says counts only with
+	// those before it, so that a topic in which the last record of each key is left tells of one death for ever.
+	Marks bool
 	// Compact keeps the last record of each key, for ever, in place of the records of the last days.
 	Compact bool
 	// SegmentBytes becomes the topic's segment.bytes; 0 leaves it to the brokers. The last segment is never compacted.
@@ -43,6 +46,11 @@ func (t NewTopic) Settings() map[string]string {
 	}
 	if t.SegmentBytes > 0 {
 		settings["segment.bytes"] = strconv.Itoa(t.SegmentBytes)
+	}
+	if t.Marks {
+		settings["cleanup.policy"] = "delete"
+		settings["retention.ms"], settings["retention.bytes"] = "86400000", "-1"
+		settings[timestampType] = "LogAppendTime"
 	}
 	if t.Updates {
 		settings["cleanup.policy"] = "delete" // of which there is nothing but what the service asks for

@@ -142,6 +142,65 @@ func TestRecordThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
 	}
 }
 
+// TestRecordThatEndsTheProcessIsFoundWhateverBrokersTidyUp has the brokers compact, and delete by retention, between any two deaths.
+func TestRecordThatEndsTheProcessIsFoundWhateverBrokersTidyUp(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+		remakeAttempts(w)
+		mix := kafkatest.EveryKind(100, 40)
+		w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
+		w.ProduceKinds(kafkatest.Deadly)
+		w.Produce(rand.New(rand.NewPCG(2, 2)), mix)
+		p := &process{world: w, replica: "one", members: 2}
+		tidy := time.NewTicker(time.Second)
+		tidied, end := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(tidied)
+			for {
+				select {
+				case <-tidy.C:
+					w.Cluster.ApplyRetention()
+					w.Cluster.Compact()
+				case <-end:
+					return
+				}
+			}
+		}()
+		report := supervise(t, w, 10*time.Minute, p)
+		tidy.Stop()
+		close(end)
+		<-tidied
+		if err := report.Err(); err != nil {
+			t.Error(err)
+		}
+		if p.starts > 1+6 {
+			t.Errorf("a deadly record cost %d starts: want at most 6", p.starts-1)
+		}
+	})
+}
+
+// remakeAttempts has the topic of attempts made anew, as the service makes it.
+func remakeAttempts(w *kafkatest.World) {
+	w.Helper()
+	kafka := consumers.DefaultKafka()
+	kafka.Brokers = w.Seeds
+	cluster, err := consumers.Dial(kafka, slog.New(slog.DiscardHandler), kgo.Dialer(w.Line().Dial))
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer cluster.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopic(context.Background(), kafkatest.Attempts); err != nil {
+		w.Fatal(err)
+	}
+	if err := cluster.EnsureAttempts(context.Background(), kafka, kafkatest.Group); err != nil {
+		w.Fatal(err)
+	}
+}
+
 func TestProcessesThatAreKilledCondemnNoRecord(t *testing.T) {
 	for seed := range uint64(8) {
 		kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
@@ -472,8 +531,8 @@ func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := found["elsewhere"]; got.Partitions != 1 || got.Replicas != 3 || !got.Compacted {
-			t.Errorf("got %+v: want one partition, three replicas, compacted", got)
+		if got := found["elsewhere"]; got.Partitions != 1 || got.Replicas != 3 || got.Compacted || got.Retention != 24*time.Hour || !got.Times.Brokers {
+			t.Errorf("got %+v: want one partition, three replicas, and every record of the last day by the brokers' clocks", got)
 		}
 		if n := len(line.Requests(kmsg.CreateTopics)); n != 1 {
 			t.Errorf("the topic was made %d times: want once", n)

@@ -35,7 +35,7 @@ func topicsCommand() *cobra.Command {
 how long they are kept. The exit status is 1 when one is missing; with --create it is made instead.
 
 Topics of dead letters are made to take records somewhat larger than their input does, so that originals fit whole; the topics of
-attempts and of progress are made with one partition, compacted; and topics with three replicas or more with min.insync.replicas=2. What exists is left
+attempts and of progress are made with one partition, of which the former keeps a day, and the latter is compacted; and topics with three replicas or more with min.insync.replicas=2. What exists is left
 as it is.`,
 		Example: `  nearline topics --config nearline.yaml
   nearline topics --config nearline.yaml --create --partitions 12`,
@@ -201,6 +201,8 @@ func kept(topic consumers.Topic) string {
 		return "unknown"
 	case d < 0:
 		return "for ever"
+	case d == day:
+		return "1 day"
 	case d%day == 0:
 		return fmt.Sprintf("%d days", d/day)
 	default:

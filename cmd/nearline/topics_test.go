@@ -59,7 +59,7 @@ func TestTopicsCreatesWhatIsMissing(t *testing.T) {
 	// The input's limit, and room for the headers of a dead letter: what `check` asks for.
 	wantRow(t, r.out, "reviews.raw.dlq", "reviews", "dead letters", "reviews.raw.dlq", "5", "1", "1052684 bytes", "7 days")
 
-	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "1", "1", "1048588 bytes", "the last of each key")
+	wantRow(t, r.out, "nearline.attempts.nearline-reviews", "reviews", "attempts", "nearline.attempts.nearline-reviews", "1", "1", "1048588 bytes", "1 day")
 	wantRow(t, r.out, "nearline.progress.nearline-reviews", "reviews", "progress", "nearline.progress.nearline-reviews", "1", "1", "1048588 bytes", "the last of each key")
 
 	again := execute(t, "", "topics", "--config", path, "--create")
