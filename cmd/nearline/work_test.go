@@ -26,8 +26,8 @@ func TestDevEndsByItselfWithCounts(t *testing.T) {
 		says []string
 	}{
 		{"without a sample", []string{"--sample=false"}, []string{"0 reviews scored in", "dead letters: 0"}},
-		{"with one", []string{"--backlog", "20", "--rate", "10"}, []string{"positive 0.50  helpful 0.50  ", "reviews scored in", " positive\n", "latency from"}},
-		{"with its state kept", []string{"--backlog", "20", "--rate", "10", "--data", t.TempDir()}, []string{"reviews scored in"}},
+		{"with one", []string{"--for", "8s", "--backlog", "20", "--rate", "10"}, []string{"positive 0.50  helpful 0.50  ", "reviews scored in", " positive\n", "latency from"}},
+		{"with its state kept", []string{"--for", "8s", "--backlog", "20", "--rate", "10", "--data", t.TempDir()}, []string{"reviews scored in"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := execute(t, "", append([]string{"dev", "--for", "2s", "--models", models, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"}, c.args...)...)
