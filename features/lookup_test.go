@@ -250,8 +250,9 @@ func TestTheCacheIsBoundedByKeysAndBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		value := pipeline.StringValue(strings.Repeat("x", c.value))
 		for i := range 5_000 {
-			e := &Entry{Key: fmt.Sprint("k", i), Values: []pipeline.Field{{Name: "l", Value: pipeline.StringValue(strings.Repeat("x", c.value))}}}
+			e := &Entry{Key: fmt.Sprint("k", i), Values: []pipeline.Field{{Name: "l", Value: value}}}
 			made.Set(e.Key, remembered{entry: e})
 			if i%100 == 0 {
 				made.CleanUp()
