@@ -173,6 +173,19 @@ func (p *parted) restore(i int, as map[[2]string]features.Entry) {
 	p.evicted[i] = 0
 }
 
+// do something to the store while nobody asks it.
+func (p *parted) do(something func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	something()
+}
+
+// entries of the view that were put so far.
+func (p *parted) entries() (puts int) {
+	p.do(func() { puts = p.puts })
+	return puts
+}
+
 // wrong says what the store has otherwise than wanted; "" is nothing.
 func (p *parted) wrong(want map[string]*expected) (wrong string) {
 	p.mu.Lock()
@@ -266,7 +279,7 @@ func TestAStoreThatComesBackOlderIsFilledAnew(t *testing.T) {
 				for _, i := range c.parts {
 					p.restore(i, older[i])
 					if c.unseen {
-						p.lives[i]--
+						p.do(func() { p.lives[i]-- })
 					}
 				}
 				if p.wrong(b.want) == "" {
@@ -280,9 +293,9 @@ func TestAStoreThatComesBackOlderIsFilledAnew(t *testing.T) {
 					t.Errorf("%v refills are counted of an older store, want 1", n)
 				}
 				r.until(time.Minute, "the end of the filling", func() bool { return number(r.views[0].metrics.Behind()) == 0 })
-				before := p.puts
+				before := p.entries()
 				time.Sleep(time.Minute)
-				if p.puts != before || refills(r, features.RefillOlder) != 1 {
+				if p.entries() != before || refills(r, features.RefillOlder) != 1 {
 					t.Error("it is filled again and again")
 				}
 				r.end()
@@ -303,7 +316,7 @@ func TestAStoreThatWasNotHurtIsNotFilledAnew(t *testing.T) {
 		a.end()
 		b.load(60)
 		b.holds(p, time.Minute)
-		p.lives[1]++ // a server was started again, and lost nothing
+		p.do(func() { p.lives[1]++ }) // a server was started again, and lost nothing
 		time.Sleep(20 * time.Second)
 		b.load(60)
 		b.holds(p, time.Minute)
@@ -390,9 +403,7 @@ func TestAStoreThatComesBackOlderAtRandomIsRightInTheEnd(t *testing.T) {
 						replicas[0] = b.filling(p, 0)
 					}
 				}
-				p.mu.Lock()
-				p.hit = nil
-				p.mu.Unlock()
+				p.do(func() { p.hit = nil })
 				b.load(1)
 				b.holds(p, 3*time.Minute)
 				for _, r := range replicas {
@@ -491,15 +502,15 @@ func TestEvictedKeysComeBackOnceThereIsRoom(t *testing.T) {
 			}
 		}
 		evict(true)
-		before := p.puts
+		before := p.entries()
 		time.Sleep(10 * time.Minute)
-		if p.puts != before {
+		if p.entries() != before {
 			t.Error("keys are put while there is no room: each costs another")
 		}
 		if n := number(metrics.Evicted()); n != float64(len(b.want)) || number(metrics.Behind()) != 1 {
 			t.Errorf("%v keys count as evicted, and behind is %v; want %d and 1", n, number(metrics.Behind()), len(b.want))
 		}
-		p.full = false
+		p.do(func() { p.full = false })
 		b.holds(p, time.Minute)
 		if n := refills(r, features.RefillEvicted); n != 1 {
 			t.Errorf("%v refills of evicted keys are counted, want 1", n)
