@@ -225,7 +225,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 type Found struct {
 	Entry     *Entry // nil for nothing
 	Freshness Freshness
-	bad       error // why what the store has of it is no entry
+	bad       error // says why the store's value of the key cannot be read
 }
 
 // value of a field of the view as of now, in milliseconds since 1970: the default where nothing is known.
