@@ -66,6 +66,9 @@ func blame(err error) error {
 // errAborted says that a commit was asked for and did not take place, or may not have: see Member.Commit.
 var errAborted = errors.New("the transaction was not committed")
 
+// errExpelled says that others may have held what the member holds: see holding.vouch.
+var errExpelled = errors.New("the group has given the member up, and taken it in again under another name")
+
 // errUnheard says that outputs were not acknowledged in time: see Member.Publish.
 var errUnheard = errors.New("the brokers did not acknowledge within the rebalance timeout")
 

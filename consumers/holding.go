@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -19,14 +20,24 @@ type holding struct {
 	mu         sync.Mutex // guards all that follows: the client's callbacks come at any time
 	partitions map[int32]bool
 	gained     []int32 // given, and takeGained was not told
+	// as is the name by which the group knew the member when it was given the partitions.
+	as string
+	// expelled says that the group has given the member up in between, and some of the partitions are still held: see vouch.
+	expelled bool
 	// firsts are the first records taken of each partition since it was given, until something of it is committed. An abort goes back to them.
 	firsts map[int32]kgo.EpochOffset
 }
 
-// gain partitions.
-func (h *holding) gain(partitions []int32) {
+// gain partitions, perhaps none, as a member of that name.
+func (h *holding) gain(as string, partitions []int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if as != h.as {
+		for p := range h.partitions {
+			h.expelled = h.expelled || !slices.Contains(partitions, p)
+		}
+		h.as = as
+	}
 	if h.partitions == nil {
 		h.partitions = make(map[int32]bool)
 	}
@@ -45,6 +56,21 @@ func (h *holding) lose(partitions []int32) {
 		delete(h.partitions, p)
 		delete(h.firsts, p)
 	}
+}
+
+// vouch that what is held was held without a break by the member of that name.
+//
+// A member that misses a rebalance is given up by its group, and others may read and commit its partitions. It hears of that when it asks to
+// join again. The client (franz-go 1.22.3, joinAndSync) then joins under a new name at once, and says nothing. A partition that the member still holds, and
+// is given in the new assignment, counts as neither lost nor gained: the client goes on in it where it was, and its offsets are those of a member in good
+// standing. So the names are compared. A member that cannot vouch is good for nothing but Close: a new one asks where the group stands.
+func (h *holding) vouch(as string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.expelled || len(h.partitions) > 0 && as != h.as {
+		return fmt.Errorf("%w: it held its partitions as %s, and is now %s", errExpelled, h.as, as)
+	}
+	return nil
 }
 
 // all that the member holds, in order.

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"nearline/consumers/decompress"
 	"nearline/pipeline"
@@ -128,6 +128,10 @@ func (m *Member) options() []kgo.Opt {
 	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 			c.Metrics.changed(change, partitions)
+			if change == changeAssigned {
+				as, _ := client.GroupMetadata()
+				m.holding.gain(as, partitions[c.Topic])
+			}
 			if len(partitions) == 0 {
 				return
 			}
@@ -141,7 +145,6 @@ func (m *Member) options() []kgo.Opt {
 				m.stale.Store(true)
 				return
 			}
-			m.holding.gain(partitions[c.Topic])
 			m.resumes.client.Store(client)
 			if c.Delivery != pipeline.AtLeastOnce {
 				left := orphans{client: client, admin: kadm.NewClient(client), config: c, logger: m.config.Logger}
@@ -249,6 +252,9 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 		if err := m.fill(ctx, limits, &taken); err != nil {
 			return nil, err
 		}
+		if err := m.vouch(); err != nil {
+			return nil, err
+		}
 		switch {
 		case m.stale.Load():
 			continue
@@ -353,79 +359,23 @@ func (m *Member) committed() {
 	m.quarantine.committed()
 }
 
-// noting has the member's note go with the offsets.
+// noting has the member's note go with the offsets, for which the member vouches.
 func (m *Member) noting(ctx context.Context) context.Context {
-	if m.config.Note == "" {
-		return ctx
-	}
-	return kgo.PreTxnCommitFnContext(ctx, m.config.annotate)
+	return kgo.PreTxnCommitFnContext(ctx, func(request *kmsg.TxnOffsetCommitRequest) error {
+		if m.config.Note != "" {
+			m.config.annotate(request)
+		}
+		return m.holding.vouch(request.MemberID)
+	})
 }
 
-// agreed asks the group whether it stands where the client goes on from, after a transaction that was not committed. If so,
-// the member is as good as new; making it anew would mean to leave and to join, which takes the others' cycles back in
-// turn. A transaction that is still open makes the group refuse to answer, which is doubt enough where it lasts.
-func (m *Member) agreed(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, unsettled)
-	defer cancel()
-	again := time.NewTicker(unsettled / 50)
-	defer again.Stop()
-	for {
-		agreed, settled := m.compare(ctx)
-		if settled {
-			return agreed
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-again.C:
-		}
+// vouch for what the member holds, as the group knows it now.
+func (m *Member) vouch() error {
+	as, _ := m.client.GroupMetadata()
+	if err := m.holding.vouch(as); err != nil {
+		return fmt.Errorf("poll as %s: %w", m.config.TransactionalID(), err)
 	}
-}
-
-// unsettled is how long a transaction that was just ended may take to be over for the group, too: tens of milliseconds.
-const unsettled = time.Second
-
-// compare what the client goes on from with where the group stands; settled is false as long as the group does not say.
-func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
-	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
-	if err != nil {
-		return false, true
-	}
-	ours := m.client.CommittedOffsets()[m.config.Topic]
-	begins := make(map[int32]int64) // partitions that nobody has committed yet, and where the client goes on in them
-	for _, partition := range m.holding.all() {
-		theirs, found := group.Lookup(m.config.Topic, partition)
-		if !found {
-			theirs.At = -1
-		}
-		committed, known := ours[partition]
-		first, read := m.holding.first(partition)
-		switch {
-		// Not the errors of others' partitions: among many members one always has a transaction open.
-		case errors.Is(theirs.Err, kerr.UnstableOffsetCommit):
-			return false, false
-		case theirs.Err != nil, known && committed.Offset != theirs.At, !known && theirs.At >= 0:
-			return false, true
-		case !known && read:
-			begins[partition] = first.Offset
-		}
-	}
-	return len(begins) == 0 || m.fromTheStart(ctx, begins), true
-}
-
-// fromTheStart says whether the client goes on at the beginning of these partitions, as anybody would in whose group nothing is committed.
-func (m *Member) fromTheStart(ctx context.Context, begins map[int32]int64) bool {
-	starts, err := kadm.NewClient(m.client).ListStartOffsets(ctx, m.config.Topic)
-	if err != nil {
-		return false
-	}
-	for partition, offset := range begins {
-		start, found := starts.Lookup(m.config.Topic, partition)
-		if !found || start.Err != nil || offset > start.Offset {
-			return false
-		}
-	}
-	return true
+	return nil
 }
 
 // inTime bounds the end of a cycle.
@@ -441,6 +391,7 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
 	m.take() // before the commit, after which there is no telling what it was of
+	ctx = kgo.PreCommitFnContext(ctx, func(request *kmsg.OffsetCommitRequest) error { return m.holding.vouch(request.MemberID) })
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}

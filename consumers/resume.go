@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,13 +158,12 @@ func (m *Member) settle(ctx context.Context) error {
 // and might note places that others have left behind. It is asked while the transaction is open: should the member freeze after that, whoever takes over
 // its partitions ends the transaction (see orphans).
 func (m *Member) unmoved(ctx context.Context) error {
-	group, err := kadm.NewClient(m.client).FetchOffsets(kadm.RequireStable(ctx), m.config.Group)
+	group, _, err := m.stable(ctx, slices.Collect(maps.Keys(m.resumes.hand)))
 	if err != nil {
-		return fmt.Errorf("read the offsets of group %s: %w", m.config.Group, blame(err))
+		return err
 	}
 	for partition, at := range m.resumes.hand {
-		theirs, found := group.Lookup(m.config.Topic, partition)
-		if !found || theirs.Err != nil || theirs.At != at.Offset {
+		if theirs, found := group[partition]; !found || theirs != at.Offset {
 			return fmt.Errorf("note places as %s: the group stands elsewhere in partition %d than at %d: %w", m.config.TransactionalID(), partition, at.Offset, errAborted)
 		}
 	}

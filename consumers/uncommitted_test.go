@@ -3,13 +3,17 @@
 package consumers_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"nearline/consumers"
 	"nearline/internal/kafkatest"
 	"nearline/pipeline"
 )
@@ -51,4 +55,89 @@ func TestMemberStaysWhenTheGroupAgreesWithIt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFirstOffsetsThatWaitForTheEndOfATransactionAreDoubt has the first offsets of a group wait for the end of their transaction. Nothing is committed, and
+// a member that took this for agreement might read again what is committed a moment later.
+func TestFirstOffsetsThatWaitForTheEndOfATransactionAreDoubt(t *testing.T) {
+	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(40, 5))
+		w.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			w.Cluster.KeepControl()
+			return allCommitted(w, request.(*kmsg.OffsetFetchRequest))
+		})
+		member, err := consumers.Open(config(w, w.Line(), 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer member.Close()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		if records, err := member.Poll(ctx, pipeline.Limits{Records: 10}); err != nil || len(records) == 0 {
+			t.Fatalf("polled %d records, %v", len(records), err)
+		}
+		if !member.Settled(ctx) {
+			t.Error("the group does not say where it stands, and nothing waits")
+		}
+		commitFirst(ctx, w)
+		if member.Settled(ctx) {
+			t.Error("the group says where it stands, while its first offsets wait for the end of their transaction")
+		}
+	})
+}
+
+// commitFirst commits the group's first offsets in a transaction that stays open.
+func commitFirst(ctx context.Context, w *kafkatest.World) {
+	w.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.TransactionalID("another"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Finally(client.Close)
+	id, epoch, err := client.ProducerID(ctx)
+	if err != nil {
+		w.Fatal(err)
+	}
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = "another", id, epoch, kafkatest.Group
+	if answer, err := add.RequestWith(ctx, client); err != nil || answer.ErrorCode != 0 {
+		w.Fatalf("add the group to a transaction: %v, %v", err, answer)
+	}
+	partition := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	partition.Offset = 5
+	topic := kmsg.NewTxnOffsetCommitRequestTopic()
+	topic.Topic, topic.TopicID = kafkatest.Input, w.Cluster.TopicInfo(kafkatest.Input).TopicID
+	topic.Partitions = append(topic.Partitions, partition)
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = "another", id, epoch, kafkatest.Group, -1
+	commit.Topics = append(commit.Topics, topic)
+	answer, err := commit.RequestWith(ctx, client)
+	if err != nil || answer.Topics[0].Partitions[0].ErrorCode != 0 {
+		w.Fatalf("commit in a transaction: %v, %v", err, answer)
+	}
+}
+
+// allCommitted answers a question for all offsets of a group as a broker does: partitions of which it has nothing but offsets that wait for the end of
+// their transaction are left out (OffsetMetadataManager.fetchAllOffsets of Kafka). kfake says of all that they wait.
+func allCommitted(w *kafkatest.World, request *kmsg.OffsetFetchRequest) (kmsg.Response, error, bool) { //nolint:revive // kfake says what a control returns
+	if len(request.Groups) != 1 || len(request.Groups[0].Topics) > 0 {
+		return nil, nil, false
+	}
+	group := kmsg.NewOffsetFetchResponseGroup()
+	group.Group = request.Groups[0].Group
+	if info := w.Cluster.GroupInfo(group.Group); info != nil {
+		for name, partitions := range info.Commits {
+			topic := kmsg.NewOffsetFetchResponseGroupTopic()
+			topic.Topic, topic.TopicID = name, w.Cluster.TopicInfo(name).TopicID
+			for number, commit := range partitions {
+				partition := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+				partition.Partition, partition.Offset = number, commit.Offset
+				topic.Partitions = append(topic.Partitions, partition)
+			}
+			group.Topics = append(group.Topics, topic)
+		}
+	}
+	answer := request.ResponseKind().(*kmsg.OffsetFetchResponse)
+	answer.Groups = append(answer.Groups, group)
+	return answer, nil, true
 }

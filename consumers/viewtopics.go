@@ -175,11 +175,10 @@ func (c Config) statesError(partition int32, at resumed) error {
 }
 
 // annotate a commit with the member's note.
-func (c Config) annotate(request *kmsg.TxnOffsetCommitRequest) error {
+func (c Config) annotate(request *kmsg.TxnOffsetCommitRequest) {
 	for i := range request.Topics {
 		for j := range request.Topics[i].Partitions {
 			request.Topics[i].Partitions[j].Metadata = &c.Note
 		}
 	}
-	return nil
 }

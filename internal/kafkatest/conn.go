@@ -66,6 +66,7 @@ func (c *conn) Write(frame []byte) (int, error) {
 		}
 		return 0, errCut
 	}
+	time.Sleep(act.Hold)
 	c.mu.Lock()
 	c.pending = append(c.pending, asked{key, version, act, waits(key, version, frame)})
 	c.mu.Unlock()

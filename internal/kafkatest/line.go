@@ -18,6 +18,8 @@ import (
 type Act struct {
 	// Before cuts the connection before the broker sees the request.
 	Before bool
+	// Hold keeps the request back before the broker sees it, as a process does that is frozen when it is about to write.
+	Hold time.Duration
 	// After cuts the connection when the broker has done what was asked, before the client hears of it.
 	After bool
 	// Lose swallows the answer and leaves the connection open: the client waits.
@@ -34,6 +36,8 @@ func (a Act) String() string {
 	switch {
 	case a.Before:
 		return "cut before"
+	case a.Hold > 0:
+		return fmt.Sprintf("held back %v", a.Hold)
 	case a.After:
 		return "cut after"
 	case a.Lose:
