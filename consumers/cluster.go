@@ -42,7 +42,7 @@ func Dial(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Cluster
 }
 
 // topicMemory is how long what is known of a topic is not asked for again. One that was just created, or deleted, is seen so late.
-const topicMemory = time.Second
+const topicMemory = 50 * time.Millisecond
 
 // Close the connections.
 func (c *Cluster) Close() { c.client.Close() }
