@@ -66,7 +66,9 @@ func (c *conn) Write(frame []byte) (int, error) {
 		}
 		return 0, errCut
 	}
-	time.Sleep(act.Hold)
+	if !c.wait(act.Hold) || !c.thaw() {
+		return 0, io.ErrClosedPipe
+	}
 	c.mu.Lock()
 	c.pending = append(c.pending, asked{key, version, act, waits(key, version, frame)})
 	c.mu.Unlock()
@@ -211,20 +213,39 @@ func (c *conn) frame() ([]byte, asked, error) {
 	return frame, to, nil
 }
 
+// wait on the open connection; false if it was closed.
+func (c *conn) wait(lasts time.Duration) bool {
+	if lasts <= 0 {
+		return true
+	}
+	timer := time.NewTimer(lasts)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.closed:
+		return false
+	}
+}
+
+// thaw waits until the line is no longer frozen; false if the connection was closed.
+func (c *conn) thaw() bool {
+	for ice := c.line.ice(); ice > 0; ice = c.line.ice() {
+		if !c.wait(ice) {
+			return false
+		}
+	}
+	return true
+}
+
 // meddle does to an answer what was armed; nil when it is swallowed.
 func (c *conn) meddle(frame []byte, to asked) ([]byte, error) {
 	if c.line.swallows() {
 		return nil, nil
 	}
 	act := to.act
-	if act.Delay > 0 {
-		timer := time.NewTimer(act.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-c.closed:
-			return nil, errCut
-		}
+	if !c.thaw() || !c.wait(act.Delay) {
+		return nil, errCut
 	}
 	if act.Then != nil {
 		defer act.Then()

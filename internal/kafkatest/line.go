@@ -60,6 +60,7 @@ type Line struct {
 	conns    map[*conn]struct{}
 	cut      bool
 	hung     bool
+	frozen   time.Time // until when
 	armed    map[kmsg.Key][]arm
 	requests []Request
 	sniff    func(kmsg.Key)
@@ -161,11 +162,26 @@ func (l *Line) Hang() {
 	l.hung = true
 }
 
-// Mend undoes Cut and Hang. What was swallowed stays so.
+// Freeze holds all requests and answers back, as a process does that is stopped and goes on (SIGSTOP, a paused machine). What it was about to send, it
+// sends then.
+func (l *Line) Freeze(lasts time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frozen = time.Now().Add(lasts)
+}
+
+// ice is how long the line stays frozen.
+func (l *Line) ice() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.frozen)
+}
+
+// Mend undoes Cut, Hang and Freeze. What was swallowed stays so.
 func (l *Line) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cut, l.hung = false, false
+	l.cut, l.hung, l.frozen = false, false, time.Time{}
 }
 
 // Arm sets an act for the request of that key which comes after skip others of it.

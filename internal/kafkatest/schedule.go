@@ -204,6 +204,7 @@ func (d *drama) strike(members int) {
 		delete(d.living, index)
 	case 4:
 		d.tell("member %d freezes for %v", index, lasts)
+		worker.Line.Freeze(lasts)
 		d.take(index, func(t *trick) bool { t.freeze = lasts; return true })
 	case 5:
 		d.tell("member %d loses its connections", index)
