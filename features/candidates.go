@@ -39,6 +39,8 @@ type CandidatesConfig struct {
 	Wait   bool
 	// Most is how many candidates the model takes for one event.
 	Most int
+	// Turn is asked before so many candidates are looked up; an error of it is Lists' own. nil is for whoever need not wait.
+	Turn func(ctx context.Context, candidates int) error
 }
 
 // Candidates makes of events what a model ranks: for each the candidates, with what is known of them. Each item of a cycle is looked up once, all in one
@@ -158,6 +160,9 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 	if err != nil {
 		return nil, err
 	}
+	if err := c.turn(ctx, rows, &offline); err != nil {
+		return nil, err
+	}
 	known := knownItems.Get().(*known) //nolint:errcheck // the pool holds nothing else
 	defer known.done()
 	lists := make([]CandidateList, len(rows))
@@ -187,6 +192,24 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 		}
 	}
 	return lists, nil
+}
+
+// turn asks for that of all candidates, those that come twice among them.
+func (c *Candidates) turn(ctx context.Context, rows []*pipeline.Row, offline *answers) error {
+	if c.config.Turn == nil {
+		return nil
+	}
+	candidates := 0
+	for _, row := range rows {
+		switch value := c.list.value(row); {
+		case row.Fault != nil:
+		case value.Kind == pipeline.List, value.Kind == pipeline.Strings:
+			candidates += value.Len()
+		case value.Kind == pipeline.Null && c.otherwise != nil:
+			candidates += len(c.otherwise.texts(row, offline))
+		}
+	}
+	return c.config.Turn(ctx, candidates)
 }
 
 // stored lists of all rows.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"nearline/pipeline"
@@ -52,7 +53,7 @@ const lookupTimeout = 5 * time.Second
 //	GET /v1/features            a list of the views
 //	GET /v1/features/VIEW/KEY   values of a key, the time of its latest event, and its age in seconds
 //
-// and for what is not there 404 with an error; for a key whose entry in the store cannot be read, 500 with why.
+// and for what is not there 404 with an error; for a key whose entry in the store cannot be read, 500 with why; where too much is in hand, 429.
 func FeaturesHandler(f Features) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/features", func(w http.ResponseWriter, _ *http.Request) {
@@ -62,17 +63,24 @@ func FeaturesHandler(f Features) http.Handler {
 		}
 		answer(w, http.StatusOK, views)
 	})
+	mux.HandleFunc("GET /v1/features/", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusNotFound, problem("want /v1/features/VIEW/KEY"))
+	})
 	mux.HandleFunc("GET /v1/features/{view}/{key...}", func(w http.ResponseWriter, r *http.Request) {
+		if err := ticketOf(r.Context()).take(firstRead); err != nil {
+			refuse(w, err)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), lookupTimeout)
 		defer cancel()
 		found, err := f.Lookup(ctx, r.PathValue("view"), r.PathValue("key"))
 		switch {
 		case errors.Is(err, ErrUnknownView), errors.Is(err, ErrUnknownKey):
-			answer(w, http.StatusNotFound, problem{err.Error()})
+			answer(w, http.StatusNotFound, problem(err.Error()))
 		case errors.Is(err, ErrBadKey): // asking again does not help
-			answer(w, http.StatusInternalServerError, problem{err.Error()})
+			answer(w, http.StatusInternalServerError, problem(err.Error()))
 		case err != nil:
-			answer(w, http.StatusServiceUnavailable, problem{err.Error()})
+			answer(w, http.StatusServiceUnavailable, problem(err.Error()))
 		default:
 			values := make(map[string]any, len(found.Fields))
 			for _, f := range found.Fields {
@@ -87,8 +95,15 @@ func FeaturesHandler(f Features) http.Handler {
 	return mux
 }
 
-type problem struct {
-	Error string `json:"error"`
+// maxProblem bounds what is said of an error: enough for a reason and a remedy, whatever of a request is in it.
+const maxProblem = 512
+
+// problem is the one form of errors.
+func problem(text string) any {
+	if len(text) > maxProblem {
+		text = strings.ToValidUTF8(text[:maxProblem], "") + "…"
+	}
+	return map[string]string{"error": text}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -59,7 +59,7 @@ func serviceURL(url, file string) (string, error) {
 		if err != nil {
 			return "", errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
 		}
-		serving = loaded.Serving
+		serving = loaded.Serving.ServerConfig
 	}
 	return serving.URL()
 }

@@ -21,6 +21,7 @@ import (
 	"nearline/pipeline"
 	"nearline/producers"
 	"nearline/schemas"
+	"nearline/serving"
 )
 
 // Config is the configuration of a service.
@@ -29,7 +30,13 @@ type Config struct {
 	Models    models.Config         `yaml:"models"`
 	Features  Features              `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
-	Serving   observe.ServerConfig  `yaml:"serving"`
+	Serving   Serving               `yaml:"serving"`
+}
+
+// Serving is what there is over HTTP: the server, and the online API on it.
+type Serving struct {
+	observe.ServerConfig `yaml:",inline"`
+	serving.Config       `yaml:",inline"`
 }
 
 // Features declares views, and where their values are kept.
@@ -213,7 +220,7 @@ func Default() *Config {
 		Kafka:    consumers.DefaultKafka(),
 		Models:   models.DefaultConfig(),
 		Features: Features{Config: features.DefaultConfig()},
-		Serving:  observe.DefaultServer(),
+		Serving:  Serving{ServerConfig: observe.DefaultServer(), Config: serving.DefaultConfig()},
 	}
 }
 

@@ -41,7 +41,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.Features.Store.validate(v, "features.store")
-	v.join(c.Serving.Validate("serving"))
+	v.join(c.Serving.ServerConfig.Validate("serving"))
+	v.join(c.Serving.Config.Validate("serving"))
 	if len(c.Pipelines) == 0 {
 		v.add("pipelines is empty: want at least one, with name, input, steps, output and dead_letters")
 	}

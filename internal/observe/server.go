@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,30 +25,60 @@ type ServerConfig struct {
 	HTTP string `yaml:"http"`
 	// Pprof shows Go's profiles under /debug/pprof/. They tell an outsider a good deal, hence off unless asked for.
 	Pprof bool `yaml:"pprof"`
+	// MaxConnections that are open at once; 0 is 512. Beyond that, one that waits for its client is closed to make room, and where all are at work, new
+	// ones are served nothing but probes. Each takes some 40 KB beside what its request and its answer hold, which is bounded for itself.
+	MaxConnections int `yaml:"max_connections"`
+	// ReadTimeout is how long a client may take to send a header, and then as long again for the body; 0 is 10s.
+	ReadTimeout time.Duration `yaml:"read_timeout"`
+	// WriteTimeout is how long a client may take to read what it was answered; 0 is 10s. It does not bound the work on an answer.
+	WriteTimeout time.Duration `yaml:"write_timeout"`
 }
 
+// What a server has whose config says nothing. Guesses: more clients than a service with one model answers, and time enough for the largest request
+// at 100 KB a second.
+const (
+	defaultConnections = 512
+	defaultTimeout     = 10 * time.Second
+)
+
 // DefaultServer is what a config gets that says nothing.
-func DefaultServer() ServerConfig { return ServerConfig{HTTP: ":8080"} }
+func DefaultServer() ServerConfig {
+	return ServerConfig{HTTP: ":8080", MaxConnections: defaultConnections, ReadTimeout: defaultTimeout, WriteTimeout: defaultTimeout}
+}
 
 // Off says that no server is wanted.
 func (c ServerConfig) Off() bool { return c.HTTP == "off" }
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c ServerConfig) Validate(path string) error {
-	if c.Off() {
-		return nil
+	var errs []error
+	if !c.Off() {
+		if _, port, err := net.SplitHostPort(c.HTTP); err != nil || port == "" {
+			errs = append(errs, fmt.Errorf("%s.http is %q: want host:port such as :8080 or 127.0.0.1:8080, or off", path, c.HTTP))
+		} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			errs = append(errs, fmt.Errorf("%s.http is %q: want a port between 0 and 65535", path, c.HTTP))
+		}
 	}
-	if _, port, err := net.SplitHostPort(c.HTTP); err != nil || port == "" {
-		return fmt.Errorf("%s.http is %q: want host:port such as :8080 or 127.0.0.1:8080, or off", path, c.HTTP)
-	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%s.http is %q: want a port between 0 and 65535", path, c.HTTP)
+	if c.MaxConnections != 0 && (c.MaxConnections < 8 || c.MaxConnections > maxConnections) {
+		errs = append(errs, fmt.Errorf("%s.max_connections is %d: want between 8 and %d, or 0 for %d", path, c.MaxConnections, maxConnections, defaultConnections))
 	}
-	return nil
+	for _, key := range []struct {
+		name string
+		is   time.Duration
+	}{{"read_timeout", c.ReadTimeout}, {"write_timeout", c.WriteTimeout}} {
+		if key.is != 0 && (key.is < 100*time.Millisecond || key.is > 10*time.Minute) {
+			errs = append(errs, fmt.Errorf("%s.%s is %v: want between 100ms and 10m, or 0 for %v", path, key.name, key.is, defaultTimeout))
+		}
+	}
+	return errors.Join(errs...)
 }
+
+// maxConnections is as many as one address has ports.
+const maxConnections = 65536
 
 // Server shows metrics and health, and whatever else is mounted before Run. Not safe for concurrent use until Run.
 type Server struct {
-	listener net.Listener
+	listener *connections
 	mux      *http.ServeMux
 	http     *http.Server
 	pages    []page
@@ -63,18 +95,26 @@ func Open(
 	if err != nil {
 		return nil, fmt.Errorf("listen for HTTP: %w: choose another address with serving.http or --http", err)
 	}
-	s := &Server{listener: listener, mux: http.NewServeMux()}
+	s := &Server{listener: bound(listener, cmp.Or(config.MaxConnections, defaultConnections)), mux: http.NewServeMux()}
+	read, answers := cmp.Or(config.ReadTimeout, defaultTimeout), newAnswers()
+	registry.MustRegister(answers, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "nearline_http_connections",
+		Help: "Connections that are open over HTTP. At serving.max_connections, those that wait for their client make room for new ones, and where all are at work only probes are answered.",
+	}, func() float64 { return float64(s.listener.count()) }))
 	s.http = &http.Server{
-		Handler: s.mux,
-		// Headers that trickle in hold a connection, nothing else; ten seconds is plenty for any client of ours.
-		ReadHeaderTimeout: 10 * time.Second,
-		// A profile or a trace takes as many seconds as it is asked for; handlers bound their own answers.
-		IdleTimeout: 2 * time.Minute,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Handler: &deadlines{
+			next: s.mux, read: read, write: cmp.Or(config.WriteTimeout, defaultTimeout), log: log, answers: answers, spare: s.brief,
+		},
+		ConnState:         s.listener.changed,
+		ConnContext:       withConnection,
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: read,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.Handle("GET /metrics", "Prometheus metrics", bounded(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), Registry: registry,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), Registry: registry, MaxRequestsInFlight: maxScrapes,
 	})))
 	s.Handle("GET /healthz", "liveness: 503 when only a restart helps", bounded(&health.Live))
 	s.Handle("GET /readyz", "readiness: 503 until requests can be answered", bounded(&health.Ready))
@@ -88,6 +128,18 @@ func Open(
 		s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return s, nil
+}
+
+const (
+	// maxHeader bounds what a request says before its body: a key of features has a kilobyte at the most, and proxies add their own.
+	maxHeader = 16 << 10
+	// maxScrapes bounds how many answers with all metrics there are at once: each is some hundred kilobytes.
+	maxScrapes = 16
+)
+
+// brief says whether a request asks how the service is: such ones are answered at any time.
+func (*Server) brief(r *http.Request) bool {
+	return slices.Contains([]string{"/healthz", "/readyz", "/streamz", "/metrics"}, r.URL.Path)
 }
 
 // bounded ends an answer that takes longer than a prober or a scraper would wait.

@@ -14,6 +14,7 @@ import (
 	"nearline/internal/config"
 	"nearline/models"
 	"nearline/pipeline"
+	"nearline/serving"
 )
 
 // InputsOf makes what fills the columns of a model that reads tables; nil for a model that reads texts. Columns are those of the steps before it, with
@@ -58,6 +59,9 @@ func (s *Service) rank(c *config.Rank, class batching.Class, columns []pipeline.
 	}
 	if c.Items != "" {
 		candidates.Items, candidates.As = s.view(c.Items).finder, c.Items
+	}
+	if class == batching.Online {
+		candidates.Turn = serving.Rank
 	}
 	info := model.Info()
 	switch {

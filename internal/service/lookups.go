@@ -38,19 +38,19 @@ func (l lookups) Lookup(ctx context.Context, name, key string) (serving.Values, 
 		for _, v := range l.service.views {
 			known = append(known, v.Name())
 		}
-		return serving.Values{}, fmt.Errorf("%w as %q: there is %s", serving.ErrUnknownView, name, cmp.Or(strings.Join(known, ", "), "none"))
+		return serving.Values{}, fmt.Errorf("%w as %s: there is %s", serving.ErrUnknownView, repeated(name), cmp.Or(strings.Join(known, ", "), "none"))
 	}
 	found, err := v.finder.Find(ctx, key)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return serving.Values{}, fmt.Errorf("look up %s %q: %w", name, key, err)
+		return serving.Values{}, fmt.Errorf("look up %s %s: the store of features did not answer in time", name, repeated(key))
 	case errors.Is(err, features.ErrBadEntry):
-		return serving.Values{}, fmt.Errorf("%w: look up %s %q: %w", serving.ErrBadKey, name, key, err)
+		return serving.Values{}, fmt.Errorf("%w: look up %s %s: %w", serving.ErrBadKey, name, repeated(key), err)
 	case err != nil:
 		v.logger.Debug("a request for features was not answered", "key", key, "error", err) // which says where the store is
-		return serving.Values{}, fmt.Errorf("look up %s %q: the store of features does not answer", name, key)
+		return serving.Values{}, fmt.Errorf("look up %s %s: the store of features does not answer", name, repeated(key))
 	case found == nil:
-		return serving.Values{}, fmt.Errorf("%w %q of view %s", serving.ErrUnknownKey, key, name)
+		return serving.Values{}, fmt.Errorf("%w %s of view %s", serving.ErrUnknownKey, repeated(key), name)
 	}
 	return serving.Values{View: name, Key: key, Fields: found.Now(v.View, time.Now()), At: time.UnixMilli(found.At)}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,15 @@ func (s *Service) openRankings() error {
 // Largest request.
 func (r *rankings) Largest() int { return r.largest }
 
+// repeated is what an error repeats of a request: enough to know it again.
+func repeated(text string) string {
+	const most = 64
+	if len(text) > most {
+		return fmt.Sprintf("%q…", text[:most])
+	}
+	return strconv.Quote(text)
+}
+
 // Rank answers one request.
 func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byte, error) {
 	if name == "" && len(r.names) == 1 {
@@ -67,11 +77,11 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	}
 	works := r.works.Load()
 	if works == nil {
-		return nil, errors.New("the models are still loaded")
+		return nil, errors.New("the models are still being loaded")
 	}
 	made := (*works)[name]
 	if made == nil {
-		return nil, fmt.Errorf("%w as %q: want ?pipeline= to be %s", serving.ErrUnknownPipeline, name, strings.Join(r.names, " or "))
+		return nil, fmt.Errorf("%w as %s: want ?pipeline= to be %s", serving.ErrUnknownPipeline, repeated(name), strings.Join(r.names, " or "))
 	}
 	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
 	row, fault := made.decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
@@ -84,6 +94,9 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	rows := []*pipeline.Row{row}
 	for _, step := range made.steps {
 		if err := step.Run(ctx, rows); err != nil {
+			if errors.Is(err, serving.ErrBusy) {
+				return nil, err
+			}
 			r.service.options.Logger.Debug("a request was not answered", "pipeline", name, "error", err) // which says where things are
 			if errors.Is(err, pipeline.ErrAway) {
 				return nil, errors.New("the store of features does not answer")

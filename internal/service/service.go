@@ -138,14 +138,17 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	if s.config.Serving.Off() {
 		return nil
 	}
-	s.http, err = observe.Open(ctx, s.config.Serving, s.health, s.registry, s.options.Logger)
+	s.http, err = observe.Open(ctx, s.config.Serving.ServerConfig, s.health, s.registry, s.options.Logger)
 	if err != nil {
 		return err
 	}
-	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", serving.FeaturesHandler(lookups{s}))
-	s.http.Handle("GET /v1/features/", "", serving.FeaturesHandler(lookups{s}))
+	gate := serving.NewGate(s.config.Serving.Config, s.device.Slots(), s.rankings.largest)
+	s.registry.MustRegister(gate)
+	lookups := gate.Handler(serving.FeaturesHandler(lookups{s}))
+	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", lookups)
+	s.http.Handle("GET /v1/features/", "", lookups)
 	if len(s.rankings.names) > 0 {
-		s.http.Handle("POST /v1/rank", "ranks candidates (POST), as the stream does", serving.RankHandler(s.rankings))
+		s.http.Handle("POST /v1/rank", "ranks candidates (POST), as the stream does", gate.Handler(serving.RankHandler(s.rankings)))
 	}
 	s.options.Logger.Info("serving HTTP", "address", s.HTTP())
 	s.core.run("http", func(ctx context.Context) error {
