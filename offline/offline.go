@@ -1,12 +1,12 @@
 // Package offline runs files through the same decoders, steps and encoders as the stream: JSON lines in, JSON lines out,
 // in input order, and what cannot be answered into a file of rejects, each with its line and its cause.
 //
-// It owns reading, order and memory; what a line means and what is done with it is handed in. Files are opened and
-// closed by cmd.
+// It owns reading, order and memory, and knows a file of lines from one that is none; what a line means and what is done with it is
+// handed in. Files are opened and closed by cmd.
 package offline
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,10 +14,12 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"nearline/internal/plain"
 	"nearline/pipeline"
 )
 
@@ -30,8 +32,12 @@ type Encoder interface {
 type Options struct {
 	In  io.Reader
 	Out io.Writer
-	// Rejects takes one JSON object a line: line, class, stage, cause and value.
+	// Rejects takes one JSON object a line: line, class, stage, cause and value. Nothing in it drives a terminal.
 	Rejects io.Writer
+	// From is the first line that is dealt with, to go on with what a run has left; zero means the first. Lines keep their numbers.
+	From int64
+	// Enough is asked after every chunk that was written: an error ends the run. Nil means never.
+	Enough func(Stats) error
 	// Name of the input: rows name it as their topic. Empty means "-".
 	Name string
 
@@ -64,15 +70,20 @@ const (
 
 // Stats of a run. What is counted has been written.
 type Stats struct {
-	// Lines were read and dealt with, up to and including this line number: each was scored, rejected or blank.
+	// Lines were read and dealt with, up to and including this line number: each was scored, rejected or blank, from Options.From on.
 	Lines    int64
 	Scored   int64
 	Rejected map[pipeline.Class]int64
 	Blank    int64
-	// Bytes of the input up to there.
-	Bytes   int64
-	Elapsed time.Duration
+	// Bytes of the input up to there; after an output that failed, to the beginning of what it failed at.
+	Bytes int64
+	// OutBytes and RejectBytes were written for these lines. Where an output fails there may be more, of a line that is not whole.
+	OutBytes, RejectBytes int64
+	Elapsed               time.Duration
 }
+
+// Dealt is how many lines were dealt with.
+func (s Stats) Dealt() int64 { return s.Scored + s.Rejects() + s.Blank }
 
 // Rejects is how many lines were rejected, for any cause.
 func (s Stats) Rejects() int64 {
@@ -81,6 +92,18 @@ func (s Stats) Rejects() int64 {
 		n += count
 	}
 	return n
+}
+
+// Classes of the rejected lines, the most frequent first, each with how many they are.
+func (s Stats) Classes() string {
+	classes := slices.SortedFunc(maps.Keys(s.Rejected), func(a, b pipeline.Class) int {
+		return cmp.Or(cmp.Compare(s.Rejected[b], s.Rejected[a]), cmp.Compare(a, b))
+	})
+	texts := make([]string, len(classes))
+	for i, class := range classes {
+		texts[i] = fmt.Sprintf("%s (%d)", class, s.Rejected[class])
+	}
+	return strings.Join(texts, ", ")
 }
 
 // Rate is answered lines a second.
@@ -96,8 +119,9 @@ func (s Stats) Rate() float64 {
 type chunk struct {
 	entries []entry
 	rows    []*pipeline.Row // those without a fault
-	last    int64           // line number
-	blank   int64
+	first   int64           // line number
+	last    int64
+	blank   int64 // of the lines from first to last
 	bytes   int64 // of the input, up to the end of the chunk
 	done    chan struct{}
 }
@@ -109,6 +133,8 @@ type entry struct {
 	size  int64
 	row   *pipeline.Row
 	fault *pipeline.Fault
+	// out and rejects are where the outputs end with this line.
+	out, rejects int64
 }
 
 // Run reads In to its end. A bad line is rejected and stops nothing; an error is the input's, the output's or a step's,
@@ -121,7 +147,8 @@ func Run(ctx context.Context, o Options) (Stats, error) {
 	if ordered < 0 {
 		ordered = len(o.Steps)
 	}
-	r := &run{Options: o, atOnce: o.Steps[:ordered], inOrder: o.Steps[ordered:], begin: time.Now(), out: bufio.NewWriterSize(o.Out, 256<<10), stats: Stats{Rejected: map[pipeline.Class]int64{}}}
+	r := &run{Options: o, atOnce: o.Steps[:ordered], inOrder: o.Steps[ordered:], begin: time.Now(), out: newSink(o.Out), rejects: newSink(o.Rejects),
+		stats: Stats{Lines: o.From - 1, Rejected: map[pipeline.Class]int64{}}}
 
 	work, order := make(chan *chunk), make(chan *chunk, o.Chunks)
 	group, running := errgroup.WithContext(ctx)
@@ -138,9 +165,6 @@ func Run(ctx context.Context, o Options) (Stats, error) {
 	err := group.Wait()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
-	}
-	if flushed := r.out.Flush(); flushed != nil && err == nil {
-		err = fmt.Errorf("write output: %w", flushed)
 	}
 	stats := r.snapshot()
 	if o.Progress != nil {
@@ -165,6 +189,7 @@ func (o Options) withDefaults() Options {
 	if o.Rejects == nil {
 		o.Rejects = io.Discard
 	}
+	o.From = max(o.From, 1)
 	return o
 }
 
@@ -173,10 +198,10 @@ type run struct {
 	Options
 	atOnce, inOrder []pipeline.Step
 
-	begin time.Time
-	out   *bufio.Writer
-	stats Stats
-	buf   []byte
+	begin        time.Time
+	out, rejects *sink
+	stats        Stats
+	buf          []byte
 }
 
 // input is a chunk, or why there is no further one.
@@ -193,6 +218,9 @@ func (r *run) read(ctx context.Context) <-chan input {
 		lines := NewLines(r.In, r.MaxLine)
 		for {
 			c, err := r.fill(ctx, lines)
+			if errors.Is(err, io.EOF) && lines.number < r.From-1 {
+				err = fmt.Errorf("there are only %d lines: want to begin at one of them, and not at line %d", lines.number, r.From)
+			}
 			if len(c.entries) > 0 || c.blank > 0 {
 				select {
 				case chunks <- input{chunk: c}:
@@ -216,7 +244,7 @@ func (r *run) read(ctx context.Context) <-chan input {
 
 // fill reads one chunk. Values are copied into one buffer, which the chunk owns.
 func (r *run) fill(ctx context.Context, lines *Lines) (*chunk, error) {
-	c := &chunk{done: make(chan struct{}), last: lines.number}
+	c := &chunk{done: make(chan struct{}), first: lines.number + 1, last: lines.number}
 	size := 0
 	for len(c.entries) < r.ChunkRows && size < r.ChunkBytes {
 		if err := ctx.Err(); err != nil {
@@ -227,6 +255,10 @@ func (r *run) fill(ctx context.Context, lines *Lines) (*chunk, error) {
 			return c, err
 		}
 		c.last, c.bytes = line.Number, lines.Read()
+		if line.Number < r.From {
+			c.first = line.Number + 1
+			continue
+		}
 		if line.Blank() {
 			c.blank++
 			continue
@@ -336,10 +368,8 @@ func (r *run) write(ctx context.Context, order <-chan *chunk) error {
 	return nil
 }
 
-// writeChunk writes all of a chunk or, when the output fails, counts none of it.
+// writeChunk writes a chunk, and counts of it what was written.
 func (r *run) writeChunk(c *chunk) error {
-	counted := r.stats
-	counted.Rejected = maps.Clone(r.stats.Rejected)
 	for i := range c.entries {
 		e := &c.entries[i]
 		if e.fault == nil {
@@ -352,23 +382,45 @@ func (r *run) writeChunk(c *chunk) error {
 			if err := r.reject(e); err != nil {
 				return err
 			}
-			counted.Rejected[e.fault.Class]++
-			continue
+		} else {
+			r.buf = append(r.buf, '\n')
+			r.out.add(r.buf)
 		}
-		r.buf = append(r.buf, '\n')
-		if _, err := r.out.Write(r.buf); err != nil {
-			return fmt.Errorf("write output: %w", err)
-		}
-		counted.Scored++
+		e.out, e.rejects = r.out.added, r.rejects.added
 	}
 	// People watch the output of a slow model, and an interrupted run is whole to here.
-	if err := r.out.Flush(); err != nil {
-		return fmt.Errorf("write output: %w", err)
+	rejected, written := r.rejects.flush(), r.out.flush()
+	r.count(c)
+	switch {
+	case written != nil:
+		return fmt.Errorf("write output: %w", written)
+	case rejected != nil:
+		return fmt.Errorf("write rejects at line %d: %w", r.stats.Lines+1, rejected)
+	case r.Enough != nil:
+		return r.Enough(r.snapshot())
 	}
-	counted.Lines, counted.Bytes = c.last, c.bytes
-	counted.Blank += c.blank
-	r.stats = counted
 	return nil
+}
+
+// count the lines of a chunk, up to the first that an output did not take as a whole.
+func (r *run) count(c *chunk) {
+	line, blank := c.first, c.blank
+	for i := range c.entries {
+		e := &c.entries[i]
+		if e.out > r.out.written || e.rejects > r.rejects.written {
+			return
+		}
+		between := e.line - line // that are blank
+		r.stats.Blank, blank = r.stats.Blank+between, blank-between
+		if line = e.line + 1; e.fault != nil {
+			r.stats.Rejected[e.fault.Class]++
+		} else {
+			r.stats.Scored++
+		}
+		r.stats.Lines, r.stats.OutBytes, r.stats.RejectBytes = e.line, e.out, e.rejects
+	}
+	r.stats.Lines, r.stats.Bytes = c.last, c.bytes
+	r.stats.Blank += blank
 }
 
 // Reject is one line of the rejects.
@@ -390,12 +442,10 @@ func (r *run) reject(e *entry) error {
 		reject.Size = e.size
 	}
 	line, err := json.Marshal(reject)
-	if err == nil {
-		_, err = r.Rejects.Write(append(line, '\n'))
-	}
 	if err != nil {
 		return fmt.Errorf("write reject of line %d: %w", e.line, err)
 	}
+	r.rejects.add(append(plain.JSON(line), '\n'))
 	return nil
 }
 

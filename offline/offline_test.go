@@ -23,17 +23,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// plain takes the whole line as the text; "bad…" does not decode.
-type plain struct{}
+// simple takes the whole line as the text; "bad…" does not decode.
+type simple struct{}
 
-func (plain) Decode(r *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
+func (simple) Decode(r *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
 	if bytes.HasPrefix(r.Value, []byte("bad")) {
 		return nil, pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode, "line %d is bad", r.Offset)
 	}
 	return &pipeline.Row{Text: string(r.Value)}, nil
 }
 
-func (plain) Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault) {
+func (simple) Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault) {
 	if strings.HasPrefix(row.Text, "unwritable") {
 		return dst, pipeline.Faultf(pipeline.ClassEncode, pipeline.StageEncode, "cannot be written")
 	}
@@ -86,7 +86,7 @@ func (o *outcome) rejected(t *testing.T) []Reject {
 
 func do(ctx context.Context, in io.Reader, change func(*Options)) *outcome {
 	o := &outcome{}
-	options := Options{In: in, Out: &o.out, Rejects: &o.rejects, Name: "file.jsonl", Decoder: plain{}, Steps: []pipeline.Step{step(nil)}, Encoder: plain{}}
+	options := Options{In: in, Out: &o.out, Rejects: &o.rejects, Name: "file.jsonl", Decoder: simple{}, Steps: []pipeline.Step{step(nil)}, Encoder: simple{}}
 	if change != nil {
 		change(&options)
 	}
@@ -370,6 +370,78 @@ func TestRunNamesFaultsOfFiles(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// bounded takes so many bytes, as a disk that is full then.
+type bounded struct {
+	bytes.Buffer
+	room int
+}
+
+var errFull = errors.New("no space left on device")
+
+func (b *bounded) Write(p []byte) (int, error) {
+	n := min(len(p), b.room)
+	b.room -= n
+	b.Buffer.Write(p[:n])
+	if n < len(p) {
+		return n, errFull
+	}
+	return n, nil
+}
+
+func TestRunCountsTheLinesThatAFullDiskTook(t *testing.T) {
+	// Each line makes "m N\n" or a reject; the blank ones nothing.
+	const in = "0\nbad\n\n3\n4\n\n\nbad\n8\n"
+	whole := do(t.Context(), strings.NewReader(in), nil)
+	if whole.err != nil || whole.stats.Dealt() != 9 {
+		t.Fatalf("got %+v, %v, want 9 lines", whole.stats, whole.err)
+	}
+	check := func(what string, room int, got *outcome, out, rejects string) {
+		t.Helper()
+		s := got.stats
+		if !errors.Is(got.err, errFull) || s.Dealt() != s.Lines {
+			t.Errorf("%d bytes for the %s: got %v after %d lines, of which %d are counted", room, what, got.err, s.Lines, s.Dealt())
+		}
+		out, rejects = out[:s.OutBytes], rejects[:s.RejectBytes]
+		if int64(strings.Count(out, "\n")) != s.Scored || int64(strings.Count(rejects, "\n")) != s.Rejects() || out != "" && !strings.HasSuffix(out, "\n") {
+			t.Errorf("%d bytes for the %s: got %+v for answers %q and rejects %q", room, what, s, out, rejects)
+		}
+		// What comes after is the rest.
+		rest := do(t.Context(), strings.NewReader(in), func(o *Options) { o.From = s.Lines + 1 })
+		if got := out + rest.out.String(); rest.err != nil || got != whole.out.String() {
+			t.Errorf("%d bytes for the %s: got %q with the rest from line %d, want %q (%v)", room, what, got, s.Lines+1, whole.out.String(), rest.err)
+		}
+		if got := rejects + rest.rejects.String(); got != whole.rejects.String() {
+			t.Errorf("%d bytes for the %s: got rejects %q with the rest, want %q", room, what, got, whole.rejects.String())
+		}
+	}
+	for room := range whole.out.Len() {
+		out := &bounded{room: room}
+		got := do(t.Context(), strings.NewReader(in), func(o *Options) { o.Out = out })
+		check("answers", room, got, out.String(), got.rejects.String())
+	}
+	for room := range whole.rejects.Len() {
+		rejects := &bounded{room: room}
+		got := do(t.Context(), strings.NewReader(in), func(o *Options) { o.Rejects = rejects })
+		check("rejects", room, got, got.out.String(), rejects.String())
+	}
+}
+
+func TestRunEndsWhenItHasEnough(t *testing.T) {
+	enough := errors.New("enough")
+	got := do(t.Context(), strings.NewReader(strings.Repeat("row\n", 100)), func(o *Options) {
+		o.ChunkRows = 10
+		o.Enough = func(s Stats) error {
+			if s.Lines >= 30 {
+				return enough
+			}
+			return nil
+		}
+	})
+	if !errors.Is(got.err, enough) || got.stats.Scored != 30 || bytes.Count(got.out.Bytes(), []byte("\n")) != 30 {
+		t.Errorf("got %v after %d lines, want that it ended after 30", got.err, got.stats.Scored)
+	}
+}
 
 func TestRunReportsProgress(t *testing.T) {
 	var at []int64

@@ -19,6 +19,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/dev"
 	"nearline/internal/observe"
+	"nearline/internal/plain"
 	"nearline/internal/service"
 	"nearline/models"
 )
@@ -66,13 +67,21 @@ production: one node, no replicas.`,
 			return err
 		}
 		defer damper.Flush()
-		d := devRun{flags: f, log: log, logs: logs, out: c.OutOrStdout(), tell: func(string, ...any) {}}
+		d := devRun{flags: f, log: log, logs: logs, out: unfiltered(c.OutOrStdout()), tell: func(string, ...any) {}}
 		if dev.IsTerminal(os.Stderr) {
 			d.tell = func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...) }
 		}
 		return d.run(c.Context())
 	}
 	return c
+}
+
+// unfiltered is the terminal itself: the view draws on it, and makes plain what it shows.
+func unfiltered(out io.Writer) io.Writer {
+	if terminal, ok := out.(*plain.Writer); ok {
+		return terminal.To
+	}
+	return out
 }
 
 // allTopics are those of the configuration, as large as an embedded broker should have them, and the further ones.

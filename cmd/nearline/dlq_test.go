@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/dev"
+	"nearline/internal/plain"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -153,7 +154,7 @@ func TestForgedDeadLettersAreShownAndNotObeyed(t *testing.T) {
 	for _, args := range [][]string{{"list"}, {"show", at}, {"count"}, {"count", "--by", "source,cause,model"}, {"replay"}, {"replay", "--to", "reviews.raw"}} {
 		r := execute(t, "", append(append([]string{"dlq"}, args...), "--config", config)...)
 		r.ok(t)
-		if dev.DrivesTerminal(r.out + r.err) {
+		if plain.DrivesTerminal(r.out + r.err) {
 			t.Errorf("%v: got %q, want nothing that drives a terminal", args, r.out+r.err)
 		}
 	}

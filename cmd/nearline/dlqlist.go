@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nearline/internal/deadletters"
-	"nearline/internal/dev"
+	"nearline/internal/plain"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -214,6 +214,9 @@ letter does not carry is read from its topic and compared. --raw prints the valu
 			if missing != nil {
 				return fmt.Errorf("the original is not to be had: %w", missing)
 			}
+			if _, terminal := c.OutOrStdout().(*plain.Writer); terminal && !readable(original.Value) {
+				return fmt.Errorf("the value is not text, which a terminal would obey: write it to a file, as in nearline dlq show %s --raw > original", args[0])
+			}
 			_, err := c.OutOrStdout().Write(original.Value)
 			return err
 		}
@@ -266,7 +269,7 @@ func describeOriginal(out io.Writer, r *pipeline.Record) {
 	switch {
 	case r.Value == nil:
 		fmt.Fprintln(out, "original   a tombstone: its value is null")
-	case utf8.Valid(r.Value) && !dev.DrivesTerminal(strings.ReplaceAll(string(r.Value), "\r\n", "\n")):
+	case readable(r.Value):
 		fmt.Fprintf(out, "original   %d bytes of text\n\n%s\n", len(r.Value), r.Value)
 	default:
 		fmt.Fprintf(out, "original   %d bytes, not text; --raw prints them as they are\n\n%s", len(r.Value), hex.Dump(r.Value[:min(len(r.Value), 4096)]))
@@ -274,6 +277,11 @@ func describeOriginal(out io.Writer, r *pipeline.Record) {
 			fmt.Fprintln(out, "...")
 		}
 	}
+}
+
+// readable says that bytes are text that a terminal shows as it is.
+func readable(b []byte) bool {
+	return utf8.Valid(b) && !plain.DrivesTerminal(strings.ReplaceAll(string(b), "\r\n", "\n"))
 }
 
 // text is bytes as text, or in hexadecimal where they are none.

@@ -16,6 +16,8 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/dev"
 	"nearline/internal/export"
+	"nearline/internal/files"
+	"nearline/offline"
 	"nearline/schemas"
 )
 
@@ -106,39 +108,34 @@ All rows are held in memory, with their values; export millions of them in sever
 	return c
 }
 
-func (f *exportFlags) run(c *cobra.Command, loaded *config.Config) (err error) {
+func (f *exportFlags) run(c *cobra.Command, loaded *config.Config) (failed error) {
 	o, err := f.options(loaded)
 	if err != nil {
 		return err
 	}
-	if f.rows == "-" {
-		o.In = c.InOrStdin()
-	} else if f.rows != "" {
-		file, err := os.Open(f.rows)
-		if err != nil {
-			return fmt.Errorf("--rows: %w", err)
-		}
-		defer file.Close()
-		o.In = file
+	closeRows, err := f.openRows(c, &o)
+	if err != nil {
+		return err
 	}
+	defer closeRows()
 	o.Out = c.OutOrStdout()
-	var file *replacement
 	if f.out != "-" {
-		if file, err = replace(f.out); err != nil {
+		file, err := files.Replace(f.out)
+		if err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
-		defer func() { err = errors.Join(err, file.end(err == nil)) }()
+		defer func() { failed = errors.Join(failed, file.End(failed == nil)) }()
 		o.Out = file
 	}
 	if dev.IsTerminal(os.Stderr) {
 		o.Progress = func(p export.Progress) {
-			fmt.Fprintf(c.ErrOrStderr(), "\r%d rows and %d updates read, %d rows written", p.Rows, p.Updates, p.Written)
+			fmt.Fprintf(os.Stderr, "\r%d rows and %d updates read, %d rows written", p.Rows, p.Updates, p.Written)
 		}
 	}
 	began := time.Now()
 	report, err := export.Run(c.Context(), o)
 	if o.Progress != nil {
-		fmt.Fprint(c.ErrOrStderr(), "\r\x1b[K")
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
 	}
 	var bad *export.BadRow
 	switch {
@@ -154,6 +151,42 @@ func (f *exportFlags) run(c *cobra.Command, loaded *config.Config) (err error) {
 		fmt.Fprintf(c.ErrOrStderr(), "%d rows, in %v\n", report.Rows, time.Since(began).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// openRows opens the file of rows, if they are in one, and makes sure that what is written takes the place of nothing that is read.
+func (f *exportFlags) openRows(c *cobra.Command, o *export.Options) (closeRows func(), err error) {
+	uses := []files.Use{files.Reads("--config", f.config)}
+	switch f.rows {
+	case "":
+	case "-":
+		uses = append(uses, files.ReadsStream("standard input", c.InOrStdin()))
+	default:
+		uses = append(uses, files.Reads("--rows", f.rows))
+	}
+	if f.out == "-" {
+		uses = append(uses, files.WritesStream("standard output", c.OutOrStdout()))
+	} else {
+		uses = append(uses, files.Writes("--out", f.out))
+		if err := files.Writable(f.out); err != nil {
+			return nil, fmt.Errorf("--out: %w", err)
+		}
+	}
+	if err := files.Distinct(uses...); err != nil {
+		return nil, err
+	}
+	switch f.rows {
+	case "":
+	case "-":
+		o.In = offline.NewInput(c.InOrStdin(), "-", true)
+	default:
+		rows, _, err := openLines(f.rows, true)
+		if err != nil {
+			return nil, fmt.Errorf("--rows: %w", err)
+		}
+		o.In = rows
+		return func() { _ = rows.Close() }, nil
+	}
+	return func() {}, nil
 }
 
 // describe says what there is to know about the rows, and nothing if all is well.
@@ -343,35 +376,4 @@ func perView(flag string, given, views []string, all bool) (map[string]string, e
 		values[view] = value
 	}
 	return values, nil
-}
-
-// replacement is a file that takes the place of another when it is whole.
-type replacement struct {
-	*os.File
-	path string // "" where the file is written to as it is
-}
-
-// replace a file, or begin to. What is no regular file, such as a pipe, is written to as it is.
-func replace(path string) (*replacement, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		file, err := os.OpenFile(path, os.O_WRONLY, 0)
-		return &replacement{File: file}, err
-	}
-	file, err := os.OpenFile(fmt.Sprintf("%s.%d.partial", path, os.Getpid()), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
-	return &replacement{file, path}, err
-}
-
-// end puts the file into its place, or takes it away.
-func (r *replacement) end(whole bool) error {
-	if r.path == "" {
-		return r.Close()
-	}
-	var err error
-	if whole {
-		err = r.Sync()
-	}
-	if err = errors.Join(err, r.Close()); err == nil && whole {
-		return os.Rename(r.Name(), r.path)
-	}
-	return errors.Join(err, os.Remove(r.Name()))
 }

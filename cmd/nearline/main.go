@@ -15,7 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nearline/internal/dev"
 	"nearline/internal/observe"
+	"nearline/internal/plain"
 )
 
 func main() {
@@ -23,6 +25,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	root := command()
+	// What records, models and files say reaches a terminal as text.
+	for file, set := range map[*os.File]func(io.Writer){os.Stdout: root.SetOut, os.Stderr: root.SetErr} {
+		if dev.IsTerminal(file) {
+			set(&plain.Writer{To: file})
+		}
+	}
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) { endAnyway(c) }
 	err := root.ExecuteContext(ctx)
 	stop()
@@ -30,9 +38,18 @@ func main() {
 		return
 	}
 	if !errors.Is(err, errTold) {
-		fmt.Fprintln(os.Stderr, "nearline:", err)
+		fmt.Fprintln(os.Stderr, plain.Text(fmt.Sprintf("nearline: %v", err)))
 	}
-	os.Exit(1)
+	os.Exit(status(err))
+}
+
+// status that the program ends with.
+func status(err error) int {
+	var special interface{ ExitStatus() int }
+	if errors.As(err, &special) {
+		return special.ExitStatus()
+	}
+	return 1
 }
 
 // endAnyway ends a command that an interrupt did not end: it may wait for a pipe, or for native code. Those that serve have deadlines of
@@ -63,7 +80,10 @@ func command() *cobra.Command {
 		Long: `Nearline reads events from Kafka, micro-batches them onto models (ONNX), and publishes what the models say, every event
 exactly once and in the order of its key.
 
-Begin with "nearline dev": an embedded broker, the service and a sample stream in one process.`,
+Begin with "nearline dev": an embedded broker, the service and a sample stream in one process.
+
+The exit status is 0 when all went well, 1 when something was wrong or missing, what is said on standard error, and 3 when "nearline score" rejected too
+many lines. A second interrupt ends a command by its signal.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -47,11 +47,11 @@ everything that is wrong with it, and the exit status is 1. Nothing is written.`
 		config.Runtime = *runtime
 		waiting := !*noSpeed && dev.IsTerminal(os.Stderr)
 		if waiting {
-			fmt.Fprint(c.ErrOrStderr(), "loading and measuring...\r")
+			fmt.Fprint(os.Stderr, "loading and measuring...\r")
 		}
 		report, err := models.Inspect(c.Context(), config, args[0], models.InspectOptions{Speed: !*noSpeed})
 		if waiting {
-			fmt.Fprint(c.ErrOrStderr(), ansi.EraseEntireLine)
+			fmt.Fprint(os.Stderr, ansi.EraseEntireLine)
 		}
 		if err != nil {
 			return err

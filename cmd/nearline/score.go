@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -26,6 +25,8 @@ type scoreFlags struct {
 	config, pipeline, into                   string
 	mapping                                  schemas.Mapping
 	copy                                     []string
+	from                                     int64
+	most                                     rejectLimit
 }
 
 func scoreCommand() *cobra.Command {
@@ -34,17 +35,27 @@ func scoreCommand() *cobra.Command {
 		Short: "Run a file of JSON lines through the same engine, in input order",
 		Long: `Runs a model, or the steps of a pipeline, over a file. The steps look features up in the store of the configuration, which has to be a shared one; they
 aggregate nothing. With --into VIEW.FIELD the list of each result is also put into a view that others fill (source: store), by the view's key: a daily job makes the
-candidates of everybody like that, and rank steps find them there (otherwise: {view: VIEW, field: FIELD}).`,
+candidates of everybody like that, and rank steps find them there (otherwise: {view: VIEW, field: FIELD}).
+
+Lines are JSON objects; gzip is read as it is, whatever the file is called. --out and --rejects are replaced when the run has ended well, and until then
+what was there stays. A run that is interrupted or fails, such as for a full disk, leaves what it has in FILE.partial, whole lines, and says with which
+--from-line to go on.
+
+The exit status is 0 when all lines were dealt with, 1 when the run could not begin or did not end, and 3 when it ended but rejected every line, or more
+than --max-rejects; then --out is left as it was, and --rejects has the causes.`,
 		Example: `  nearline score --model sentiment --in reviews.jsonl --out scored.jsonl --rejects rejects.jsonl
   nearline score --config daily.yaml --pipeline job --in everybody.jsonl --out ranked.jsonl --into daily.items
-  echo '{"text":"Never again."}' | nearline score --model sentiment`,
+  echo '{"text":"Never again."}' | nearline score --model sentiment
+  nearline score --model sentiment --in reviews.jsonl.gz --out scored.jsonl --rejects rejects.jsonl --max-rejects 1%`,
 		Args: cobra.NoArgs,
 	}
 	var f scoreFlags
 	c.Flags().StringVar(&f.model, "model", "", "`NAME` of the model, a folder of the repository")
-	c.Flags().StringVar(&f.in, "in", "-", "`FILE` of JSON lines to score; - is standard input")
-	c.Flags().StringVar(&f.out, "out", "-", "`FILE` for the answers; - is standard output")
+	c.Flags().StringVar(&f.in, "in", "-", "`FILE` of JSON lines to score, as they are or in gzip; - is standard input")
+	c.Flags().StringVar(&f.out, "out", "-", "`FILE` for the answers, which is replaced when all are there; - is standard output")
 	c.Flags().StringVar(&f.rejects, "rejects", "", "`FILE` for the lines that cannot be scored, each with its cause (default standard error)")
+	c.Flags().Int64Var(&f.from, "from-line", 1, "`NUMBER` of the line to begin with, to go on with what an earlier run has left")
+	c.Flags().Var(&f.most, "max-rejects", "`N` rejects, or P% of the lines, beyond which the run fails (default: all lines but one)")
 	repository := modelsFlag(c)
 	c.Flags().StringVar(&f.runtime, "onnxruntime", "", "`FILE` of ONNX Runtime's library (default: where make puts it)")
 	c.Flags().StringVar(&f.mapping.ID, "id", "review_id", "the `FIELD` with the event's id")
@@ -62,6 +73,9 @@ candidates of everybody like that, and rank steps find them there (otherwise: {v
 	c.MarkFlagsMutuallyExclusive("config", "model")
 	c.MarkFlagsMutuallyExclusive("into", "model")
 	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+		if f.from < 1 {
+			return fmt.Errorf("--from-line is %d: want 1 for the first line, or a later one", f.from)
+		}
 		if f.config != "" {
 			return scorePipeline(c, f)
 		}
@@ -75,11 +89,11 @@ candidates of everybody like that, and rank steps find them there (otherwise: {v
 
 func score(c *cobra.Command, f scoreFlags) (err error) {
 	ctx := c.Context()
-	files, err := openFiles(c, f)
+	files, err := openFiles(c, f, f.models)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, files.close()) }()
+	defer files.close()
 	input := schemas.InputConfig{Map: &f.mapping}
 	output := schemas.OutputConfig{ID: f.mapping.ID}
 	for _, path := range f.copy {
@@ -126,11 +140,11 @@ func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	files, err := openFiles(c, f)
+	files, err := openFiles(c, f, loaded.Models.Repository)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, files.close()) }()
+	defer files.close()
 	work, err := service.OpenOffline(c.Context(), loaded, f.pipeline, f.into, service.Options{Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
@@ -140,14 +154,21 @@ func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
 
 // run over the files, and then stop what it ran on. Lists counts those that were put into a view, and those of them that were refused; it may be nil.
 func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options, stop func() error, lists func() (put, refused int64)) error {
+	if err := files.begin(c); err != nil {
+		return errors.Join(err, stop())
+	}
 	bar := offline.NewBar(os.Stderr, files.size, "scoring")
-	o.In, o.Out, o.Rejects, o.Name, o.Progress = files.in, files.out, files.rejects, f.in, bar.Show
+	o.In, o.Out, o.Rejects, o.Name, o.Progress, o.From, o.Enough = files.in, files.out, files.rejects, f.in, bar.Show, f.from, f.most.passed
 	stats, err := offline.Run(c.Context(), o)
 	bar.Close()
 	if err != nil && c.Context().Err() != nil {
 		err = fmt.Errorf("interrupted after line %d", stats.Lines)
 	}
 	err = errors.Join(err, stop())
+	if err == nil {
+		err = f.most.judge(stats)
+	}
+	err = files.end(stats, err)
 	var put, refused int64
 	if lists != nil {
 		put, refused = lists()
@@ -163,7 +184,7 @@ func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options,
 
 // tally says what became of the lines, and how many lists a store refused.
 func tally(s offline.Stats, refused int64) string {
-	line := fmt.Sprintf("%d lines: %d scored, %d rejected", s.Lines, s.Scored, s.Rejects())
+	line := fmt.Sprintf("%d lines: %d scored, %d rejected", s.Dealt(), s.Scored, s.Rejects())
 	if refused > 0 {
 		line += fmt.Sprintf(", %d refused (the store has newer lists of these keys)", refused)
 	}
@@ -171,58 +192,4 @@ func tally(s offline.Stats, refused int64) string {
 		line += fmt.Sprintf(", %d blank", s.Blank)
 	}
 	return line + fmt.Sprintf(", in %v (%.0f/s)", s.Elapsed.Round(time.Millisecond), s.Rate())
-}
-
-// scoreFiles are what a run reads and writes.
-type scoreFiles struct {
-	in           io.Reader
-	out, rejects io.Writer
-	size         int64 // of in, 0 when it is not known
-	opened       []io.Closer
-}
-
-func openFiles(c *cobra.Command, f scoreFlags) (_ *scoreFiles, err error) {
-	files := &scoreFiles{in: c.InOrStdin(), out: c.OutOrStdout(), rejects: c.ErrOrStderr()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, files.close())
-		}
-	}()
-	if f.in != "-" {
-		in, err := os.Open(f.in)
-		if err != nil {
-			return files, fmt.Errorf("--in: %w", err)
-		}
-		files.in, files.opened = in, append(files.opened, in)
-		if info, err := in.Stat(); err == nil && info.Mode().IsRegular() {
-			files.size = info.Size()
-		}
-	}
-	create := func(flag, path string, to *io.Writer) error {
-		file, err := os.Create(path)
-		if err != nil {
-			return fmt.Errorf("--%s: %w", flag, err)
-		}
-		*to, files.opened = file, append(files.opened, file)
-		return nil
-	}
-	if f.out != "-" {
-		if err := create("out", f.out, &files.out); err != nil {
-			return files, err
-		}
-	}
-	if f.rejects != "" && f.rejects != "-" {
-		if err := create("rejects", f.rejects, &files.rejects); err != nil {
-			return files, err
-		}
-	}
-	return files, nil
-}
-
-func (f *scoreFiles) close() error {
-	var errs []error
-	for _, file := range f.opened {
-		errs = append(errs, file.Close())
-	}
-	return errors.Join(errs...)
 }

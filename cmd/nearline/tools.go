@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/internal/dev"
+	"nearline/offline"
 )
 
 func sendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send [FILE]",
-		Short: "Write JSON lines to a topic, from a file or standard input",
+		Short: "Write JSON lines to a topic, from a file, in gzip or not, or standard input",
 		Example: `  echo '{"review_id":"r1","text":"Warm, light, and worth every cent."}' | nearline send
   nearline send --topic feedback.events --key shop feedback.jsonl
   nearline send --sample 10000
@@ -51,17 +52,17 @@ func sendCommand() *cobra.Command {
 			fmt.Fprintf(c.ErrOrStderr(), "%d records sent to %s\n", sent, *topic)
 			return err
 		}
-		in, err := input(c, args, *sample)
+		in, err := input(c, args, *sample, options.Key != "")
 		if err != nil {
 			return err
 		}
 		defer in.Close()
 		if dev.IsTerminal(os.Stderr) {
-			options.Progress = func(sent, _ int64) { fmt.Fprintf(c.ErrOrStderr(), "\r%d sent", sent) }
+			options.Progress = func(sent, _ int64) { fmt.Fprintf(os.Stderr, "\r%d sent", sent) }
 		}
 		sent, err := dev.Send(c.Context(), *brokers, *topic, in, options)
 		if options.Progress != nil {
-			fmt.Fprint(c.ErrOrStderr(), "\r")
+			fmt.Fprint(os.Stderr, "\r")
 		}
 		if sent > 0 || err == nil {
 			fmt.Fprintf(c.ErrOrStderr(), "%d records sent to %s\n", sent, *topic)
@@ -92,17 +93,17 @@ func liveSample() dev.SampleConfig {
 	return dev.SampleConfig{Seed: seed, HostileEvery: dev.DefaultHostileEvery, Tombstones: true, Now: time.Now}
 }
 
-// input is a file, standard input, or the sample stream.
-func input(c *cobra.Command, args []string, sample int) (io.ReadCloser, error) {
+// input is a file, standard input, or the sample stream. Objects says that its lines have to be JSON objects.
+func input(c *cobra.Command, args []string, sample int, objects bool) (io.ReadCloser, error) {
 	switch {
 	case sample > 0:
 		reader, writer := io.Pipe()
 		go func() { writer.CloseWithError(dev.WriteSample(writer, sample, 1)) }() // ends when the reader is closed
 		return reader, nil
 	case len(args) == 0 || args[0] == "-":
-		return io.NopCloser(c.InOrStdin()), nil
+		return io.NopCloser(offline.NewInput(c.InOrStdin(), "-", objects)), nil
 	default:
-		file, err := os.Open(args[0])
+		file, _, err := openLines(args[0], objects)
 		if err != nil {
 			return nil, fmt.Errorf("read the lines to send: %w", err)
 		}

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers/decompress"
+	"nearline/internal/plain"
 )
 
 // TailOptions of Tail.
@@ -151,17 +150,9 @@ func appendVisible(dst, value []byte, absent string) []byte {
 			dst = append(dst, "…"...)
 		}
 		return append(dst, '>')
-	case bytes.IndexByte(value, '\n') >= 0, DrivesTerminal(string(value)):
+	case bytes.IndexByte(value, '\n') >= 0, plain.DrivesTerminal(string(value)):
 		return strconv.AppendQuoteToGraphic(dst, string(value))
 	default:
 		return append(dst, value...)
 	}
-}
-
-// DrivesTerminal says whether a text has what would do things to a terminal, or show itself otherwise than it is: control characters but
-// tabs and line feeds, and marks that turn the direction of writing.
-func DrivesTerminal(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool {
-		return unicode.IsControl(r) && r != '\t' && r != '\n' || unicode.Is(unicode.Bidi_Control, r)
-	})
 }

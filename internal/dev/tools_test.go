@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/plain"
 )
 
 // tailAll is what a topic holds by now.
@@ -103,7 +105,7 @@ func TestTailShowsNothingThatDrivesATerminal(t *testing.T) {
 			&kgo.Record{Topic: "t", Key: []byte(text), Value: []byte(text), Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}})
 	}
 	for _, line := range tailAll(t, b.Addr(), "t", TailOptions{Keys: true, Headers: true}) {
-		if text := strings.TrimSuffix(line, "\n"); DrivesTerminal(text) || strings.Contains(text, "\n") {
+		if text := strings.TrimSuffix(line, "\n"); plain.DrivesTerminal(text) || strings.Contains(text, "\n") {
 			t.Errorf("got %q, want one line that a terminal only shows", line)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package files reads the files that an operator names: a configuration, a schema, what is in a model's folder. Only regular files are
-// read, and texts within a bound: a pipe has no end until somebody writes to it, a device may have none at all, and whoever reads one
-// heeds no signal.
+// Package files reads and replaces the files that an operator names: a configuration, a schema, what is in a model's folder, the output of a
+// command. Only regular files are read, and texts within a bound: a pipe has no end until somebody writes to it, a device may have none at
+// all, and whoever reads one heeds no signal.
 package files
 
 import (

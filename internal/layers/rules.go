@@ -26,7 +26,8 @@ var layers = []layer{
 	{"batching", nil,
 		"the scheduler is generic: it knows neither Kafka nor models"},
 
-	{"internal/files", nil, "how files are read, whatever is in them"},
+	{"internal/files", nil, "how files are read and replaced, whatever is in them"},
+	{"internal/plain", nil, "what a terminal is shown, whoever wrote it"},
 	{"consumers", []string{"pipeline", "consumers/decompress"}, "a room knows the heart, never its siblings"},
 	{"consumers/decompress", []string{"pipeline"}, "batches to records within a bound, nothing else"},
 	{"schemas", []string{"pipeline", "internal/files"}, "a room knows the heart, never its siblings"},
@@ -38,7 +39,7 @@ var layers = []layer{
 	{"features/bigtable", []string{"features", "pipeline"}, "a store knows what it keeps"},
 	{"features/firestore", []string{"features", "pipeline"}, "a store knows what it keeps"},
 	{"features/storetest", []string{"features", "pipeline"}, "what every store has to do, whichever it is"},
-	{"offline", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"offline", []string{"pipeline", "internal/plain"}, "a room knows the heart, never its siblings"},
 	{"serving", []string{"pipeline"}, "a room knows the heart; models reach it through interfaces of its own"},
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
