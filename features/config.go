@@ -113,13 +113,14 @@ type MeanConfig struct {
 	HalfLife time.Duration `yaml:"half_life"`
 }
 
-// LastConfig keeps the last texts, the youngest first.
+// LastConfig keeps the last texts, the youngest first, of one time the one that came last. A text that comes again is there again.
 type LastConfig struct {
 	Of string `yaml:"of"`
 	N  int    `yaml:"n"`
 }
 
-// TopConfig keeps the texts with the largest numbers, the largest first. A text that comes again has its last number.
+// TopConfig keeps the texts with the largest numbers, the largest first; of one number the younger, then the one that is first by its text. A
+// text is there once: when it comes again, its last number counts.
 type TopConfig struct {
 	Of string  `yaml:"of"`
 	By Operand `yaml:"by"`

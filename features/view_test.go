@@ -300,3 +300,25 @@ func TestViewsOfOneNameHaveGroupsOfTheirOwn(t *testing.T) {
 		t.Errorf("got group %s for other topics, want shop-features-item", got)
 	}
 }
+
+func TestLastRepeatsAndTopBreaksTiesByAge(t *testing.T) {
+	var last, top cell
+	for _, e := range []entry{{"a", 1, 10}, {"b", 1, 20}, {"a", 1, 30}, {"c", 1, 30}, {"d", 2, 5}} {
+		last.insertLast(e, 4)
+		top.insertTop(e, 4)
+	}
+	texts := func(c cell) (got string) {
+		for _, e := range c.list {
+			got += e.Text
+		}
+		return got
+	}
+	// The youngest first; of one time the one that came last.
+	if got := texts(last); got != "caba" {
+		t.Errorf("last: got %s, want every event's text, also one that comes again", got)
+	}
+	// The largest first; of one number the younger, then the text that is first in the alphabet. A text counts once.
+	if got := texts(top); got != "dacb" {
+		t.Errorf("top: got %s, want dacb", got)
+	}
+}

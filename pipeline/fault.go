@@ -22,6 +22,27 @@ const (
 	ClassFull     Class = "full"      // a view has no room for another key
 )
 
+// Classes are all of them, each with what it says of a record.
+func Classes() []struct {
+	Class Class
+	Means string
+} {
+	return []struct {
+		Class Class
+		Means string
+	}{
+		{ClassDecode, "the bytes are not what the format says"},
+		{ClassInvalid, "well formed, but a field is missing, empty or of the wrong type"},
+		{ClassTooLarge, "larger than a limit, before or after the model"},
+		{ClassModel, "the model failed on this record alone"},
+		{ClassCrash, "the process ended, more than once, with this record alone in its hands"},
+		{ClassEncode, "the answer cannot be written in the output's format"},
+		{ClassRefused, "the broker refused the result for the record's own fault"},
+		{ClassNoKey, "a tombstone without a key deletes nothing"},
+		{ClassFull, "a view has no room for another key"},
+	}
+}
+
 // The stages of a cycle at which a record can fail, as dead letters name them.
 const (
 	StageFetch     = "fetch"

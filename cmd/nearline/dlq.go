@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,18 +22,34 @@ import (
 func dlqCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
-		Short: "Look at dead letters, count them, and put their originals back",
+		Short: "Look at dead letters, count them, put their originals back, repaired or not, or dismiss them",
 		Long: `Works on the topic that records go to which cannot be scored: which ones, why, and back again once the reason is mended.
-Nothing is written but by "dlq replay --yes".`,
+Nothing is written but by "dlq replay --yes" and "dlq dismiss --yes". What was dealt with, in either way, is remembered: --left shows the others.
+
+To repair one: take its value out, mend it, and put it back in its place.
+
+  nearline dlq show 3/17 --raw > original
+  $EDITOR original
+  nearline dlq replay 3/17 --value original --yes
+
+To repair many that are broken alike: --repair is a command that makes the new value of the old one.
+
+  nearline dlq replay --cause 'text is missing' --repair "jq -c '.text = .body'" --yes
+
+The classes of dead letters:
+
+` + classTable(),
 		Example: `  nearline dlq count
   nearline dlq list --class decode --since 24h
   nearline dlq show 3/17
   nearline dlq replay --class model --model sentiment/2          # says what it would do
-  nearline dlq replay --class model --model sentiment/2 --yes    # does it`,
+  nearline dlq replay --class model --model sentiment/2 --yes    # does it
+  nearline dlq dismiss --class decode --until 24h --note 'a test of the shop' --yes
+  nearline dlq list --left`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(dlqListCommand(), dlqShowCommand(), dlqCountCommand(), dlqReplayCommand())
+	c.AddCommand(dlqListCommand(), dlqShowCommand(), dlqCountCommand(), dlqReplayCommand(), dlqDismissCommand())
 	return c
 }
 
@@ -100,9 +115,32 @@ func ownTopics(c *config.Config, letters string) (inputs, internal []string) {
 	return inputs, internal
 }
 
+// classNames are those that --class takes.
+func classNames() []string {
+	var names []string
+	for _, c := range pipeline.Classes() {
+		names = append(names, string(c.Class))
+	}
+	return names
+}
+
+// classTable says what the classes mean, a line each.
+func classTable() string {
+	var rows []string
+	for _, c := range pipeline.Classes() {
+		rows = append(rows, fmt.Sprintf("  %-10s %s", c.Class, c.Means))
+	}
+	return strings.Join(rows, "\n")
+}
+
+// leftFlag adds --left to a command that looks at letters.
+func leftFlag(c *cobra.Command) *bool {
+	return c.Flags().Bool("left", false, "only those that nobody has replayed, repaired or dismissed")
+}
+
 // filterFlags pick letters; what they return reads them once they are parsed.
 func filterFlags(c *cobra.Command) func() (deadletters.Filter, error) {
-	classes := c.Flags().StringSlice("class", nil, "`CLASS` of the dead letters, such as decode; several with commas")
+	classes := c.Flags().StringSlice("class", nil, "`CLASS` of the dead letters: "+strings.Join(classNames(), ", ")+"; several with commas")
 	cause := c.Flags().String("cause", "", "`TEXT` in the cause, or a regular expression that finds it; (?i) ignores case")
 	since := c.Flags().String("since", "", "died since then: a `TIME` such as 2026-01-31T12:00:00Z, or an age such as 90m")
 	until := c.Flags().String("until", "", "died before then: a `TIME`, or an age")
@@ -110,6 +148,9 @@ func filterFlags(c *cobra.Command) func() (deadletters.Filter, error) {
 	source := c.Flags().String("source", "", "where the original was read: `TOPIC`, TOPIC/PARTITION or TOPIC/PARTITION/OFFSET")
 	return func() (f deadletters.Filter, err error) {
 		for _, class := range *classes {
+			if known := classNames(); !slices.Contains(known, class) {
+				return f, fmt.Errorf("--class %s: there is no such class, want one of %s", class, strings.Join(known, ", "))
+			}
 			f.Classes = append(f.Classes, pipeline.Class(class))
 		}
 		f.Model = *model
@@ -159,6 +200,7 @@ counted together.`,
 		Args: cobra.NoArgs,
 	}
 	open, filter := dlqFlags(c), filterFlags(c)
+	left := leftFlag(c)
 	by := c.Flags().StringSlice("by", []string{"class", "cause"}, "`WHAT` to count by: class, cause, stage, source, model, day, hour, replay")
 	asJSON := c.Flags().Bool("json", false, "print a JSON object a line")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -171,6 +213,7 @@ counted together.`,
 		if err != nil {
 			return err
 		}
+		picked.Left = *left
 		topic, err := open(c.Context())
 		if err != nil {
 			return err
@@ -184,112 +227,26 @@ counted together.`,
 			return printCountsJSON(c.OutOrStdout(), *by, counts)
 		}
 		table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-		fmt.Fprintf(table, "LETTERS\tREPLAYED\t%s\n", strings.ToUpper(strings.Join(*by, "\t")))
-		var letters, replayed int64
+		fmt.Fprintf(table, "LETTERS\tDEALT WITH\t%s\n", strings.ToUpper(strings.Join(*by, "\t")))
+		var letters, replayed, dismissed int64
 		for _, count := range counts {
-			fmt.Fprintf(table, "%d\t%d\t%s\n", count.Letters, count.Replayed, strings.Join(lines(count.Values), "\t"))
-			letters, replayed = letters+count.Letters, replayed+count.Replayed
+			fmt.Fprintf(table, "%d\t%d\t%s\n", count.Letters, count.Replayed+count.Dismissed, strings.Join(lines(count.Values), "\t"))
+			letters, replayed, dismissed = letters+count.Letters, replayed+count.Replayed, dismissed+count.Dismissed
 		}
 		if err := table.Flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%d dead letters in %s, %d of them replayed\n", letters, topic.Name, replayed)
+		fmt.Fprintf(c.OutOrStdout(), "%d dead letters in %s, %d of them replayed", letters, topic.Name, replayed)
+		if dismissed > 0 {
+			fmt.Fprintf(c.OutOrStdout(), ", %d dismissed", dismissed)
+		}
+		fmt.Fprintf(c.OutOrStdout(), ", %d left\n", letters-replayed-dismissed)
 		if foreign > 0 {
 			fmt.Fprintf(c.OutOrStdout(), "%d records in it are no dead letters of Nearline\n", foreign)
 		}
 		return nil
 	}
 	return c
-}
-
-func dlqReplayCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "replay",
-		Short: "Put originals back into their topic; a dry run unless --yes is given",
-		Long: `Puts the originals of dead letters back, with their key, their bytes and their headers, into the topic that they came from: the
-input of the pipeline that --config and --pipeline name; without --config, INPUT of a topic INPUT.dlq. A dead letter that says that it
-comes from elsewhere is left out and counted, unless --to names a topic. Without --yes it only says what it would do.
-
-Each dead letter is replayed once: that it was is remembered in TOPIC.replayed, in the transaction that puts its original back.
-So a replay that is cut off goes on when the same command is given again. --again replays what was replayed before, too.
-
-A replayed record has a header nearline-replay-attempt, 1 for the first time, and one more each time that it dies and is replayed
-again; nearline-replay-source is where it was read first. An original that is not in its dead letter is read from its topic
-and compared; where it is gone, the dead letter is left out and counted.
-
-KEY ORDER IS GIVEN UP: what is replayed comes after all that was written meanwhile, so an old review of a key may follow a newer
-one.`,
-		Example: `  nearline dlq replay --class model
-  nearline dlq replay --class model --yes
-  nearline dlq replay --source reviews.raw/3/1024 --to reviews.retry --yes`,
-		Args: cobra.NoArgs,
-	}
-	open, filter := lettersFlags(c), filterFlags(c)
-	var o deadletters.ReplayOptions
-	c.Flags().BoolVar(&o.Write, "yes", false, "do it, rather than say what would be done")
-	c.Flags().BoolVar(&o.Again, "again", false, "replay what was replayed before, too")
-	c.Flags().StringVar(&o.To, "to", "", "`TOPIC` to put originals into (default: the one that each came from)")
-	c.Flags().IntVar(&o.Limit, "limit", 0, "at most `N` originals")
-	c.RunE = func(c *cobra.Command, _ []string) (err error) {
-		if o.Filter, err = filter(); err != nil {
-			return err
-		}
-		if o.Limit < 0 {
-			return fmt.Errorf("--limit is %d: want 0 for all, or how many", o.Limit)
-		}
-		topic, loaded, err := open(c.Context())
-		if err != nil {
-			return err
-		}
-		defer topic.Close()
-		if loaded != nil {
-			o.Inputs, o.Internal = ownTopics(loaded, topic.Name)
-		}
-		if o.Write {
-			fmt.Fprintln(c.ErrOrStderr(), "key order is given up: what is replayed comes after all that was written meanwhile")
-			o.Progress = func(r deadletters.Replayed) { fmt.Fprintf(c.ErrOrStderr(), "%d replayed\n", r.Total()) }
-		}
-		report, err := topic.Replay(c.Context(), o)
-		describeReplay(c, topic.Name, o, report, err)
-		return err
-	}
-	return c
-}
-
-// describeReplay says what a replay did or would do, also when it was cut off.
-func describeReplay(c *cobra.Command, topic string, o deadletters.ReplayOptions, r deadletters.Replayed, failed error) {
-	out := c.OutOrStdout()
-	if failed != nil && r.Picked == 0 {
-		return
-	}
-	did := "would be put back into"
-	if o.Write {
-		did = "were put back into"
-	}
-	fmt.Fprintf(out, "%d dead letters of %s were picked\n", r.Picked, topic)
-	for _, to := range slices.Sorted(maps.Keys(r.To)) {
-		fmt.Fprintf(out, "%d originals %s %s\n", r.To[to], did, line(to))
-	}
-	if r.Already > 0 {
-		fmt.Fprintf(out, "%d were replayed before, and are left alone; --again replays them too\n", r.Already)
-	}
-	for _, why := range slices.Sorted(maps.Keys(r.Skipped)) {
-		fmt.Fprintf(out, "%d are left out: %s, such as %s\n", r.Skipped[why], why, line(r.Example[why]))
-	}
-	if r.Crashed > 0 {
-		fmt.Fprintf(out, "%d of them ended the process that read them, and will again unless what they ran into is mended\n", r.Crashed)
-	}
-	if r.Limited {
-		fmt.Fprintf(out, "ended at --limit %d: there may be more\n", o.Limit)
-	}
-	if !o.Write && failed == nil {
-		if r.Total() == 0 {
-			fmt.Fprintln(out, "nothing would be written")
-			return
-		}
-		fmt.Fprintln(out, "nothing was written: this was a dry run, --yes does it.")
-		fmt.Fprintln(out, "KEY ORDER IS GIVEN UP: what is replayed comes after all that was written meanwhile.")
-	}
 }
 
 // line makes one line of a text that may be anything.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,6 +202,108 @@ func TestReplayThatIsKilledGoesOn(t *testing.T) {
 	for i := range letters {
 		if got := seen["k"+strconv.Itoa(i)]; got != 1 {
 			t.Errorf("original %d came back %d times, want once", i, got)
+		}
+	}
+}
+
+// The recipe of the help: show, edit, put back; or a command for all that are broken alike.
+func TestDeadLettersAreRepairedAndThenDealtWith(t *testing.T) {
+	broker := startBroker(t)
+	bury(t, broker, 4)
+	list := execute(t, "", "dlq", "list", "--kafka", broker, "--json")
+	list.ok(t)
+	places := map[string]string{}
+	for text := range strings.Lines(list.out) {
+		var letter letterJSON
+		if err := json.Unmarshal([]byte(text), &letter); err != nil {
+			t.Fatal(err)
+		}
+		places[*letter.Key] = fmt.Sprintf("%d/%d", letter.Partition, letter.Offset)
+	}
+	file := filepath.Join(t.TempDir(), "original")
+	shown := execute(t, "", "dlq", "show", places["k0"], "--kafka", broker, "--raw")
+	shown.ok(t)
+	write(t, file, `{"was":"`+shown.out+`"}`+"\n")
+	one := execute(t, "", "dlq", "replay", places["k0"], "--kafka", broker, "--value", file, "--yes")
+	one.ok(t)
+	wantAll(t, "the repair", one.out, "1 dead letters of reviews.raw.dlq were picked", "1 originals were put back into reviews.raw")
+	many := execute(t, "", "dlq", "replay", "--kafka", broker, "--cause", "byte [12]", "--repair", `sed 's/.*/{"was":"&"}/; /JSON 2/{s/.*//; q9}'`, "--yes")
+	many.ok(t)
+	wantAll(t, "the repairs", many.out, "1 originals were put back", "1 are left out: the repair failed", "exit status 9")
+
+	dry := execute(t, "", "dlq", "dismiss", places["k3"], "--kafka", broker)
+	dry.ok(t)
+	wantAll(t, "the dry run", dry.out, "1 would be dismissed", "nothing was written", "--yes")
+	gone := execute(t, "", "dlq", "dismiss", places["k3"], "--kafka", broker, "--note", "a test", "--yes")
+	gone.ok(t)
+	wantAll(t, "the dismissal", gone.out, "1 were dismissed: nothing is put back")
+
+	all := execute(t, "", "dlq", "list", "--kafka", broker)
+	all.ok(t)
+	wantAll(t, "the list", all.out, "DEALT WITH", "  repaired  ", "  dismissed  ", "  no  ")
+	left := execute(t, "", "dlq", "list", "--kafka", broker, "--left", "--json")
+	left.ok(t)
+	if strings.Count(left.out, "\n") != 1 || !strings.Contains(left.out, `"key":"k2"`) {
+		t.Errorf("got %s, want that only the letter of k2 is left", left.out)
+	}
+	count := execute(t, "", "dlq", "count", "--kafka", broker)
+	count.ok(t)
+	wantAll(t, "the counts", count.out, "4 dead letters in reviews.raw.dlq, 2 of them replayed, 1 dismissed, 1 left")
+	tail := execute(t, "", "tail", "--kafka", broker, "--topic", "reviews.raw", "--from-beginning", "--until-end", "--keys")
+	tail.ok(t)
+	wantAll(t, "the topic", tail.out, "k0\t{\"was\":\"no JSON 0\"}\n", "k1\t{\"was\":\"no JSON 1\"}\n")
+}
+
+func TestClassesOfDeadLettersAreListedAndOthersRefused(t *testing.T) {
+	help := execute(t, "", "dlq", "--help")
+	help.ok(t)
+	for _, c := range pipeline.Classes() {
+		wantAll(t, "the help", help.out, string(c.Class)+" ", c.Means)
+	}
+	for _, what := range []string{"list", "count", "replay", "dismiss"} {
+		execute(t, "", "dlq", what, "--class", "decode,decod").fails(t, "--class decod", "no such class", "decode, invalid, too_large")
+	}
+}
+
+func TestRepairMistakesAreNamed(t *testing.T) {
+	broker := startBroker(t)
+	bury(t, broker, 1)
+	for _, c := range []struct {
+		args string
+		says []string
+	}{
+		{"replay --value f", []string{"--value", "one dead letter"}},
+		{"replay 0/0 0/1 --value f", []string{"--value", "one dead letter"}},
+		{"replay 0/0 --value " + t.TempDir() + "/none", []string{"--value", "none"}},
+		{"replay 17", []string{`"17"`, "PARTITION/OFFSET"}},
+		{"dismiss 5/999", []string{"reviews.raw.dlq[5]@999", "does not exist"}},
+		{"dismiss --limit -1", []string{"--limit is -1"}},
+	} {
+		execute(t, "", append(append([]string{"dlq"}, strings.Fields(c.args)...), "--kafka", broker)...).fails(t, c.says...)
+	}
+}
+
+func TestBinaryOriginalReachesNoTerminal(t *testing.T) {
+	broker := startBroker(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for value, refused := range map[string]bool{"\x00\xff": true, "\x1b[2J": true, "text": false} {
+		letter := &kgo.Record{Topic: dev.TopicDeadLetters, Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "nearline-dlq-class", Value: []byte("decode")}}}
+		if err := client.ProduceSync(t.Context(), letter).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		c := command()
+		c.SetOut(&plain.Writer{To: &out})
+		c.SetArgs([]string{"dlq", "show", fmt.Sprintf("0/%d", letter.Offset), "--raw", "--kafka", broker})
+		if err := c.ExecuteContext(t.Context()); (err != nil) != refused || refused && !strings.Contains(err.Error(), "--raw > original") {
+			t.Errorf("%q: got %v, want it refused: %v", value, err, refused)
+		}
+		if refused != (out.Len() == 0) {
+			t.Errorf("%q: got %q", value, out.String())
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -30,6 +31,7 @@ all that a dead letter says, and leaves out only the original's bytes.`,
 		Args: cobra.NoArgs,
 	}
 	open, filter := dlqFlags(c), filterFlags(c)
+	left := leftFlag(c)
 	limit := c.Flags().Int("limit", 100, "at most `N` of them; 0 is all")
 	asJSON := c.Flags().Bool("json", false, "print a JSON object a line")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -37,6 +39,7 @@ all that a dead letter says, and leaves out only the original's bytes.`,
 		if err != nil {
 			return err
 		}
+		picked.Left = *left
 		if *limit < 0 {
 			return fmt.Errorf("--limit is %d: want 0 for all, or how many", *limit)
 		}
@@ -69,7 +72,7 @@ func tableOfLetters(out io.Writer) func(*deadletters.Listed) error {
 	const block, widest = 200, 160
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	rows := 0
-	fmt.Fprintln(table, "AT\tTIME\tCLASS\tSOURCE\tREPLAYED\tCAUSE")
+	fmt.Fprintln(table, "AT\tTIME\tCLASS\tSOURCE\tDEALT WITH\tCAUSE")
 	return func(l *deadletters.Listed) error {
 		if l == nil {
 			return table.Flush()
@@ -79,7 +82,7 @@ func tableOfLetters(out io.Writer) func(*deadletters.Listed) error {
 			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", at, line(l.Err.Error()))
 		} else {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s/%d/%d\t%s\t%s\n", at, l.Letter.Time.UTC().Format(time.RFC3339), line(string(l.Letter.Class)),
-				line(l.Letter.Source.Topic), l.Letter.Source.Partition, l.Letter.Source.Offset, replays(l),
+				line(l.Letter.Source.Topic), l.Letter.Source.Partition, l.Letter.Source.Offset, dealtWith(l),
 				ansi.Truncate(line(l.Letter.Cause), widest, "…"))
 		}
 		if rows++; rows%block == 0 {
@@ -89,19 +92,13 @@ func tableOfLetters(out io.Writer) func(*deadletters.Listed) error {
 	}
 }
 
-// replays says whether the letter was replayed, and of which replay it is itself.
-func replays(l *deadletters.Listed) string {
-	attempt, _ := l.Letter.Replayed()
-	switch {
-	case l.Replayed && attempt > 0:
-		return fmt.Sprintf("yes, died of %d", attempt)
-	case l.Replayed:
-		return "yes"
-	case attempt > 0:
-		return fmt.Sprintf("died of %d", attempt)
-	default:
-		return "no"
+// dealtWith says what was done about the letter, and of which replay it is itself.
+func dealtWith(l *deadletters.Listed) string {
+	how := cmp.Or(string(l.Dealt), "no")
+	if attempt, _ := l.Letter.Replayed(); attempt > 0 {
+		how += fmt.Sprintf(", died of %d", attempt)
 	}
+	return line(how)
 }
 
 // letterJSON is a dead letter for programs.
@@ -122,7 +119,8 @@ type letterJSON struct {
 	Tombstone       bool                 `json:"tombstone,omitempty"`
 	Dropped         []string             `json:"dropped,omitempty"`
 	Reference       *producers.Reference `json:"reference,omitempty"`
-	Replayed        bool                 `json:"replayed"`
+	Replayed        bool                 `json:"replayed"` // repaired, or as it was
+	Dealt           deadletters.Dealing  `json:"dealt,omitempty"`
 	ReplayOfAttempt int                  `json:"replay_attempt,omitempty"`
 	ReplaySource    string               `json:"replay_source,omitempty"`
 }
@@ -162,7 +160,7 @@ func lettersAsJSON(out io.Writer) func(*deadletters.Listed) error {
 			j.Length = letter.Reference.Length
 		}
 		j.Tombstone = letter.Reference == nil && letter.Value == nil
-		j.Replayed = l.Replayed
+		j.Replayed, j.Dealt = l.Replayed, l.Dealt
 		j.ReplayOfAttempt, j.ReplaySource = letter.Replayed()
 		return encoder.Encode(j)
 	}
@@ -172,7 +170,7 @@ func printCountsJSON(out io.Writer, by []string, counts []deadletters.Count) err
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
 	for _, count := range counts {
-		object := map[string]any{"letters": count.Letters, "replayed": count.Replayed}
+		object := map[string]any{"letters": count.Letters, "replayed": count.Replayed, "dismissed": count.Dismissed}
 		for i, dimension := range by {
 			object[dimension] = count.Values[i]
 		}

@@ -50,7 +50,9 @@ func alike(cause string) string {
 type Count struct {
 	Values   []string // in the order of the dimensions asked for
 	Letters  int64
-	Replayed int64 // of them
+	Replayed int64 // of them, repaired or as they were
+	// Dismissed are those that somebody decided to leave dead.
+	Dismissed int64
 }
 
 // maxCounts bounds how many kinds of letters are told apart; what goes beyond is counted together.
@@ -58,7 +60,7 @@ const maxCounts = 10_000
 
 // Counts counts the letters that the filter picks, the most frequent first. What is no dead letter is counted apart.
 func (t *Topic) Counts(ctx context.Context, filter Filter, by []string) (counts []Count, foreign int64, err error) {
-	before, err := t.replayed(ctx)
+	before, err := t.dealt(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -67,6 +69,10 @@ func (t *Topic) Counts(ctx context.Context, filter Filter, by []string) (counts 
 		if f.Err != nil {
 			foreign++
 			return nil //nolint:nilerr // what is no dead letter is counted, and hides none of the others
+		}
+		how := before.of(f.At)
+		if filter.Left && how != Left {
+			return nil
 		}
 		values := make([]string, len(by))
 		for i, dimension := range by {
@@ -80,7 +86,11 @@ func (t *Topic) Counts(ctx context.Context, filter Filter, by []string) (counts 
 			found[key] = &Count{Values: values}
 		}
 		found[key].Letters++
-		if before.has(f.At) {
+		switch how {
+		case Left:
+		case Dismissed:
+			found[key].Dismissed++
+		case PutBack, Repaired:
 			found[key].Replayed++
 		}
 		return nil
@@ -97,26 +107,31 @@ func (t *Topic) Counts(ctx context.Context, filter Filter, by []string) (counts 
 	return counts, foreign, nil
 }
 
-// Listed is a letter and whether it was replayed.
+// Listed is a letter, and what was done about it.
 type Listed struct {
 	Found
-	Replayed bool
+	Replayed bool // repaired, or as it was
+	Dealt    Dealing
 }
 
 // List hands over the letters that the filter picks, at most limit of them, 0 being no limit. It says whether there may be more.
 func (t *Topic) List(ctx context.Context, filter Filter, limit int, f func(Listed) error) (more bool, err error) {
-	before, err := t.replayed(ctx)
+	before, err := t.dealt(ctx)
 	if err != nil {
 		return false, err
 	}
 	listed := 0
 	err = t.Each(ctx, filter, func(found Found) error {
+		how := before.of(found.At)
+		if filter.Left && how != Left {
+			return nil
+		}
 		if limit > 0 && listed == limit {
 			more = true
 			return errEnough
 		}
 		listed++
-		return f(Listed{found, before.has(found.At)})
+		return f(Listed{found, how == PutBack || how == Repaired, how})
 	})
 	return more, err
 }

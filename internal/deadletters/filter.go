@@ -2,12 +2,14 @@ package deadletters
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"nearline/internal/committed"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -21,6 +23,16 @@ type Filter struct {
 	// Model is NAME or NAME/VERSION.
 	Model  string
 	Source Source
+	// Places are letters that were named one by one; none means all.
+	Places []Place
+	// Left picks those that nobody has dealt with.
+	Left bool
+}
+
+// Place of a letter in its topic.
+type Place struct {
+	Partition int32
+	Offset    int64
 }
 
 // Picks says whether the filter lets a letter through.
@@ -33,7 +45,22 @@ func (f *Filter) Picks(l *producers.Letter) bool {
 		f.Model != "" && f.Model != l.Model && f.Model != fmt.Sprintf("%s/%d", l.Model, l.Version):
 		return false
 	}
-	return f.Source.holds(l.Source)
+	return f.Source.holds(l.Source) && (len(f.Places) == 0 || slices.Contains(f.Places, Place{l.At.Partition, l.At.Offset}))
+}
+
+// within narrows a partition to where the places are; it is false where none is.
+func (f *Filter) within(part *committed.Part) bool {
+	if len(f.Places) == 0 {
+		return true
+	}
+	first, last := int64(math.MaxInt64), int64(-1)
+	for _, place := range f.Places {
+		if place.Partition == part.Partition {
+			first, last = min(first, place.Offset), max(last, place.Offset)
+		}
+	}
+	part.From, part.End = max(part.From, first), min(part.End, last+1)
+	return part.From < part.End
 }
 
 // Source is a topic, one of its partitions, or one of its records. The zero Source is everywhere.

@@ -1,6 +1,7 @@
 package deadletters
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,8 +19,41 @@ import (
 	"nearline/producers"
 )
 
-// memory is which dead letters were replayed: a bit for each offset, in pieces that exist where a bit is set. It is read from a
-// compacted topic, to which every replay writes in the transaction of the records that it puts back.
+// Dealing is what was done about a dead letter.
+type Dealing string
+
+// What can be done about a dead letter.
+const (
+	Left      Dealing = ""          // nothing yet
+	PutBack   Dealing = "replayed"  // its original was put back
+	Repaired  Dealing = "repaired"  // its original was put back with another value
+	Dismissed Dealing = "dismissed" // it stays dead, and somebody wants it so
+)
+
+// dealings is what was done about which dead letters. It is read from a compacted topic, to which every replay writes in the transaction of
+// the records that it puts back.
+type dealings map[Dealing]memory
+
+func (d dealings) set(how Dealing, partition int32, offset int64) {
+	for _, other := range d { // the last one counts
+		other.clear(partition, offset)
+	}
+	if d[how] == nil {
+		d[how] = make(memory)
+	}
+	d[how].set(partition, offset)
+}
+
+func (d dealings) of(at pipeline.Coordinates) Dealing {
+	for how, letters := range d {
+		if letters.has(at) {
+			return how
+		}
+	}
+	return Left
+}
+
+// memory is which dead letters something was done about: a bit for each offset, in pieces that exist where a bit is set.
 type memory map[int32]map[int64]*piece
 
 const pieceBits = 1 << 14
@@ -38,6 +72,12 @@ func (m memory) set(partition int32, offset int64) {
 	p[offset%pieceBits/64] |= 1 << (offset % 64)
 }
 
+func (m memory) clear(partition int32, offset int64) {
+	if p := m[partition][offset/pieceBits]; p != nil {
+		p[offset%pieceBits/64] &^= 1 << (offset % 64)
+	}
+}
+
 func (m memory) has(at pipeline.Coordinates) bool {
 	p := m[at.Partition][at.Offset/pieceBits]
 	return p != nil && p[at.Offset%pieceBits/64]&(1<<(at.Offset%64)) != 0
@@ -46,19 +86,22 @@ func (m memory) has(at pipeline.Coordinates) bool {
 // remembered is the value of one record of the memory; its key is TOPIC/PARTITION/OFFSET of the dead letter.
 type remembered struct {
 	// TopicID tells the topic from one that was made anew under its name, with offsets from 0 again.
-	TopicID string    `json:"topic_id"`
-	To      string    `json:"to"`
-	Attempt int       `json:"attempt"`
+	TopicID string `json:"topic_id"`
+	// Dealt is what was done; earlier builds only replayed, and did not say so.
+	Dealt   Dealing   `json:"dealt,omitempty"`
+	To      string    `json:"to,omitempty"`
+	Attempt int       `json:"attempt,omitempty"`
 	Time    time.Time `json:"time"`
+	Note    string    `json:"note,omitempty"`
 }
 
-// MemoryTopic is where replays of a topic of dead letters are remembered.
+// MemoryTopic is where it is remembered what was done about the letters of a topic.
 func MemoryTopic(topic string) string { return topic + ".replayed" }
 
-// remember builds the memory's record of one replay.
-func (t *Topic) remember(l *producers.Letter, replay pipeline.Output) (pipeline.Output, error) {
-	attempt, _ := l.Replayed()
-	value, err := json.Marshal(remembered{TopicID: t.id.String(), To: replay.Topic, Attempt: attempt + 1, Time: time.Now().UTC()})
+// remember builds the memory's record of what is done about one letter.
+func (t *Topic) remember(l *producers.Letter, what remembered) (pipeline.Output, error) {
+	what.TopicID, what.Time = t.id.String(), time.Now().UTC()
+	value, err := json.Marshal(what)
 	if err != nil {
 		return pipeline.Output{}, err
 	}
@@ -66,29 +109,29 @@ func (t *Topic) remember(l *producers.Letter, replay pipeline.Output) (pipeline.
 	return pipeline.Output{Topic: MemoryTopic(t.Name), Key: []byte(key), Value: value}, nil
 }
 
-// replayed reads which letters were replayed. Where nothing was, there may be no such topic.
-func (t *Topic) replayed(ctx context.Context) (memory, error) {
+// dealt reads what was done about which letters. Where nothing was, there may be no such topic.
+func (t *Topic) dealt(ctx context.Context) (dealings, error) {
 	topic := MemoryTopic(t.Name)
 	parts, err := t.letters.Parts(ctx, topic, time.Time{})
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return memory{}, nil
+		return dealings{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := make(memory)
+	d := make(dealings)
 	for _, part := range parts {
 		err := t.letters.Scan(ctx, part, func(r *pipeline.Record) error {
-			return m.read(r, t.Name, t.id)
+			return d.read(r, t.Name, t.id)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	return d, nil
 }
 
-func (m memory) read(r *pipeline.Record, topic string, id kadm.TopicID) error {
+func (d dealings) read(r *pipeline.Record, topic string, id kadm.TopicID) error {
 	if r.Tombstone() {
 		return nil // somebody made it forget
 	}
@@ -103,7 +146,7 @@ func (m memory) read(r *pipeline.Record, topic string, id kadm.TopicID) error {
 			r.Coordinates(), strconv.Quote(string(r.Key)), topic)
 	}
 	if value.TopicID == id.String() {
-		m.set(partition, offset)
+		d.set(cmp.Or(value.Dealt, PutBack), partition, offset)
 	}
 	return nil
 }

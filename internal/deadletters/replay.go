@@ -20,8 +20,13 @@ type ReplayOptions struct {
 	Inputs []string
 	// Internal are topics that nothing is put into, whatever To says: what the service keeps in them is its own.
 	Internal []string
-	// Again replays what was replayed before, too.
+	// Again replays what was dealt with before, too.
 	Again bool
+	// Repair makes the value that is put back out of an original; nil puts back what was there. An error leaves the letter out.
+	Repair func(context.Context, *pipeline.Record) ([]byte, error)
+	// Dismiss puts nothing back: it is remembered that the letters stay dead, with the note, which may be empty.
+	Dismiss bool
+	Note    string
 	// Write does it; without, it is only found out what would be done.
 	Write bool
 	// Limit ends the replay after so many originals; 0 is no limit.
@@ -33,7 +38,8 @@ type ReplayOptions struct {
 // Replayed says what a replay did, or would do.
 type Replayed struct {
 	Picked  int            // letters that the filter let through
-	Already int            // replayed before, and left alone
+	Already int            // dealt with before, and left alone
+	Dead    int            // dismissed now, or to be
 	To      map[string]int // originals put back, or to be, by topic
 	Skipped map[string]int // letters without an original that can be put back, by reason
 	Example map[string]string
@@ -41,8 +47,9 @@ type Replayed struct {
 	Limited bool // there may be more
 }
 
-// Total of the originals that were put back.
+// Total of the letters that were dealt with.
 func (r *Replayed) Total() (n int) {
+	n = r.Dead
 	for _, count := range r.To {
 		n += count
 	}
@@ -56,6 +63,15 @@ func (r *Replayed) skip(why, example string) {
 	}
 }
 
+// did counts one letter.
+func (r *Replayed) did(one *replaying) {
+	if one.dismissed {
+		r.Dead++
+		return
+	}
+	r.To[one.output.Topic]++
+}
+
 // What one transaction holds: small enough to be short and to fit memory, large enough that its end costs little.
 const (
 	chunkRecords = 500
@@ -64,10 +80,12 @@ const (
 
 // replaying is one letter with its original, on its way back.
 type replaying struct {
-	letter *producers.Letter
-	output pipeline.Output
-	memory pipeline.Output
-	size   int
+	letter    *producers.Letter
+	output    pipeline.Output
+	partition int32 // of the output; byKey where its key says which
+	dismissed bool  // there is no output
+	memory    pipeline.Output
+	size      int
 }
 
 // Replay puts originals back, each at most once: what it remembers of a letter takes effect with the letter's original, or not
@@ -97,7 +115,7 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 		}
 		defer writer.close()
 	}
-	before, err := t.replayed(ctx)
+	before, err := t.dealt(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -109,8 +127,8 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 		}
 		defer func() { chunk, size = chunk[:0], 0 }()
 		if writer == nil {
-			for _, r := range chunk {
-				report.To[r.output.Topic]++
+			for i := range chunk {
+				report.did(&chunk[i])
 			}
 			return nil
 		}
@@ -126,15 +144,15 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 			return nil //nolint:nilerr // reported, and hides none of the others
 		}
 		report.Picked++
-		if !o.Again && before.has(f.At) {
+		if !o.Again && before.of(f.At) != Left {
 			report.Already++
 			return nil
 		}
-		if from := f.Letter.Source.Topic; o.To == "" && !o.takes(from) {
+		if from := f.Letter.Source.Topic; o.To == "" && !o.Dismiss && !o.takes(from) {
 			report.skip(o.foreign(), fmt.Sprintf("%s: it says that it was read at %s", f.At, f.Letter.Source))
 			return nil
 		}
-		r, err := t.prepare(ctx, f.Letter, o.To)
+		r, err := t.prepare(ctx, f.Letter, &o)
 		if missing, ok := isMissing(err); ok {
 			report.skip(missing.Why, fmt.Sprintf("%s: %s", f.At, missing.Detail))
 			return nil
@@ -148,7 +166,7 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 			}
 		}
 		chunk, size = append(chunk, r), size+r.size
-		if f.Letter.Class == pipeline.ClassCrash {
+		if f.Letter.Class == pipeline.ClassCrash && !o.Dismiss {
 			report.Crashed++
 		}
 		if pending++; pending == o.Limit {
@@ -193,16 +211,39 @@ func internal(topic string) bool {
 }
 
 // prepare finds the original of a letter, and builds what is written of it.
-func (t *Topic) prepare(ctx context.Context, l *producers.Letter, to string) (replaying, error) {
+func (t *Topic) prepare(ctx context.Context, l *producers.Letter, o *ReplayOptions) (r replaying, err error) {
+	r = replaying{letter: l, partition: byKey}
+	if o.Dismiss {
+		r.dismissed = true
+		r.memory, err = t.remember(l, remembered{Dealt: Dismissed, Note: o.Note})
+		return r, err
+	}
 	original, err := t.Original(ctx, l)
 	if err != nil {
-		return replaying{}, err
+		return r, err
 	}
-	if to == "" {
-		to = l.Source.Topic
+	what := remembered{Dealt: PutBack, To: o.To}
+	if o.Repair != nil {
+		repaired := *original
+		if repaired.Value, err = o.Repair(ctx, original); err != nil {
+			if ctx.Err() != nil {
+				return r, context.Cause(ctx)
+			}
+			return r, &Missing{Why: "the repair failed", Detail: err.Error()}
+		}
+		original, what.Dealt = &repaired, Repaired
 	}
-	r := replaying{letter: l, output: l.Replay(original, to)}
+	if what.To == "" {
+		what.To = l.Source.Topic
+	}
+	// Where it came from, its key's other records are, whatever partitioner wrote them.
+	if what.To == l.Source.Topic {
+		r.partition = l.Source.Partition
+	}
+	attempt, _ := l.Replayed()
+	what.Attempt = attempt + 1
+	r.output = l.Replay(original, what.To)
 	r.size = original.Size()
-	r.memory, err = t.remember(l, r.output)
+	r.memory, err = t.remember(l, what)
 	return r, err
 }

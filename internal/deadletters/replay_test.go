@@ -121,7 +121,7 @@ func TestCountsAreOfCausesThatAreAlike(t *testing.T) {
 	if err != nil || foreign != 1 {
 		t.Errorf("got %d records that are no letters, %v: want 1", foreign, err)
 	}
-	w.want("the counts", counts, `[{[decode not JSON at byte N] 3 0} {[invalid field "…" is N long] 1 0}]`)
+	w.want("the counts", counts, `[{[decode not JSON at byte N] 3 0 0} {[invalid field "…" is N long] 1 0 0}]`)
 }
 
 func TestReplayGoesOnWhereAnotherWasCutOff(t *testing.T) {
@@ -210,7 +210,7 @@ func TestUncommittedReplayIsNone(t *testing.T) {
 	}
 	var chunk []replaying
 	err = topic.Each(w.ctx, Filter{}, func(f Found) error {
-		r, err := topic.prepare(w.ctx, f.Letter, "")
+		r, err := topic.prepare(w.ctx, f.Letter, &ReplayOptions{})
 		chunk = append(chunk, r)
 		return err
 	})

@@ -87,6 +87,9 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 		return err
 	}
 	for _, part := range parts {
+		if !filter.within(&part) {
+			continue
+		}
 		err := t.letters.Scan(ctx, part, func(r *pipeline.Record) error {
 			letter, err := readLetter(r)
 			if err == nil && !filter.Picks(letter) {

@@ -41,7 +41,7 @@ func (t *Topic) newWriter(ctx context.Context) (*writer, error) {
 		kgo.TransactionalID(TransactionalID(t.Name)), kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(maxBatchBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords + 1),
-		kgo.RecordDeliveryTimeout(transactionTimeout),
+		kgo.RecordDeliveryTimeout(transactionTimeout), kgo.RecordPartitioner(home{kgo.StickyKeyPartitioner(nil)}),
 	}, t.options...)...)
 	if err != nil {
 		return nil, err
@@ -63,8 +63,8 @@ func (w *writer) commit(ctx context.Context, chunk []replaying, report *Replayed
 	var refused *refusedError
 	switch {
 	case err == nil:
-		for _, r := range chunk {
-			report.To[r.output.Topic]++
+		for i := range chunk {
+			report.did(&chunk[i])
 		}
 		return nil
 	case !errors.As(err, &refused):
@@ -120,7 +120,11 @@ func (w *writer) produce(ctx context.Context, chunk []replaying) error {
 			first = fmt.Errorf("write to %s: %w", r.Topic, err)
 		}
 	}
-	send := func(o pipeline.Output) { w.client.Produce(ctx, outgoing(o), acknowledged) }
+	send := func(o pipeline.Output, partition int32) {
+		r := outgoing(o)
+		r.Partition = partition
+		w.client.Produce(ctx, r, acknowledged)
+	}
 	flush := func() error {
 		if err := w.client.Flush(ctx); err != nil {
 			_ = w.client.AbortBufferedRecords(context.WithoutCancel(ctx)) // ctx has ended, and says so itself
@@ -132,22 +136,55 @@ func (w *writer) produce(ctx context.Context, chunk []replaying) error {
 	}
 	size := 0
 	for _, r := range chunk {
+		if r.dismissed {
+			continue
+		}
 		if size+r.size > aloneBytes {
 			if err := flush(); err != nil {
 				return err
 			}
 			size = 0
 		}
-		send(r.output)
+		send(r.output, r.partition)
 		size += r.size
 	}
 	if err := flush(); err != nil {
 		return err
 	}
 	for _, r := range chunk {
-		send(r.memory)
+		send(r.memory, byKey)
 	}
 	return flush()
+}
+
+// byKey leaves the choice of a partition to the record's key.
+const byKey = -1
+
+// home is a partitioner that heeds a record's partition, if it has one that the topic has, too.
+type home struct{ kgo.Partitioner }
+
+func (h home) ForTopic(topic string) kgo.TopicPartitioner {
+	return homeOf{h.Partitioner.ForTopic(topic)}
+}
+
+type homeOf struct{ kgo.TopicPartitioner }
+
+func (h homeOf) RequiresConsistency(r *kgo.Record) bool {
+	return r.Partition != byKey || h.TopicPartitioner.RequiresConsistency(r)
+}
+
+func (h homeOf) Partition(r *kgo.Record, n int) int {
+	if r.Partition >= 0 && int(r.Partition) < n {
+		return int(r.Partition)
+	}
+	return h.TopicPartitioner.Partition(r, n)
+}
+
+// OnNewBatch is heeded by what chooses for records without a key.
+func (h homeOf) OnNewBatch() {
+	if chooser, ok := h.TopicPartitioner.(kgo.TopicPartitionerOnNewBatch); ok {
+		chooser.OnNewBatch()
+	}
 }
 
 func outgoing(o pipeline.Output) *kgo.Record {
