@@ -60,6 +60,8 @@ type SinceConfig struct {
 	Unit time.Duration `yaml:"unit"`
 	// Until is the path of the later time; empty is the record's timestamp, or the time of processing where that is implausible. What comes after it counts 0.
 	Until string `yaml:"until"`
+	// TimesConfig is how both times are read.
+	TimesConfig `yaml:",inline"`
 }
 
 // UnmarshalYAML reads either form.
@@ -160,6 +162,7 @@ func (c *ColumnConfig) validateWays(p *problems, path string) {
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
 			p.add("%s.since.until is %q: want the path of a time", path, s.Until)
 		}
+		s.TimesConfig.validate(p, path+".since")
 	}
 	if c.OneHot != nil && len(c.OneHot) == 0 {
 		p.add("%s.one_hot is empty: want the texts that have a column each", path)

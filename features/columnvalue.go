@@ -20,6 +20,7 @@ type columnValue struct {
 	from   source
 	config ColumnConfig
 	until  source
+	times  times
 	parts  []columnValue
 	of     dependence
 }
@@ -85,6 +86,9 @@ func newColumnValue(name string, config ColumnConfig, locate func(string) source
 		}
 		v.from = locate(path)
 		v.of |= v.from.own.dependence()
+	}
+	if config.Since != nil {
+		v.times = newTimes(config.Since.TimesConfig)
 	}
 	if config.Since != nil && config.Since.Until != "" {
 		v.until = locate(config.Since.Until)
@@ -200,7 +204,7 @@ func (v *columnValue) length(value pipeline.Value) (given, error) {
 }
 
 func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
-	then, err := TimeOf(value, v.from.path)
+	then, guess, err := v.times.of(value, v.from.path)
 	if err != nil {
 		return given{}, err
 	}
@@ -213,12 +217,16 @@ func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 		if later.Kind == pipeline.Null {
 			return given{}, nil
 		}
-		if until, err = TimeOf(later, path); err != nil {
+		if until, _, err = v.times.of(later, path); err != nil {
 			return given{}, err
 		}
 	}
 	if until.IsZero() {
 		return given{}, errors.New("the record has no timestamp to count to: name the path of a time as since.until")
+	}
+	if text, _ := textOf(value); unsure(guess, then, until) {
+		return given{}, fmt.Errorf("%s is %s, which in %s is %s, long after what it is compared with: say in which unit it is, as since.time_unit",
+			v.from.path, shown(text), guess, then.UTC().Format(time.DateOnly))
 	}
 	unit := v.config.Since.Unit
 	if unit == 0 {

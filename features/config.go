@@ -37,6 +37,8 @@ type ViewConfig struct {
 	// Time is the path of the event's own time; empty, or absent from an event, means the record's timestamp, or the time of processing where that is
 	// implausible (pipeline.Plausible).
 	Time string `yaml:"time"`
+	// TimesConfig is how that time is read, and the one of rows to export.
+	TimesConfig `yaml:",inline"`
 	// Source says who fills the view: topic, its updates, which is the default; or store, where others write it into the store themselves. A view of a
 	// store has fields with a type each in place of an aggregate.
 	Source string `yaml:"source"`
@@ -213,6 +215,7 @@ func (v ViewConfig) validate(p *problems, path string) {
 	if v.Time != "" {
 		p.path(path+".time", v.Time, "created_at")
 	}
+	v.TimesConfig.validate(p, path)
 	if v.MaxAge < 0 {
 		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be", path, v.MaxAge)
 	}

@@ -118,7 +118,7 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 		update.At = now.UnixMilli()
 	}
 	if at := e.time.value(row); at.Kind != pipeline.Null {
-		said, err := TimeOf(at, e.time.path)
+		said, err := e.view.TimeOf(at, e.time.path)
 		if err != nil {
 			return e.fault("%v", err)
 		}
@@ -163,15 +163,6 @@ func (v *View) KeyOf(value pipeline.Value, path string) (string, error) {
 		return "", fmt.Errorf("%s begins with a zero byte, which no key of view %s may", path, v.name)
 	}
 	return key, nil
-}
-
-// TimeOf reads the time of an event. Path is where the value was, for the error.
-func TimeOf(value pipeline.Value, path string) (time.Time, error) {
-	t, ok := timeOf(value)
-	if !ok {
-		return t, fmt.Errorf("%s is no time: want one as in RFC 3339, such as 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970", path)
-	}
-	return t, nil
 }
 
 // operand is what the view wants of the row, Null where there is none.

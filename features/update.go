@@ -3,7 +3,6 @@ package features
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -135,23 +134,3 @@ const (
 )
 
 func inTime(milli int64) bool { return milli >= firstMilli && milli <= lastMilli }
-
-// timeOf reads the time of an event: as in RFC 3339, or a number of seconds, or of milliseconds, since 1970.
-func timeOf(v pipeline.Value) (time.Time, bool) {
-	switch v.Kind {
-	case pipeline.String:
-		t, err := time.Parse(time.RFC3339, v.Str)
-		return t, err == nil
-	case pipeline.Number, pipeline.Int, pipeline.Float:
-		f, ok := numberOf(v)
-		if !ok || f < 0 || f > 1e14 {
-			return time.Time{}, false
-		}
-		if f < 1e11 { // as milliseconds that would be before 1973
-			f *= 1000
-		}
-		return time.UnixMilli(int64(f)), true
-	default:
-		return time.Time{}, false
-	}
-}

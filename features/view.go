@@ -17,6 +17,7 @@ type View struct {
 	name     string
 	key      string
 	time     string
+	times    times
 	maxAge   time.Duration // that a lookup takes
 	ttl      int64         // milliseconds, 0 is for good
 	maxKeys  int           // that all partitions take together
@@ -80,7 +81,7 @@ type condition struct {
 
 // NewView compiles a declaration, which has been validated.
 func NewView(c ViewConfig) *View {
-	v := &View{name: c.Name, key: c.Key, time: c.Time, maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), maxKeys: cmp.Or(c.MaxKeys, defaultMaxKeys), others: c.Source == SourceStore}
+	v := &View{name: c.Name, key: c.Key, time: c.Time, times: newTimes(c.TimesConfig), maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), maxKeys: cmp.Or(c.MaxKeys, defaultMaxKeys), others: c.Source == SourceStore}
 	if v.maxAge == 0 {
 		v.maxAge = c.TTL // a key may be kept for longer where no event of others comes to its partition
 	}

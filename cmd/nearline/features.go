@@ -69,7 +69,7 @@ event itself does not see itself, as long as it has the very time that the event
 
 Rows come from a file (--rows) or from a topic of JSON objects (--topic), and leave in the same order; those of a topic by partition and offset.
 A row's key and time are where the view has them, and otherwise where --key and --time say. Times are as in RFC 3339, or seconds or milliseconds
-since 1970.
+since 1970, or as time_zone and time_unit of the view say.
 
 Rows can be no better than the history that is left. Updates are kept for features.retention; where rows would have needed more, it says so and how
 many they are. Rows of the last moments may lack events that the service has not read yet: end some minutes before now. A feature that was

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"nearline/features"
 	"nearline/internal/committed"
 	"nearline/offline"
 	"nearline/pipeline"
@@ -177,7 +176,7 @@ func (r *rows) read(l label) (row, *BadRow) {
 		t := l.at
 		switch {
 		case at.Kind != pipeline.Null:
-			said, err := features.TimeOf(at, v.Time)
+			said, err := v.TimeOf(at, v.Time)
 			if err != nil {
 				return bad(v.Time+" is no time", err)
 			}
