@@ -64,13 +64,18 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 		tables = tables && (p.manifest.Task == taskTable || len(p.manifest.Inputs) > 0 || !tokenized(folder))
 		p.settings.fix(inputs)
 	}
-	if drawn && !tables && len(p.manifest.Heads) == 0 {
-		drawn = note(in(p.graphPath, checkOutputs(p.graph.Outputs)))
+	if drawn && len(p.manifest.Heads) == 0 {
+		check := checkOutputs
+		if tables {
+			check = checkTableOutputs
+		}
+		drawn = note(in(p.graphPath, check(p.graph.Outputs)))
 	}
 	if drawn && settled && said {
 		source := p.manifest.source(model, p.settings, p.graph)
 		if tables {
 			source.Probabilities = slices.Concat(probabilityOutputs, p.graph.Zipped)
+			source.Sets = labelSets(p.graph)
 		}
 		p.heads, err = tasks.Resolve(p.manifest.Heads, source)
 		if note(in(folder, err)) {
@@ -113,6 +118,31 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 
 // probabilityOutputs are what exporters of classifiers call their probabilities: onnxmltools and skl2onnx.
 var probabilityOutputs = []string{"probabilities", "output_probability"}
+
+// labelSets are the outputs that say which of several labels a row has.
+func labelSets(graph *onnx.Graph) []tasks.Output {
+	var sets []tasks.Output
+	for _, name := range graph.Sets {
+		set := tasks.Output{Name: name}
+		if o, ok := graph.Output(name); ok && len(o.Shape) == 2 {
+			set.Width = int(max(0, o.Shape[1]))
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
+// checkTableOutputs refuses probabilities that are no row of numbers for each row: a matrix for each of several labels, as scikit-learn's trees, neighbours and
+// MultiOutputClassifier answer.
+func checkTableOutputs(outputs []onnx.Info) error {
+	for _, o := range outputs {
+		if slices.Contains(probabilityOutputs, o.Name) && (o.Type == onnx.Sequence || len(o.Shape) > 2) {
+			return fmt.Errorf("the graph answers %s, with a matrix for each of several labels: want one matrix, as of scikit-learn's OneVsRestClassifier; "+
+				"or name what else it answers in nearline.yaml, such as heads: [{output: label, kind: multi_label, labels: [A, B]}], which goes without probabilities", o)
+		}
+	}
+	return nil
+}
 
 // neither says what a graph wants that is neither a text nor a table, if so.
 func neither(inputs []onnx.Info) error {

@@ -260,6 +260,12 @@ func (t *tableModel) answer(l *tableLane, rows []*row) error {
 			return fmt.Errorf("%w: output %s has shape %v for %d rows: want [rows] or [rows, numbers]", errShape, t.outputs[i], o.Shape, total)
 		}
 	}
+	for h := range t.heads {
+		head, o := &t.heads[h], &outputs[t.reads[h]]
+		if width, labels := len(o.Data)/total, len(head.Labels); labels > 0 && width != labels {
+			return fmt.Errorf("%w: output %s has %d numbers for a row, and %s %d labels (%s)", errShape, head.Output, width, head.Name, labels, strings.Join(head.Labels, ", "))
+		}
+	}
 	now, from := time.Now(), 0
 	for _, r := range rows {
 		r.at = now
@@ -348,7 +354,7 @@ func (t *tableModel) answers(outputs []onnx.Output, from int, table Table) ([]pi
 }
 
 // errShape says that the graph is not what it has to be, whatever it is given.
-var errShape = errors.New("the graph does not answer row by row")
+var errShape = errors.New("the graph does not answer as it says")
 
 // clone keeps a table for longer than its caller does.
 func (t *Table) clone() *Table {

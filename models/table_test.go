@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"nearline/batching"
+	"nearline/models/tasks"
 	"nearline/pipeline"
 )
 
@@ -107,6 +108,9 @@ func (c *tableCase) rows() int {
 func (c *tableCase) want(t *testing.T, row int, got pipeline.Value) {
 	t.Helper()
 	near := func(a, b float64) bool { return math.Abs(a-b) <= c.Tolerance*max(1, math.Abs(b)) }
+	if c.wantSeveral(t, row, got, near) {
+		return
+	}
 	for _, name := range []string{"probabilities", "output_probability"} {
 		out, ok := c.Outputs[name]
 		if !ok {
@@ -138,12 +142,45 @@ func (c *tableCase) want(t *testing.T, row int, got pipeline.Value) {
 	}
 }
 
+// wantSeveral says whether a row has the labels that the library gave it, where it may have several.
+func (c *tableCase) wantSeveral(t *testing.T, row int, got pipeline.Value, near func(a, b float64) bool) bool {
+	t.Helper()
+	set, probabilities := c.Outputs["label"], c.Outputs["probabilities"]
+	if set.Shape == nil {
+		set, probabilities = c.Outputs["output_label"], c.Outputs["output_probability"]
+	}
+	if len(set.Shape) < 2 {
+		return false
+	}
+	want := map[string]float64{}
+	for n := range set.Shape[1] {
+		if at := row*set.Shape[1] + n; set.Values[at].(float64) == 1 {
+			want[fmt.Sprint(n)] = probabilities.Values[at].(float64)
+		}
+	}
+	labels, ok := got.Lookup("labels")
+	same := ok && labels.Len() == len(want)
+	for _, found := range labels.List {
+		label, _ := found.Lookup("label")
+		score, _ := found.Lookup("score")
+		p, has := want[label.Str]
+		same = same && has && near(score.Float, p)
+	}
+	if !same {
+		t.Errorf("row %d: got %v, want the labels %v", row, got.Any(), want)
+	}
+	return true
+}
+
+// matrixLabels names the labels of a matrix, which has no names.
+const matrixLabels = "heads: [{kind: multi_label, labels: ['0', '1', '2'], output: probabilities, name: sklearn-labels-matrix}]\n"
+
 // TestTablesAnswerAsTheirLibraries runs exports of LightGBM, XGBoost and scikit-learn as they are, row by row and together, and compares with what
 // the libraries answered themselves.
 func TestTablesAnswerAsTheirLibraries(t *testing.T) {
 	for name, c := range tableCases(t) {
 		t.Run(name, func(t *testing.T) {
-			config := tableRepository(t, nil, name)
+			config := tableRepository(t, map[string]string{"sklearn-labels-matrix/1/nearline.yaml": matrixLabels}, name)
 			m := loaded(t, config, name, running(t, config))
 			if m.Info().Alone != "" || !m.Info().Limits.Packed {
 				t.Errorf("got limits %+v, alone %q, want packed rows together", m.Info().Limits, m.Info().Alone)
@@ -301,5 +338,38 @@ func TestInspectDescribesTables(t *testing.T) {
 	}
 	if len(r.Problems) > 0 || r.Task != "table" || len(r.Reads) != 4 || len(r.Columns) != 1 || strings.Join(r.Columns[0].Labels, " ") != "leaves looks orders" {
 		t.Errorf("got %+v, want a table of four columns and three labels", r)
+	}
+}
+
+// What an output's shape says of labels is believed, or refused.
+func TestSeveralLabelsAreNeverTakenForOne(t *testing.T) {
+	matrix := func(head string) map[string]string {
+		return map[string]string{"sklearn-labels-matrix/1/nearline.yaml": "heads: [{" + head + "}]\n"}
+	}
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		want  string // in the error; "" loads as multi_label
+	}{
+		{"sklearn-labels", nil, ""},
+		{"sklearn-labels-network", nil, ""},
+		{"sklearn-labels-matrix", nil, "labels is missing"},
+		{"sklearn-labels-matrix", matrix("labels: [a, b, c]"), ""},
+		{"sklearn-labels-matrix", matrix("output: label, labels: [a, b, c]"), ""},
+		{"sklearn-labels-matrix", matrix("kind: classification, labels: [a, b, c]"), `kind is "classification": output "label" says of each label whether a row has it, want kind multi_label`},
+		{"odd-matrices", nil, "with a matrix for each of several labels: want one matrix"},
+		{"odd-twice", map[string]string{"odd-twice/1/nearline.yaml": "heads: [{labels: [a, b]}]\n"}, "the graph does not answer in the shape that its file states"},
+	} {
+		config := tableRepository(t, c.files, c.name)
+		m, err := Load(t.Context(), config, c.name, config.NewDevice(), NewMetrics(nil))
+		if err == nil {
+			defer m.Close(t.Context())
+			if kind := m.Info().Heads[0].Kind; kind != tasks.MultiLabel {
+				t.Errorf("%s with %v: got kind %s, want %s", c.name, c.files, kind, tasks.MultiLabel)
+			}
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %v: got %v, want %q", c.name, c.files, err, c.want)
+		}
 	}
 }

@@ -64,7 +64,7 @@ func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) err
 	at(ctx, "trying a row of zeros")
 	err := t.answer(t.lanes[0], []*row{&blank})
 	switch {
-	case errors.Is(err, onnx.ErrRuntime), errors.Is(err, errShape):
+	case errors.Is(err, onnx.ErrRuntime), errors.Is(err, errShape), errors.Is(err, onnx.ErrShape):
 		return fmt.Errorf("try: %w", err)
 	case err == nil && blank.err == nil:
 		t.sample.Store(&blank.table)

@@ -37,6 +37,9 @@ type Graph struct {
 	Classes []string
 	// Zipped are outputs that are sequences of maps in the file, from classes to probabilities. Open makes matrices of them, as Outputs have it.
 	Zipped []string
+	// Sets are outputs that say of each of several labels whether a row has it: whole numbers, a column for each label, as classifiers
+	// of scikit-learn's kind have them that were trained on several labels.
+	Sets []string
 }
 
 // External is a file of weights.
@@ -120,32 +123,6 @@ func inspect(r io.Reader, size int64) (*Graph, error) {
 	in.judge(in.nodes, in.initializers)
 	in.classify()
 	return &in.graph, nil
-}
-
-// classify takes note of classes, and of outputs that are made into maps by them.
-func (in *inspector) classify() {
-	disagree := false
-	for _, n := range in.nodes {
-		if n.classes == nil {
-			continue
-		}
-		if in.graph.Classes != nil && !slices.Equal(in.graph.Classes, n.classes) {
-			disagree = true
-		}
-		in.graph.Classes = n.classes
-		if n.op != zipMap {
-			continue
-		}
-		for i := range in.graph.Outputs {
-			if out := &in.graph.Outputs[i]; slices.Contains(n.outputs, out.Name) {
-				out.Type, out.Shape = Float32, []int64{-1, int64(len(n.classes))}
-				in.graph.Zipped = append(in.graph.Zipped, out.Name)
-			}
-		}
-	}
-	if disagree {
-		in.graph.Classes = nil
-	}
 }
 
 // model reads a ModelProto.
@@ -399,37 +376,6 @@ func parseAttribute(b []byte, n *node, depth int) error {
 	})
 }
 
-// parseClasses reads classlabels_strings, classlabels_int64s and classlabels_ints, as operators of ai.onnx.ml have them.
-func parseClasses(b []byte, n *node) error {
-	named := false
-	err := eachField(b, func(num protowire.Number, value []byte, _ uint64) error {
-		named = named || num == 1 && strings.HasPrefix(string(value), "classlabels_")
-		return nil
-	})
-	if err != nil || !named {
-		return err
-	}
-	number := func(v uint64) { n.classes = append(n.classes, strconv.FormatInt(int64(v), 10)) } //nolint:gosec // as protocol buffers have it
-	return eachField(b, func(num protowire.Number, value []byte, single uint64) error {
-		switch {
-		case num == 8 && value == nil: // ints
-			number(single)
-		case num == 8: // packed
-			for len(value) > 0 {
-				v, size := protowire.ConsumeVarint(value)
-				if size < 0 {
-					return protowire.ParseError(size)
-				}
-				number(v)
-				value = value[size:]
-			}
-		case num == 9: // strings
-			n.classes = append(n.classes, string(value))
-		}
-		return nil
-	})
-}
-
 // graphBody reads a subgraph's nodes. Its own initializers become nodes without inputs: constants.
 func graphBody(b []byte, depth int) ([]node, error) {
 	var names []string
@@ -486,8 +432,11 @@ func parseValueInfo(b []byte) (Info, error) {
 			info.Name = string(value)
 		case 2: // TypeProto
 			return eachField(value, func(num protowire.Number, value []byte, _ uint64) error {
-				if num == 1 { // tensor_type
+				switch num {
+				case 1: // tensor_type
 					return eachField(value, tensor)
+				case 4: // sequence_type
+					info.Type = Sequence
 				}
 				return nil
 			})

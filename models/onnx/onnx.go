@@ -17,6 +17,9 @@ import (
 // is known to be good tells.
 var ErrRuntime = errors.New("onnx runtime failed")
 
+// ErrShape says that a graph's output has another shape than its file states: no row can be read of it.
+var ErrShape = errors.New("the graph does not answer in the shape that its file states")
+
 // ErrUnavailable says that there is no runtime to run graphs with: the library is not found, or too old, or this
 // program was built without cgo.
 var ErrUnavailable = errors.New("onnx runtime is not available")
@@ -36,6 +39,8 @@ const (
 	Float16  Type = 10
 	Float64  Type = 11
 	BFloat16 Type = 16
+	// Sequence is no tensor, but a list of them.
+	Sequence Type = 255
 )
 
 func (t Type) String() string {
@@ -60,6 +65,8 @@ func (t Type) String() string {
 		return "float64"
 	case BFloat16:
 		return "bfloat16"
+	case Sequence:
+		return "sequence"
 	}
 	return "type " + strconv.Itoa(int(t))
 }
@@ -182,6 +189,9 @@ func runError(message string) error {
 		if strings.Contains(lower, m) {
 			return fmt.Errorf("%w: %s", ErrRuntime, message)
 		}
+	}
+	if strings.Contains(lower, "got invalid dimensions for output") {
+		return fmt.Errorf("%w: %s", ErrShape, message)
 	}
 	return errors.New(message)
 }

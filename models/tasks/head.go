@@ -72,6 +72,8 @@ type Head struct {
 	Scores string `yaml:"scores"`
 
 	Vector `yaml:",inline"` // of an embedding
+
+	above bool // a probability has to be above the threshold, as scikit-learn has it, and not at it
 }
 
 // Output is an output of the graph, as far as heads care.
@@ -91,6 +93,8 @@ type Source struct {
 	ProblemType string   // problem_type of config.json
 	// Probabilities are the outputs whose numbers are probabilities already, as classifiers of scikit-learn's kind answer them.
 	Probabilities []string
+	// Sets are outputs that say of each of several labels whether a row has it, 0 or 1; a Width of 0 is not known.
+	Sets []Output
 	// Embedding says that heads without a kind, and a model without heads, are embeddings, made as Vector says.
 	Embedding bool
 	Vector    Vector
@@ -115,8 +119,8 @@ type Row struct {
 //
 //   - name: the output's, if there are several heads; the model's for the only one
 //   - output: the one named as the head, or else the only one
-//   - kind: embedding for an output with tokens, and where a key of an embedding is set; multi_label for problem_type multi_label_classification; score for one
-//     logit and for problem_type regression; classification otherwise
+//   - kind: embedding for an output with tokens, and where a key of an embedding is set; multi_label for problem_type multi_label_classification, and where
+//     another output says that rows have several labels; score for one logit and for problem_type regression; classification otherwise
 //   - labels: id2label, where there are as many as logits
 //   - pooling, normalize: what the files of sentence-transformers say
 func Resolve(heads []Head, s Source) ([]Head, error) {
@@ -162,6 +166,8 @@ func (h *Head) resolve(s Source, heads int) error {
 			h.Output = only[0].Name
 		} else if usual := s.usual(true); usual != "" && (h.Kind == Embedding || h.Kind == "" && s.Embedding) {
 			h.Output = usual
+		} else if usual := s.usual(false); slices.Contains(s.Probabilities, usual) && heads == 1 && h.Kind != Embedding {
+			h.Output = usual
 		} else {
 			return fmt.Errorf(".output is missing, and the graph has several: want one of %s", s.names())
 		}
@@ -177,8 +183,12 @@ func (h *Head) resolve(s Source, heads int) error {
 	default:
 		h.Name = s.Model
 	}
-	if h.Kind == "" {
+	set, several := s.set(output)
+	switch {
+	case h.Kind == "":
 		h.Kind = s.kind(h, output)
+	case several && h.Kind == Classification:
+		return fmt.Errorf(".kind is %q: output %q says of each label whether a row has it, want kind %s", h.Kind, set, MultiLabel)
 	}
 	if output.Tokens && h.Kind != Embedding {
 		return fmt.Errorf(".output is %q with a vector for each token: a %s has one row of logits for each text, want kind embedding, "+
@@ -204,12 +214,30 @@ func (s Source) kind(h *Head, o Output) Kind {
 	switch {
 	case o.Tokens, h.vectorKey() != "", s.Embedding && !labelled && o.Name != "logits" && o.Width != 1:
 		return Embedding
+	case s.several(o):
+		return MultiLabel
 	case s.ProblemType == "multi_label_classification" && (o.Width != 1 || len(s.Labels) == 1):
 		return MultiLabel
 	case o.Width == 1 || s.ProblemType == "regression":
 		return Score
 	}
 	return Classification
+}
+
+// set is the output that says which labels a row has, of those that another one has probabilities of, or which it is itself.
+func (s Source) set(o Output) (name string, ok bool) {
+	for _, set := range s.Sets {
+		known := set.Width > 0 && o.Width > 0
+		if o.Name == set.Name || known && o.Width == set.Width || !known && o.Width != 1 && slices.Contains(s.Probabilities, o.Name) {
+			return set.Name, true
+		}
+	}
+	return "", false
+}
+
+func (s Source) several(o Output) bool {
+	_, ok := s.set(o)
+	return ok
 }
 
 // misplaced refuses keys that belong to other kinds.

@@ -14,7 +14,9 @@ const defaultThreshold = 0.5
 
 // resolveLabels completes a classification, with one label or with several.
 func (h *Head) resolveLabels(s Source, output Output) error {
-	if err := h.resolveActivation(slices.Contains(s.Probabilities, output.Name)); err != nil {
+	isSet := slices.ContainsFunc(s.Sets, func(set Output) bool { return set.Name == output.Name })
+	probabilities := isSet || slices.Contains(s.Probabilities, output.Name)
+	if err := h.resolveActivation(probabilities); err != nil {
 		return err
 	}
 	if err := h.takeLabels(s, output); err != nil {
@@ -30,17 +32,23 @@ func (h *Head) resolveLabels(s Source, output Output) error {
 		return fmt.Errorf(".scores is %q: want all, or leave it out", h.Scores)
 	}
 	if h.Kind == MultiLabel {
+		h.above = h.Threshold == nil && s.several(output)
 		return h.resolveThresholds()
 	}
 	return nil
 }
 
+// usual is the activation that makes probabilities of logits.
+func (h *Head) usual() Activation {
+	if h.Kind == MultiLabel {
+		return Sigmoid
+	}
+	return Softmax
+}
+
 // resolveActivation of an output that has, or has not, probabilities already.
 func (h *Head) resolveActivation(probabilities bool) error {
-	usual := Softmax
-	if h.Kind == MultiLabel {
-		usual = Sigmoid
-	}
+	usual := h.usual()
 	switch h.Activation {
 	case "":
 		if h.Activation = usual; probabilities {
@@ -103,6 +111,14 @@ func (h *Head) resolveThresholds() error {
 	return nil
 }
 
+// reaches says whether a probability is enough for a label.
+func (h *Head) reaches(label string, p float32) bool {
+	if _, own := h.Thresholds[label]; !own && h.above {
+		return p > h.threshold(label)
+	}
+	return p >= h.threshold(label)
+}
+
 // threshold of a label, in the 32 bits that probabilities are given in: what is shown as 0.7 reaches 0.7.
 func (h *Head) threshold(label string) float32 {
 	if own, ok := h.Thresholds[label]; ok {
@@ -140,7 +156,7 @@ func (h *Head) multiLabel(logits []float32) (pipeline.Value, error) {
 		return pipeline.Value{}, err
 	}
 	ranked := slices.DeleteFunc(ranking(probabilities), func(i int) bool {
-		return float32(probabilities[i]) < h.threshold(h.Labels[i])
+		return !h.reaches(h.Labels[i], float32(probabilities[i]))
 	})
 	if h.Top > 0 {
 		ranked = ranked[:min(h.Top, len(ranked))]
@@ -192,7 +208,7 @@ func (h *Head) probabilities(logits []float32) ([]float64, error) {
 	case Identity:
 		for i, v := range logits {
 			if v < -slack || v > 1+slack {
-				return nil, fmt.Errorf("output %s has %v: activation %s wants a graph that answers probabilities, remove it", h.Output, v, Identity)
+				return nil, fmt.Errorf("output %s has %v: activation %s wants a graph that answers probabilities, want %s in nearline.yaml", h.Output, v, Identity, h.usual())
 			}
 			p[i] = min(1, max(0, float64(v)))
 		}

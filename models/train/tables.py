@@ -35,8 +35,12 @@ from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringT
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 warnings.filterwarnings("ignore")
 
@@ -200,6 +204,45 @@ def sklearn_boosting() -> Case:
     )
 
 
+def several_labels(seed: int, labels: int = 3) -> tuple[Floats, NDArray[Any]]:
+    """Features [ROWS, 5], and which of the labels each row has [ROWS, labels]."""
+    rows, value = random_rows(seed)
+    columns = [value > 0, rows[:, 1] + rows[:, 2] > 0.3, rows[:, 4] < 0.2]
+    return rows, np.stack(columns[:labels], axis=1).astype(int)
+
+
+def sklearn_graph(model: Any, **options: Any) -> onnx.ModelProto:
+    types = [("float_input", FloatTensorType([None, 5]))]
+    return to_onnx(model, initial_types=types, target_opset=SKLEARN_OPSET, options={id(model): options} if options else None)
+
+
+def sklearn_labels(seed: int, model: Any, zipmap: bool = True) -> Case:
+    """Rows may have several labels, or none: the label is a row of bits."""
+    rows, labels = several_labels(seed)
+    return labelled(model.fit(rows, labels), rows, zipmap)
+
+
+def sklearn_labels_ties() -> Case:
+    """Each row is there twice, and some disagree about the first label: half a chance is none."""
+    rows, labels = several_labels(13)
+    labels[:, 0] = rows[:, 0] > 0
+    others = labels.copy()
+    others[:, 0] = 0
+    model = OneVsRestClassifier(DecisionTreeClassifier(max_depth=2)).fit(np.concatenate([rows, rows]), np.concatenate([labels, others]))
+    return labelled(model, rows, zipmap=True)
+
+
+def labelled(model: Any, rows: Floats, zipmap: bool) -> Case:
+    return Case(
+        sklearn_graph(model) if zipmap else sklearn_graph(model, zipmap=False),
+        {"float_input": asked(rows)},
+        {
+            "output_label" if zipmap else "label": model.predict(asked(rows)).astype(np.int64),
+            "output_probability" if zipmap else "probabilities": model.predict_proba(asked(rows)).astype(np.float32),
+        },
+    )
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "lightgbm-regressor": lightgbm_regressor,
     "lightgbm-missing": lightgbm_missing,
@@ -211,6 +254,11 @@ CASES: dict[str, Callable[[], Case]] = {
     "xgboost-classes": xgboost_classes,
     "sklearn-columns": sklearn_columns,
     "sklearn-boosting": sklearn_boosting,
+    "sklearn-labels": lambda: sklearn_labels(10, OneVsRestClassifier(LogisticRegression())),
+    "sklearn-labels-matrix": lambda: sklearn_labels(11, OneVsRestClassifier(LogisticRegression()), zipmap=False),
+    # The file states the shape of one label.
+    "sklearn-labels-network": lambda: sklearn_labels(12, MLPClassifier((4,), max_iter=300, random_state=1)),
+    "sklearn-labels-ties": sklearn_labels_ties,
 }
 
 
@@ -242,13 +290,16 @@ def check(name: str, case: Case, path: Path) -> float:
     for output, want in case.outputs.items():
         if isinstance(want, list):
             pairs = [(row[key], value) for row, wanted in zip(got[output], want, strict=True) for key, value in wanted.items()]
+        elif isinstance(got[output], list):
+            # A ZipMap of several labels has the first row for all, in this version of onnxruntime.
+            pairs = [(got[output][0][key], value) for key, value in enumerate(want[0])]
         elif np.asarray(want).dtype.kind == "f":
             if got[output].shape != want.shape:
                 raise SystemExit(f"{name}: {output} is {got[output].shape}, want {want.shape}")
             pairs = list(zip(got[output].ravel(), want.ravel()))
         else:
             pairs = []
-            if list(got[output]) != list(want):
+            if got[output].tolist() != np.asarray(want).tolist():
                 raise SystemExit(f"{name}: {output} is {got[output]}, want {want}")
         largest = max([largest] + [abs(float(a) - float(b)) for a, b in pairs])
     if largest > TOLERANCE:
@@ -289,12 +340,16 @@ def odd(folder: Path) -> dict[str, onnx.ModelProto]:
             info.name = new if info.name == old else info.name
         return model
 
+    rows, labels = several_labels(14, labels=2)
     product = onnx.helper.make_node("MatMul", ["x", "weights"], ["product"])
     return {
         "odd-listwise": graph([product, onnx.helper.make_node("Softmax", ["product"], ["score"], axis=0)], None),
         "odd-one-row": graph([onnx.helper.make_node("MatMul", ["x", "weights"], ["score"])], 1),
         "odd-user": renamed("colour", "user"),
         "odd-chances": renamed("output_probability", "chances"),
+        # These have a matrix of probabilities for each label, and one of twice as many as there are labels.
+        "odd-matrices": sklearn_graph(MultiOutputClassifier(LogisticRegression()).fit(rows, labels)),
+        "odd-twice": sklearn_graph(MLPClassifier((2,), max_iter=50, random_state=1).fit(rows, labels), zipmap=False),
     }
 
 
