@@ -130,7 +130,7 @@ const (
 func readManifest(folder string) (manifest, error) {
 	var m manifest
 	path := filepath.Join(folder, "nearline.yaml")
-	data, err := files.Read(path, maxManifestBytes)
+	data, err := files.ReadText(path, maxManifestBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
@@ -334,7 +334,7 @@ func (s *settings) fix(inputs []onnx.Info) {
 }
 
 func readJSON(path string, into any) error {
-	data, err := files.Read(path, maxSettingsBytes)
+	data, err := files.ReadText(path, maxSettingsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -49,6 +49,26 @@ func TestManifestMayBeAbsentOrEmpty(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkIsNoPartOfAModelsFiles(t *testing.T) {
+	c := repository(t, nil, map[string]string{
+		"m/1/nearline.yaml":         "\xef\xbb\xbfmax_tokens: 7\n",
+		"m/1/config.json":           "\xef\xbb\xbf" + `{"model_type": "bert", "max_position_embeddings": 512}`,
+		"m/1/tokenizer_config.json": "\xef\xbb\xbf" + `{"model_max_length": 64}`,
+		"w/1/nearline.yaml":         "\xff\xfem\x00",
+	})
+	folder := filepath.Join(c.Repository, "m", "1")
+	m, err := readManifest(folder)
+	if err != nil || m.MaxTokens != 7 {
+		t.Errorf("got %+v, %v, want 7 tokens", m, err)
+	}
+	if s, err := readSettings(folder); err != nil || s.Positions != 512 || s.tokensStated != 64 {
+		t.Errorf("got %+v, %v, want 512 positions and 64 tokens", s, err)
+	}
+	if _, err := readManifest(filepath.Join(c.Repository, "w", "1")); err == nil || !strings.Contains(err.Error(), "is UTF-16: want it saved as UTF-8") {
+		t.Errorf("got %v, want the encoding named", err)
+	}
+}
+
 func TestConstantColumnsKeepTheirOrderAndTypes(t *testing.T) {
 	c := repository(t, nil, map[string]string{"m/1/nearline.yaml": "task: constant\ncolumns:\n  z: 1\n  a: {y: text, b: [true, 0.5, ~]}\n"})
 	m, err := readManifest(filepath.Join(c.Repository, "m", "1"))

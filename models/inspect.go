@@ -253,7 +253,7 @@ func tokenizerKind(path string) string {
 			Type string `json:"type"`
 		} `json:"model"`
 	}
-	data, err := files.Read(path, tokenizer.MaxBytes)
+	data, err := files.ReadText(path, tokenizer.MaxBytes)
 	if err != nil || json.Unmarshal(data, &file) != nil || file.Model.Type == "" {
 		return "of a kind that it does not name"
 	}

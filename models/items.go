@@ -100,6 +100,9 @@ func (s *itemInputs) read(folder string) error {
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		id := lines.Text()
+		if len(s.index) == 0 {
+			id = string(files.TrimMark([]byte(id)))
+		}
 		if _, again := s.index[id]; again || id == "" {
 			return fmt.Errorf("%s:%d: %q is empty, or there already: want an id a line", path, len(s.index)+1, id)
 		}

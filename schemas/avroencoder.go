@@ -36,7 +36,7 @@ type avroEncoder struct {
 var _ Encoder = (*avroEncoder)(nil)
 
 func newAvroEncoder(text string, n names) (*avroEncoder, error) {
-	schema, err := parseAvro(text)
+	schema, err := parseAvroToWrite(text)
 	if err != nil {
 		return nil, fmt.Errorf("output.schema: %w", err)
 	}

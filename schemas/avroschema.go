@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"strings"
 
 	"github.com/linkedin/goavro/v2"
@@ -54,32 +56,93 @@ type avroField struct {
 const maxSchemaBytes = 16 << 20
 
 func readSchema(file string) (string, error) {
-	text, err := files.Read(file, maxSchemaBytes)
+	text, err := files.ReadText(file, maxSchemaBytes)
 	if err != nil {
 		return "", fmt.Errorf("read schema: %w", err)
 	}
 	return string(text), nil
 }
 
-// parseAvro reads a schema whose top is a record. Whether it is a valid one, goavro decides; what is made here is only
+// parseAvro reads a schema whose top is a record, to read values by it. Whether it is a valid one, goavro decides; what is made here is only
 // the form that values can be read and written by without a map in between.
+//
+// Who reads by the schema that values were written with needs no defaults, and goavro refuses some that are right: a decimal's, and whole numbers beyond
+// 2^53. So it never sees any, and what is wrong with one hinders only who writes (avroParser.presets).
 func parseAvro(text string) (*avroType, error) {
-	if _, err := goavro.NewCodec(text); err != nil {
-		return nil, fmt.Errorf("not an Avro schema: %w", err)
-	}
-	var schema any
-	if err := json.Unmarshal([]byte(text), &schema); err != nil {
-		return nil, fmt.Errorf("not an Avro schema: %w", err)
-	}
-	p := avroParser{named: map[string]*avroType{}}
-	t, err := p.parse(schema, "")
+	t, _, err := parseAvroSchema(text)
+	return t, err
+}
+
+// parseAvroToWrite reads a schema with the defaults of its fields.
+func parseAvroToWrite(text string) (*avroType, error) {
+	t, p, err := parseAvroSchema(text)
 	if err != nil {
 		return nil, err
 	}
-	if t.kind != avroRecord {
-		return nil, fmt.Errorf("the Avro schema is of type %s: want a record", t.kind)
-	}
 	return t, p.presets()
+}
+
+func parseAvroSchema(text string) (*avroType, *avroParser, error) {
+	var schema any
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber() // a default may have more digits than a float64
+	if err := d.Decode(&schema); err != nil {
+		return nil, nil, fmt.Errorf("not an Avro schema: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, nil, errors.New("not an Avro schema: something follows it")
+	}
+	bare, err := json.Marshal(withoutDefaults(schema))
+	if err != nil {
+		return nil, nil, fmt.Errorf("not an Avro schema: %w", err)
+	}
+	if _, err := goavro.NewCodec(string(bare)); err != nil {
+		return nil, nil, fmt.Errorf("not an Avro schema: %w", err)
+	}
+	p := &avroParser{named: map[string]*avroType{}}
+	t, err := p.parse(schema, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.kind != avroRecord {
+		return nil, nil, fmt.Errorf("the Avro schema is of type %s: want a record", t.kind)
+	}
+	return t, p, nil
+}
+
+// withoutDefaults is a copy of a schema without the defaults of fields and of enums, and without logical types that are to be ignored.
+func withoutDefaults(schema any) any {
+	switch s := schema.(type) {
+	case []any:
+		list := make([]any, len(s))
+		for i, item := range s {
+			list[i] = withoutDefaults(item)
+		}
+		return list
+	case map[string]any:
+		object := make(map[string]any, len(s))
+		for key, value := range s {
+			switch key {
+			case "default":
+			case "logicalType":
+				if !ignoredLogical(s) {
+					object[key] = value
+				}
+			case "type", "fields", "items", "values":
+				object[key] = withoutDefaults(value)
+			default:
+				object[key] = value
+			}
+		}
+		return object
+	}
+	return schema
+}
+
+// ignoredLogical says that a type's logical one is not valid: then the specification has readers take the type itself.
+func ignoredLogical(s map[string]any) bool {
+	precision, scale := number(s["precision"]), number(s["scale"])
+	return s["logicalType"] == "decimal" && (precision < 1 || scale < 0 || scale > precision || s["type"] != "bytes" && s["type"] != "fixed")
 }
 
 type avroParser struct {
@@ -135,7 +198,9 @@ func (p *avroParser) object(s map[string]any, namespace string) (*avroType, erro
 		return p.parse(s["type"], namespace)
 	}
 	t := &avroType{kind: avroKind(name)}
-	t.logical, _ = s["logicalType"].(string)
+	if !ignoredLogical(s) {
+		t.logical, _ = s["logicalType"].(string)
+	}
 	t.scale = number(s["scale"])
 	switch t.kind {
 	case avroRecord, avroEnum, avroFixed, "error":
@@ -190,39 +255,6 @@ func (p *avroParser) fields(t *avroType, s map[string]any, namespace string) err
 	return nil
 }
 
-// presets encodes the defaults, each as the first branch where its field is a union, as the specification says.
-func (p *avroParser) presets() error {
-	var errs []error
-	for _, d := range p.defaults {
-		field := &d.record.fields[d.field]
-		typ := field.typ
-		preset := []byte{}
-		if typ.kind == avroUnion && len(typ.branches) > 0 {
-			preset = append(preset, 0)
-			typ = typ.branches[0]
-		}
-		if text, ok := d.value.(string); ok && (typ.kind == avroBytes || typ.kind == avroFixed) {
-			d.value = latin1(text)
-		}
-		preset, err := appendAvro(preset, typ, fromJSON(d.value), 0)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("default of field %q: %w", field.name, err))
-			continue
-		}
-		field.preset = preset
-	}
-	return errors.Join(errs...)
-}
-
-// latin1 is how a schema writes bytes in a default: one code point a byte.
-func latin1(text string) string {
-	var b []byte
-	for _, r := range text {
-		b = append(b, byte(r))
-	}
-	return string(b)
-}
-
 func fullName(name, namespace string) string {
 	if namespace == "" || strings.Contains(name, ".") {
 		return name
@@ -231,7 +263,11 @@ func fullName(name, namespace string) string {
 }
 
 func number(v any) int {
-	f, _ := v.(float64)
+	n, _ := v.(json.Number)
+	f, _ := n.Float64()
+	if !(math.Abs(f) <= math.MaxInt32) {
+		return 0
+	}
 	return int(f)
 }
 

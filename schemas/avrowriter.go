@@ -282,32 +282,3 @@ func appendMissing(dst []byte, field *avroField) ([]byte, error) {
 	}
 	return dst, fmt.Errorf("field %q: the result has no such field, and the schema gives it no default", field.name)
 }
-
-// fromJSON is a value of a schema's default.
-func fromJSON(v any) pipeline.Value {
-	switch v := v.(type) {
-	case bool:
-		return pipeline.Value{Kind: pipeline.Bool, Bool: v}
-	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
-			return pipeline.IntValue(int64(v))
-		}
-		return pipeline.FloatValue(v)
-	case string:
-		return pipeline.StringValue(v)
-	case []any:
-		list := pipeline.Value{Kind: pipeline.List}
-		for _, item := range v {
-			list.List = append(list.List, fromJSON(item))
-		}
-		return list
-	case map[string]any:
-		object := pipeline.Value{Kind: pipeline.Object}
-		for name, item := range v {
-			object.Fields = append(object.Fields, pipeline.Field{Name: name, Value: fromJSON(item)})
-		}
-		return object
-	default:
-		return pipeline.Value{}
-	}
-}

@@ -238,7 +238,7 @@ const maxBytes = 16 << 20
 
 // Load reads a regular file. The error joins every problem, each a *Problem; see Problems.
 func Load(path string) (*Config, error) {
-	data, err := regular.Read(path, maxBytes)
+	data, err := regular.ReadText(path, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}

@@ -251,6 +251,22 @@ func TestLoadNamesTheFileThatIsMissing(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkIsNoPartOfAConfiguration(t *testing.T) {
+	good, err := os.ReadFile("testdata/good/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "nearline.yaml")
+	for mark, want := range map[string]string{"\xef\xbb\xbf": "", "\xff\xfe": "nearline.yaml is UTF-16: want it saved as UTF-8"} {
+		if err := os.WriteFile(file, append([]byte(mark), good...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(file); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", mark, err, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml"} {
 		files, err := filepath.Glob(pattern)

@@ -4,6 +4,7 @@
 package files
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,23 @@ func Read(path string, most int64) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// ReadText reads a text as Read does. The byte-order mark that some editors put at its head is no part of it.
+func ReadText(path string, most int64) ([]byte, error) {
+	data, err := Read(path, most)
+	if err != nil {
+		return nil, err
+	}
+	for _, mark := range []string{"\xff\xfe", "\xfe\xff"} {
+		if bytes.HasPrefix(data, []byte(mark)) {
+			return nil, fmt.Errorf("%s is UTF-16: want it saved as UTF-8", path)
+		}
+	}
+	return TrimMark(data), nil
+}
+
+// TrimMark is a text without a byte-order mark at its head.
+func TrimMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) }
 
 // Check that a path leads to a regular file or to a folder.
 func Check(path string) error {

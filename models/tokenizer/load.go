@@ -18,7 +18,7 @@ const MaxBytes = 512 << 20
 
 // Load reads a tokenizer.json. What it does not know, it refuses by name.
 func Load(path string) (*Tokenizer, error) {
-	data, err := files.Read(path, MaxBytes)
+	data, err := files.ReadText(path, MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("load tokenizer: %w", err)
 	}
