@@ -71,6 +71,10 @@ func (m *tokenMatches) next() bool {
 			}
 			stop = m.spaces
 		}
+		if start >= stop { // an earlier token took all of it, and what is empty is no token
+			m.done, i = stop, i+n-1
+			continue
+		}
 		m.token, m.gap, m.done = token, span{min(m.done, start), start}, stop
 		return true
 	}

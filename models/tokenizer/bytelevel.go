@@ -23,8 +23,11 @@ func parseByteLevel(at string, raw json.RawMessage) (preTokenizers, error) {
 	if err := decode(at, raw, &f); err != nil {
 		return nil, err
 	}
-	if f.AddSpace == nil {
+	switch {
+	case f.AddSpace == nil:
 		return nil, missing(at, "add_prefix_space")
+	case f.TrimOffsets == nil:
+		return nil, missing(at, "trim_offsets")
 	}
 	p := byteLevel{addSpace: *f.AddSpace}
 	if f.UseRegex == nil || *f.UseRegex {

@@ -64,6 +64,7 @@ func parse(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	whole := preTokenizer
 	model, err := parseModel("model", f.Model, preTokenizer.endInBytes())
 	if err != nil {
 		return nil, err
@@ -77,6 +78,9 @@ func parse(data []byte) (*Tokenizer, error) {
 	}
 	added, err := parseAddedTokens("added_tokens", f.AddedTokens, model, normalizer)
 	if err != nil {
+		return nil, err
+	}
+	if err := whole.checkFirst("pre_tokenizer", len(normalizer) > 0, added.normal != nil); err != nil {
 		return nil, err
 	}
 	limits, err := parseTruncation("truncation", f.Truncation, template.added())
@@ -125,13 +129,14 @@ func lookUp(token string, added addedTokens, m model) (int64, bool) {
 
 // parseModel makes a model that takes words as bytes if it can, for which byteChars must not be applied to them.
 func parseModel(at string, raw json.RawMessage, bytes bool) (model, error) {
-	kind, err := partType(at, raw)
+	if isNull(raw) {
+		return nil, missing("file", at)
+	}
+	kind, err := modelType(at, raw)
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
-	case "":
-		return nil, missing("file", at)
 	case "Unigram":
 		return parseUnigram(at, raw)
 	case "WordPiece":
@@ -143,6 +148,32 @@ func parseModel(at string, raw json.RawMessage, bytes bool) (model, error) {
 	default:
 		return nil, unsupported(at+".type", kind, "BPE", "Unigram", "WordLevel", "WordPiece")
 	}
+}
+
+// modelType is what the file says, or what the reference takes a model for whose file is older than such types, as some of gpt2, roberta and t5
+// are: the first of BPE, WordPiece, WordLevel and Unigram that its keys make.
+func modelType(at string, raw json.RawMessage) (string, error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &keys); err != nil {
+		return "", fmt.Errorf("%s: %w", at, err)
+	}
+	has := func(names ...string) bool {
+		return !slices.ContainsFunc(names, func(name string) bool { _, ok := keys[name]; return !ok })
+	}
+	switch vocab := bytes.TrimSpace(keys["vocab"]); {
+	case has("type"):
+		return partType(at, raw)
+	case bytes.HasPrefix(vocab, []byte("[")):
+		return "Unigram", nil
+	case has("vocab", "merges"):
+		return "BPE", nil
+	case has("vocab", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"):
+		return "WordPiece", nil
+	case has("vocab", "unk_token"):
+		return "WordLevel", nil
+	}
+	return "", fmt.Errorf("%s has no \"type\", nor the keys of one: want a type, or vocab with merges (BPE), with unk_token (WordLevel), with "+
+		"unk_token, continuing_subword_prefix and max_input_chars_per_word (WordPiece), or as a list of tokens with scores (Unigram)", at)
 }
 
 type truncation struct {

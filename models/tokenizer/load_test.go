@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -168,4 +169,28 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestModelsWithoutATypeAreWhatTheirKeysMake(t *testing.T) {
+	for _, c := range []struct{ model, text, want string }{
+		{`{"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}`, "ab", "[2]"},
+		{`{"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [], "unk_token": "a", "dropout": null}`, "ab", "[0 1]"},
+		{`{"unk_token": "a", "continuing_subword_prefix": "", "max_input_chars_per_word": 9, "vocab": {"a": 0, "b": 1}}`, "ab", "[0 1]"},
+		{`{"unk_token": "a", "vocab": {"a": 0, "b": 1}}`, "b", "[1]"},
+		{`{"unk_id": 0, "vocab": [["a", -1], ["b", -2], ["ab", -1]]}`, "bab", "[1 2]"},
+	} {
+		tok, err := Parse([]byte(`{"model": ` + c.model + `}`))
+		if err != nil {
+			t.Errorf("%s: %v", c.model, err)
+			continue
+		}
+		if got := fmt.Sprint(tok.Encode(c.text).IDs); got != c.want {
+			t.Errorf("%s: Encode(%s) = %s, want %s", c.model, c.text, got, c.want)
+		}
+	}
+	for _, model := range []string{`{"vocab": {"a": 0}}`, `{"type": null, "vocab": {"a": 0}, "unk_token": "a"}`} {
+		if _, err := Parse([]byte(`{"model": ` + model + `}`)); err == nil || !strings.Contains(err.Error(), `model has no "type"`) {
+			t.Errorf("%s: got %v, want it refused for want of a type", model, err)
+		}
+	}
 }

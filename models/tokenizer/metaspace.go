@@ -60,6 +60,28 @@ func parseMetaspace(at string, raw json.RawMessage) (preTokenizer, error) {
 	return p, nil
 }
 
+// checkFirst refuses what would need more than is known of where words come from. The reference asks of each word whether it begins where the
+// input does, and one character of the input may have become several, of several words; added tokens split, too.
+func (ps preTokenizers) checkFirst(at string, rewritten, split bool) error {
+	for _, p := range ps {
+		switch p := p.(type) {
+		case metaspace:
+			if p.prepend == prependFirst && split && rewritten {
+				return fmt.Errorf("%s has a Metaspace with prepend_scheme first after parts that split and parts that rewrite the text, which is "+
+					"not supported: want always or never, or the Metaspace in front", at)
+			}
+			rewritten, split = true, split || !p.whole
+		case byteLevel:
+			rewritten, split = rewritten || p.addSpace, split || p.scan != nil
+		case byteChars:
+			rewritten = true
+		default:
+			split = true
+		}
+	}
+	return nil
+}
+
 func (p metaspace) cuts() cuts {
 	if p.whole {
 		return cutNever

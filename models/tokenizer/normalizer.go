@@ -54,6 +54,9 @@ func parseNormalizer(at string, raw json.RawMessage) (normalizers, error) {
 		if err := decode(at, raw, &f); err != nil {
 			return nil, err
 		}
+		if f.Normalizers == nil {
+			return nil, missing(at, "normalizers")
+		}
 		var all normalizers
 		for i, raw := range f.Normalizers {
 			n, err := parseNormalizer(fmt.Sprintf("%s.normalizers[%d]", at, i), raw)

@@ -91,6 +91,9 @@ func parsePreTokenizer(at string, raw json.RawMessage) (preTokenizers, error) {
 		if err := decode(at, raw, &f); err != nil {
 			return nil, err
 		}
+		if f.PreTokenizers == nil {
+			return nil, missing(at, "pretokenizers")
+		}
 		var all preTokenizers
 		for i, raw := range f.PreTokenizers {
 			p, err := parsePreTokenizer(fmt.Sprintf("%s.pretokenizers[%d]", at, i), raw)

@@ -58,6 +58,9 @@ func parseProcessors(at string, raw json.RawMessage) (template, error) {
 	if err := decode(at, raw, &f); err != nil {
 		return template{}, err
 	}
+	if f.Processors == nil {
+		return template{}, missing(at, "processors")
+	}
 	var t template
 	templated := false
 	for i, raw := range f.Processors {
@@ -107,7 +110,7 @@ func parseTemplate(at string, raw json.RawMessage) (template, error) {
 			Sequence     *piece `json:"Sequence"`
 			SpecialToken *piece `json:"SpecialToken"`
 		} `json:"single"`
-		Pair          json.RawMessage `json:"pair"` // we encode one text at a time
+		Pair          []json.RawMessage `json:"pair"` // we encode one text at a time
 		SpecialTokens map[string]struct {
 			ID     string   `json:"id"`
 			IDs    []uint32 `json:"ids"`
@@ -166,13 +169,21 @@ func parseRobertaProcessing(at string, raw json.RawMessage) (template, error) {
 		Type        string   `json:"type"`
 		Sep         *tokenID `json:"sep"`
 		Cls         *tokenID `json:"cls"`
-		TrimOffsets bool     `json:"trim_offsets"` // we give no offsets
-		AddSpace    bool     `json:"add_prefix_space"`
+		TrimOffsets *bool    `json:"trim_offsets"` // we give no offsets
+		AddSpace    *bool    `json:"add_prefix_space"`
 	}
 	if err := decode(at, raw, &f); err != nil {
 		return template{}, err
 	}
-	return ends(at, f.Cls, f.Sep)
+	t, err := ends(at, f.Cls, f.Sep)
+	switch {
+	case err != nil:
+	case f.TrimOffsets == nil:
+		err = missing(at, "trim_offsets")
+	case f.AddSpace == nil:
+		err = missing(at, "add_prefix_space")
+	}
+	return t, err
 }
 
 // ends is one token before the text and one after it.
