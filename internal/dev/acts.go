@@ -68,4 +68,4 @@ func (a *Acts) Next() Event {
 // itemID of a share from 0 to 1: a few items get most of all that happens.
 func itemID(share float64) string { return fmt.Sprintf("item-%04d", item(share)) }
 
-func item(share float64) int { return int(float64(len(products)*40) * (share * share)) }
+func item(share float64) int { return int(itemCount * (share * share)) }

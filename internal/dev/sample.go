@@ -10,10 +10,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -55,24 +53,23 @@ type SampleConfig struct {
 // DefaultHostileEvery shows a dead letter every ten seconds at the default rate.
 const DefaultHostileEvery = 200
 
-// Sample is an endless stream of plausible product reviews, made of our own words by a small grammar: some 46 words on
-// average, from 5 to 150, happy, angry and in two minds, now and then with emoji, in capitals, without punctuation or in
-// another language. Not safe for concurrent use.
+// Sample is an endless stream of reviews of goods, films and places, put together of our own sentences: some 46 words on
+// average, from 5 to 150. Each has one stance, which its stars agree with: one or two are bad, four or five good, and three are of two minds.
+// Now and then one has emoji, is in capitals, without punctuation or in another language. Not safe for concurrent use.
 type Sample struct {
-	cfg   SampleConfig
-	rng   *rand.Rand
-	n     int
-	clock time.Time
-	buf   bytes.Buffer
+	cfg    SampleConfig
+	rng    *rand.Rand
+	said   *library
+	writer writer
+	n      int
+	clock  time.Time
+	buf    bytes.Buffer
 }
 
 // NewSample starts the stream from its seed.
 func NewSample(cfg SampleConfig) *Sample {
-	return &Sample{
-		cfg:   cfg,
-		rng:   rand.New(rand.NewPCG(cfg.Seed, 0x6e6561726c696e65)),
-		clock: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC),
-	}
+	rng := rand.New(rand.NewPCG(cfg.Seed, 0x6e6561726c696e65))
+	return &Sample{cfg: cfg, rng: rng, said: readLibrary(), writer: writer{rng: rng}, clock: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)}
 }
 
 // Next makes the next record. Its bytes are the caller's.
@@ -89,8 +86,10 @@ func (s *Sample) Next() Event {
 // Blame makes a bad review of an item.
 func (s *Sample) Blame(itemID string) Event {
 	review := s.review()
-	w := writer{rng: s.rng, product: pick(s.rng, products)}
-	review.ItemID, review.Rating, review.Language, review.Title, review.Text = itemID, 1, "en", w.title(), w.write(s.words())
+	item := 0
+	_, _ = fmt.Sscanf(itemID, "item-%d", &item) // of any other item it is of the first subject
+	review.ItemID, review.Rating, review.Language = itemID, 1, "en"
+	review.Title, review.Text, _ = s.writer.write(&s.subjectOf(item).opinions[bad], bad, s.words(), true)
 	return Event{Key: []byte(itemID), Value: s.encode(review)}
 }
 
@@ -133,249 +132,61 @@ func (s *Sample) hostile(r Review, key, value []byte) Event {
 	}
 }
 
-// mood is how the writer feels: the chance that a sentence praises, and the ratings that go with it.
-type mood struct {
-	weight  int
-	praise  float64
-	ratings []int
-}
+// itemCount is how many items there are.
+const itemCount = 800
 
-var moods = []mood{
-	{weight: 13, praise: 0, ratings: []int{1, 1, 1, 2}},
-	{weight: 15, praise: 0.18, ratings: []int{1, 2, 2, 3}},
-	{weight: 14, praise: 0.5, ratings: []int{3, 3, 3, 2, 4}},
-	{weight: 26, praise: 0.85, ratings: []int{4, 4, 5}},
-	{weight: 32, praise: 1, ratings: []int{5, 5, 5, 4}},
-}
+// subjectOf an item: it is the same thing in every review.
+func (s *Sample) subjectOf(item int) *subject { return s.said.subjects[item%len(s.said.subjects)] }
 
 func (s *Sample) review() Review {
 	s.n++
-	m := s.mood()
 	if s.cfg.Now != nil {
 		s.clock = s.cfg.Now()
 	} else {
 		s.clock = s.clock.Add(time.Duration(s.rng.ExpFloat64() * float64(50*time.Millisecond)))
 	}
-	item := item(s.rng.Float64())
 	r := Review{
 		ReviewID:  fmt.Sprintf("r%x-%d", s.cfg.Seed, s.n),
-		ItemID:    fmt.Sprintf("item-%04d", item),
 		UserID:    fmt.Sprintf("user-%05d", s.rng.IntN(20000)),
-		Rating:    pick(s.rng, m.ratings),
-		Language:  "en",
 		CreatedAt: s.clock.UTC().Format(time.RFC3339Nano),
 	}
-	if s.rng.IntN(14) == 0 {
-		tongue := pick(s.rng, tongues)
-		r.Language = tongue.code
-		r.Text = tongue.write(s.rng, m.praise, s.words()/2)
-		return r
-	}
-	w := writer{rng: s.rng, product: products[item%len(products)], praise: m.praise}
-	r.Text = w.write(s.words())
-	if s.rng.IntN(4) != 0 {
-		r.Title = w.title()
+	for fresh, again := false, 0; !fresh && again < 8; again++ {
+		fresh = s.say(&r)
 	}
 	return r
 }
 
-func (s *Sample) mood() mood {
-	total := 0
-	for _, m := range moods {
-		total += m.weight
+// say something of any item, with any stance. It is not fresh if it was said lately.
+func (s *Sample) say(r *Review) (fresh bool) {
+	item, stance := item(s.rng.Float64()), s.stance()
+	r.ItemID, r.Rating, r.Language = fmt.Sprintf("item-%04d", item), pick(s.rng, stars[stance]), "en"
+	about, words, titled := s.subjectOf(item), s.words(), s.rng.IntN(5) > 0
+	opinions := &about.opinions
+	if tongue := pick(s.rng, s.said.tongues); stance != mixed && s.rng.IntN(13) == 0 && tongue.domains[about.domain] != nil {
+		r.Language, opinions, words = tongue.code, &tongue.domains[about.domain].opinions, min(words/2, 40)
 	}
-	at := s.rng.IntN(total)
-	for _, m := range moods {
-		if at -= m.weight; at < 0 {
-			return m
-		}
+	r.Title, r.Text, fresh = s.writer.write(&opinions[stance], stance, words, titled)
+	return fresh
+}
+
+// stars that go with a stance.
+var stars = [stances][]int{good: {5, 5, 5, 4, 4}, bad: {1, 1, 1, 2}, mixed: {3}}
+
+func (s *Sample) stance() stance {
+	switch at := s.rng.IntN(100); {
+	case at < 58:
+		return good
+	case at < 88:
+		return bad
+	default:
+		return mixed
 	}
-	panic("sample: no mood")
 }
 
 // words is how many to write: most reviews are short, a few are very long.
 func (s *Sample) words() int {
-	return min(max(int(29*math.Exp(0.8*s.rng.NormFloat64())), minWords), maxWords)
+	return min(max(int(31*math.Exp(0.8*s.rng.NormFloat64())), minWords), maxWords)
 }
-
-const (
-	minWords = 5
-	maxWords = 150
-)
-
-// writer writes one review in English.
-type writer struct {
-	rng     *rand.Rand
-	product product
-	praise  float64
-	used    map[string]bool
-}
-
-// write makes about n words, and no more than maxWords.
-func (w *writer) write(n int) string {
-	w.used = map[string]bool{}
-	var sentences []string
-	count := 0
-	add := func(sentence string) bool {
-		words := len(strings.Fields(sentence))
-		if count+words > maxWords {
-			return false
-		}
-		sentences, count = append(sentences, sentence), count+words
-		return true
-	}
-	if n < 12 {
-		add(w.sentence(pick(w.rng, w.verdicts())))
-	} else if w.rng.IntN(3) > 0 {
-		add(w.sentence(pick(w.rng, openings)))
-	}
-	for count < n {
-		if !add(w.sentence(w.template())) {
-			break
-		}
-	}
-	if n >= 12 && w.rng.IntN(2) == 0 {
-		add(w.sentence(pick(w.rng, w.verdicts())))
-	}
-	for count < minWords {
-		add(w.sentence(pick(w.rng, w.verdicts())))
-	}
-	text := strings.Join(sentences, " ")
-	switch {
-	case w.rng.IntN(25) == 0:
-		text = strings.ToUpper(strings.TrimRight(text, ".!")) + "!!!"
-	case w.rng.IntN(16) == 0:
-		text = strings.Map(func(r rune) rune {
-			if strings.ContainsRune(".,;!'", r) {
-				return -1
-			}
-			return unicode.ToLower(r)
-		}, text)
-	case w.rng.IntN(20) == 0:
-		text = typos(w.rng, text)
-	}
-	if w.rng.IntN(11) == 0 {
-		emoji := emojiBad
-		if w.rng.Float64() < w.praise {
-			emoji = emojiGood
-		}
-		text += " " + strings.Repeat(pick(w.rng, emoji), 1+w.rng.IntN(3))
-	}
-	return text
-}
-
-// template is the next thing to say: praise, blame, both at once, or neither.
-func (w *writer) template() string {
-	for range 8 {
-		var t string
-		switch likes := w.rng.Float64() < w.praise; {
-		case w.rng.IntN(7) == 0:
-			t = pick(w.rng, neutral)
-		case w.praise > 0 && w.praise < 1 && w.rng.IntN(3) == 0:
-			t = pick(w.rng, both)
-		case likes:
-			t = pick(w.rng, praises)
-		default:
-			t = pick(w.rng, blames)
-		}
-		if !w.used[t] {
-			w.used[t] = true
-			return t
-		}
-	}
-	return pick(w.rng, neutral)
-}
-
-func (w *writer) verdicts() []string {
-	switch {
-	case w.praise > 0.6:
-		return verdictsGood
-	case w.praise < 0.4:
-		return verdictsBad
-	default:
-		return verdictsMixed
-	}
-}
-
-func (w *writer) title() string {
-	title := w.expand(pick(w.rng, w.titles()))
-	return strings.ToUpper(title[:1]) + title[1:]
-}
-
-func (w *writer) titles() []string {
-	switch {
-	case w.praise > 0.6:
-		return titlesGood
-	case w.praise < 0.4:
-		return titlesBad
-	default:
-		return titlesMixed
-	}
-}
-
-// sentence expands a template and gives it a capital and an end.
-func (w *writer) sentence(template string) string {
-	s := w.expand(template)
-	runes := []rune(s)
-	runes[0] = unicode.ToUpper(runes[0])
-	s = string(runes)
-	if strings.ContainsAny(s[len(s)-1:], ".!?") {
-		return s
-	}
-	switch w.rng.IntN(9) {
-	case 0:
-		return s + "!"
-	case 1:
-		return s + "..."
-	default:
-		return s + "."
-	}
-}
-
-// expand fills the {slots} of a template.
-func (w *writer) expand(template string) string {
-	var b strings.Builder
-	for {
-		before, rest, found := strings.Cut(template, "{")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		slot, after, _ := strings.Cut(rest, "}")
-		b.WriteString(w.fill(slot))
-		template = after
-	}
-}
-
-func (w *writer) fill(slot string) string {
-	switch slot {
-	case "product":
-		return w.product.name
-	case "aspect":
-		return pick(w.rng, w.product.aspects)
-	case "number":
-		return fmt.Sprint(2 + w.rng.IntN(11))
-	}
-	words, ok := slots[slot]
-	if !ok {
-		panic("sample: no words for {" + slot + "}")
-	}
-	return w.expand(pick(w.rng, words))
-}
-
-// typos swaps neighbouring letters, as hurried thumbs do.
-func typos(rng *rand.Rand, text string) string {
-	b := []byte(text)
-	letter := func(c byte) bool { return c >= 'a' && c <= 'z' }
-	for i := 1; i+2 < len(b); i++ {
-		if letter(b[i]) && letter(b[i+1]) && rng.IntN(40) == 0 {
-			b[i], b[i+1] = b[i+1], b[i]
-		}
-	}
-	return string(b)
-}
-
-func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }
 
 // WriteSample writes n reviews as JSON lines, the same ones for the same seed.
 func WriteSample(w io.Writer, n int, seed uint64) error {
@@ -407,9 +218,10 @@ type SampleStream struct {
 	Blame func() string
 }
 
-// The bursts of bad reviews: as many reviews of one item as this, one beside each of the others, and then none for as long.
+// The bursts of bad reviews: as many reviews of one item as this, one beside every third of the others, and then none for as long.
 const (
 	blameReviews = 60
+	blameBeside  = 3
 	blameEvery   = 25 * time.Second
 )
 
@@ -446,11 +258,11 @@ func (s SampleStream) Run(ctx context.Context) (int, error) {
 	}
 	acts := NewActs(s.Sample)
 	var blamed string
-	left, again := 0, time.Now().Add(blameEvery/2)
+	made, left, again := 0, 0, time.Now().Add(blameEvery/2)
 	send := func(n int) {
 		for ; n > 0 && running.Err() == nil; n-- {
 			produce(s.Topic, sample.Next())
-			if left > 0 {
+			if made++; left > 0 && made%blameBeside == 0 {
 				left--
 				produce(s.Topic, sample.Blame(blamed))
 			}

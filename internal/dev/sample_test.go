@@ -5,9 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -66,7 +71,7 @@ func TestSampleIsVariedAndPlausible(t *testing.T) {
 	if len(texts) < n*93/100 { // short ones repeat, as they do in life
 		t.Errorf("only %d different texts in %d reviews", len(texts), n)
 	}
-	if len(languages) != 1+len(tongues) || languages["en"] < n*9/10 {
+	if len(languages) != 1+len(readLibrary().tongues) || languages["en"] < n*9/10 {
 		t.Errorf("languages: %v", languages)
 	}
 	for rating := 1; rating <= 5; rating++ {
@@ -83,6 +88,177 @@ func TestSampleIsVariedAndPlausible(t *testing.T) {
 	}
 	if shouted == 0 {
 		t.Error("nobody shouts")
+	}
+}
+
+// letters of a text, in small: what typing does not change, but for typos.
+func letters(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || r == ' ' {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, s)
+}
+
+// sayings are all that a part can say, in letters.
+func (p *part) sayings() []string {
+	said := []string{""}
+	for _, alternatives := range p.text {
+		var longer []string
+		for _, s := range said {
+			for _, a := range alternatives {
+				longer = append(longer, s+letters(a))
+			}
+		}
+		said = longer
+	}
+	return said
+}
+
+func TestAReviewOfTheSampleHasTheOneStanceOfItsStars(t *testing.T) {
+	said := map[*subject]map[string]stance{}
+	for _, about := range readLibrary().subjects {
+		said[about] = map[string]stance{}
+		for at, o := range about.opinions {
+			for _, parts := range [][]*part{o.openings, o.points, o.closings, o.sharedOpenings, o.sharedClosings} {
+				for _, p := range parts {
+					for _, s := range p.sayings() {
+						if other, again := said[about][s]; again && other != stance(at) {
+							t.Errorf("%s: %q is said of what is %s and of what is %s", about.name, s, stanceNames[other], stanceNames[at])
+						}
+						said[about][s] = stance(at)
+					}
+				}
+			}
+		}
+	}
+	sample := NewSample(SampleConfig{Seed: 6})
+	found := 0
+	for range 2000 {
+		r := sample.review()
+		if r.Language != "en" {
+			continue
+		}
+		item := 0
+		if _, err := fmt.Sscanf(r.ItemID, "item-%d", &item); err != nil {
+			t.Fatal(err)
+		}
+		want := mixed
+		switch {
+		case r.Rating > 3:
+			want = good
+		case r.Rating < 3:
+			want = bad
+		}
+		text := letters(r.Text)
+		for s, stance := range said[sample.subjectOf(item)] {
+			if len(s) > 20 && strings.Contains(text, s) {
+				found++
+				if stance != want {
+					t.Errorf("%d stars, and %q is %s: %s", r.Rating, s, stanceNames[stance], r.Text)
+				}
+			}
+		}
+	}
+	if found < 4000 {
+		t.Errorf("only %d sentences of 2,000 reviews are known", found)
+	}
+}
+
+func TestSampleDoesNotRepeatItselfWithinMinutes(t *testing.T) {
+	const n = 6000 // five minutes at the default rate
+	sample := NewSample(SampleConfig{Seed: 5})
+	texts, begun, leads, worst := map[string]bool{}, map[string]int{}, map[*part]int{}, n
+	for i := range n {
+		r := sample.review()
+		if texts[r.Text] {
+			t.Errorf("again: %s", r.Text)
+		}
+		texts[r.Text] = true
+		if r.Language == "en" {
+			begun[beginningOf(r.Title, r.Text)]++
+		}
+		lead := sample.writer.led.order.latest(0)
+		if last, again := leads[lead]; again {
+			worst = min(worst, i-last)
+		}
+		leads[lead] = i
+	}
+	again := 0
+	for _, times := range begun {
+		again += times - 1
+	}
+	if again > n/200 {
+		t.Errorf("%d of %d reviews begin like another one", again, n)
+	}
+	if worst < ledApart/2 {
+		t.Errorf("one thought begins two reviews that are %d apart, want some %d", worst, ledApart)
+	}
+}
+
+func TestPartsThatAreWrittenWronglyAreNamed(t *testing.T) {
+	for content, want := range map[string]string{
+		"[goods]\n":                             "line 1: no stance",
+		"- a point of nothing":                  "line 1: what is",
+		"[goods good]\n? what":                  `line 2: what is "? what"`,
+		"[goods good]\n- {a|{b}} c":             "line 2: braces",
+		"[goods good]\n- a } b":                 "line 2: braces",
+		"[goods good]\n- outside|of braces":     "line 2: braces",
+		"[goods good]\n\n# said\n- never {shut": "line 4: braces",
+	} {
+		if err := new(library).parse(map[string]*subject{}, content); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", content, err, want)
+		}
+	}
+}
+
+func TestEverySubjectHasSomethingToSayWithEachStance(t *testing.T) {
+	l := readLibrary()
+	if len(l.subjects) < 20 || len(l.tongues) < 4 {
+		t.Errorf("%d subjects and %d languages", len(l.subjects), len(l.tongues))
+	}
+	for _, about := range l.subjects {
+		for at, least := range [stances]int{good: 8, bad: 8, mixed: 4} {
+			o := about.opinions[at]
+			if len(o.points) < least || len(o.titles) == 0 || len(o.openings)+len(o.sharedOpenings) < 2 || len(o.closings)+len(o.sharedClosings) < 2 {
+				t.Errorf("%s, %s: too few parts", about.name, stanceNames[at])
+			}
+		}
+	}
+	for _, tongue := range l.tongues {
+		for domain, about := range tongue.domains {
+			for _, at := range []stance{good, bad} {
+				if o := about.opinions[at]; len(o.points) < 3 || len(o.openings) == 0 || len(o.closings) == 0 {
+					t.Errorf("%s/%s, %s: too few parts", tongue.code, domain, stanceNames[at])
+				}
+			}
+		}
+	}
+}
+
+func TestNoTrainingReadsTheSample(t *testing.T) {
+	read := 0
+	err := filepath.WalkDir("../../models", func(path string, entry fs.DirEntry, err error) error {
+		switch filepath.Ext(path) {
+		case ".py", ".sh", ".md", ".txt", ".tsv":
+		default:
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		read++
+		for _, sign := range []string{"internal/dev", "--sample", "reviews/goods", "reviews/films", "reviews/places"} {
+			if strings.Contains(string(content), sign) {
+				t.Errorf("%s reads the sample: %s", path, sign)
+			}
+		}
+		return nil
+	})
+	if err != nil || read < 20 {
+		t.Errorf("%d files of training were read: %v", read, err)
 	}
 }
 
