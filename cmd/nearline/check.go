@@ -29,13 +29,13 @@ what it needs, does every model load and reproduce its golden examples. The exit
 	}
 	file := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := loadConfig(*file, c.ErrOrStderr())
+		loaded, err := loadConfig(c, *file)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 		defer cancel()
-		return checkWorld(ctx, c.OutOrStdout(), loaded)
+		return checkWorld(ctx, loaded.Veil.Writer(c.OutOrStdout()), loaded)
 	}
 	return c
 }

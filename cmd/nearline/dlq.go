@@ -78,7 +78,7 @@ func lettersFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, *
 			opened, err := deadletters.Open(ctx, *brokers, *topic)
 			return opened, nil, err
 		}
-		loaded, err := loadConfig(*file, c.ErrOrStderr())
+		loaded, err := loadConfig(c, *file)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -99,7 +99,7 @@ All rows are held in memory, with their values; export millions of them in sever
 	c.MarkFlagsOneRequired("rows", "topic")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		f.config = *file
-		loaded, err := loadConfig(*file, c.ErrOrStderr())
+		loaded, err := loadConfig(c, *file)
 		if err != nil {
 			return err
 		}

@@ -90,6 +90,7 @@ many lines. A second interrupt ends a command by its signal.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return fmt.Errorf("%w: see %s --help", err, c.CommandPath()) })
 	root.AddCommand(devCommand(), runCommand(), checkCommand(), topicsCommand(), healthCommand(), scoreCommand(), modelsCommand(),
 		dlqCommand(), featuresCommand(), sendCommand(), tailCommand(), tortureCommand(), versionCommand(), brokerCommand())
+	hiding(root)
 	return root
 }
 

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/internal/service"
+	"nearline/internal/veil"
 )
 
 func runCommand() *cobra.Command {
@@ -25,7 +25,7 @@ and topics that are not there yet. Logs go to standard error; /healthz, /readyz,
 	file := configFlag(c)
 	logger := logFlag(c, "info")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := loadConfig(*file, c.ErrOrStderr())
+		loaded, err := loadConfig(c, *file)
 		if err != nil {
 			return err
 		}
@@ -63,11 +63,16 @@ func configFlag(c *cobra.Command) *string {
 }
 
 // loadConfig reads a configuration, and prints every problem that it has.
-func loadConfig(file string, out io.Writer) (*config.Config, error) {
+//
+// From then on, neither what the command writes to standard error nor the error that it ends with shows what variables hold.
+func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
 	loaded, err := config.Load(file)
 	if err == nil {
+		c.SetErr(loaded.Veil.Writer(c.ErrOrStderr()))
+		c.SetContext(context.WithValue(c.Context(), veiled{}, loaded.Veil))
 		return loaded, nil
 	}
+	out := c.ErrOrStderr()
 	problems := config.Problems(err)
 	if len(problems) == 0 {
 		return nil, err
@@ -77,6 +82,23 @@ func loadConfig(file string, out io.Writer) (*config.Config, error) {
 	}
 	fmt.Fprintln(out, things(len(problems)))
 	return nil, errTold
+}
+
+// veiled is the veil of the configuration that a command has loaded, in the command's context.
+type veiled struct{}
+
+// hiding has the errors of all commands below c show what is written in a configuration, and never what it stands for.
+func hiding(c *cobra.Command) {
+	for _, below := range c.Commands() {
+		hiding(below)
+	}
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			err := run(c, args)
+			loaded, _ := c.Context().Value(veiled{}).(*veil.Veil) // nil for a command without a configuration
+			return loaded.Error(err)
+		}
+	}
 }
 
 // things says how many are wrong.

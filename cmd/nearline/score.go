@@ -136,7 +136,7 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 
 // scorePipeline runs the steps of a configuration's pipeline.
 func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
-	loaded, err := loadConfig(f.config, c.ErrOrStderr())
+	loaded, err := loadConfig(c, f.config)
 	if err != nil {
 		return err
 	}

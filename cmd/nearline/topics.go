@@ -51,7 +51,7 @@ as it is.`,
 		if err := f.validate(); err != nil {
 			return err
 		}
-		loaded, err := loadConfig(*file, c.ErrOrStderr())
+		loaded, err := loadConfig(c, *file)
 		if err != nil {
 			return err
 		}

@@ -138,7 +138,7 @@ become a dead letter of class crash, after the replicas that died of it.`,
 // onCluster takes brokers and models from a configuration, and has replicas run with that configuration, except for the
 // pipeline and the server.
 func onCluster(o *torture.Options, file string, direct []string, c *cobra.Command) error {
-	loaded, err := loadConfig(file, c.ErrOrStderr())
+	loaded, err := loadConfig(c, file)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"nearline/features/redis"
 	regular "nearline/internal/files"
 	"nearline/internal/observe"
+	"nearline/internal/veil"
 	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -31,6 +32,8 @@ type Config struct {
 	Features  Features              `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
 	Serving   Serving               `yaml:"serving"`
+	// Veil hides what variables hold from whoever reads messages.
+	Veil *veil.Veil `yaml:"-"`
 }
 
 // Serving is what there is over HTTP: the server, and the online API on it.
@@ -251,6 +254,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	d := newDecoder(name)
 	c := Default()
 	d.decode(data, c)
+	c.Veil = d.texts.veil()
 	c.fill()
 	// Nothing can be said of values when there is no YAML to take them from.
 	if len(d.problems) == 0 || len(d.lines) > 0 {

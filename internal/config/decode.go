@@ -38,6 +38,8 @@ type decoder struct {
 	// lines are where each path stands, and spoiled the paths whose value could not be read.
 	lines   map[string]int
 	spoiled map[string]bool
+	// texts are what scalars stand for, and what is written of them.
+	texts *texts
 }
 
 func newDecoder(file string) *decoder {
@@ -55,6 +57,7 @@ func newDecoder(file string) *decoder {
 		anchors: map[string]ast.Node{},
 		lines:   map[string]int{},
 		spoiled: map[string]bool{},
+		texts:   &texts{literal: map[string]bool{}},
 	}
 }
 
@@ -132,7 +135,7 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		}
 		return
 	case encoding.TextUnmarshaler:
-		d.scalar(path, node, func(text string) error {
+		d.scalar(path, node, false, func(text string) error {
 			if err := target.UnmarshalText([]byte(text)); err != nil {
 				return &remedy{err.Error(), true}
 			}
@@ -140,7 +143,7 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		})
 		return
 	case *time.Duration:
-		d.scalar(path, node, func(text string) (err error) {
+		d.scalar(path, node, false, func(text string) (err error) {
 			if *target, err = time.ParseDuration(text); err != nil {
 				return want("a duration such as 500ms, 10s or 2m")
 			}
@@ -162,7 +165,7 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	case reflect.Map:
 		d.mapping(path, node, v)
 	default:
-		d.scalar(path, node, func(text string) error { return setScalar(v, text) })
+		d.scalar(path, node, v.Kind() == reflect.String, func(text string) error { return setScalar(v, text) })
 	}
 }
 
@@ -255,20 +258,24 @@ func (d *decoder) mapping(path string, node ast.Node, v reflect.Value) {
 }
 
 // scalar hands the node's text, with the environment's values in it, to set. Messages show the text as it was written:
-// what the environment holds may be secret.
-func (d *decoder) scalar(path string, node ast.Node, set func(text string) error) {
+// what the environment holds may be secret. Kept says that the text itself is what is set, so that others may come to show it.
+func (d *decoder) scalar(path string, node ast.Node, kept bool, set func(text string) error) {
 	written, ok := scalarText(node)
 	if !ok {
 		d.add(lineOf(node), path, fmt.Sprintf("%s is %s: want a single value", path, describe(node)))
 		return
 	}
 	text, err := written, error(nil)
+	var held []reading
 	switch node.(type) {
 	case *ast.StringNode, *ast.LiteralNode:
-		text, err = expand(written, d.lookupEnv)
+		text, err = expand(written, d.lookupEnv, func(value, reference string) { held = append(held, reading{path, value, reference}) })
 	}
 	if err == nil {
 		err = set(text)
+	}
+	if err == nil && kept {
+		d.texts.note(path, text, written, held)
 	}
 	r, ok := errors.AsType[*remedy](err)
 	switch complete := ok && r.complete; {

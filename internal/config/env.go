@@ -13,8 +13,8 @@ var (
 )
 
 // expand puts the environment's values in place of references. As in a shell, :- gives what to use when a variable is
-// missing or empty; a default cannot hold a closing brace.
-func expand(text string, lookup func(string) (string, bool)) (string, error) {
+// missing or empty; a default cannot hold a closing brace. Held is told of each value that comes from the environment, and of the reference to it.
+func expand(text string, lookup func(string) (string, bool), held func(value, reference string)) (string, error) {
 	var problem error
 	expanded := reference.ReplaceAllStringFunc(text, func(match string) string {
 		if strings.HasPrefix(match, "$$") {
@@ -30,6 +30,7 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 		case !set:
 			problem = fmt.Errorf("the environment variable %s is not set: set it, or give a default as in ${env:%s:-default}", name, name)
 		}
+		held(value, match)
 		return value
 	})
 	if problem == nil && strings.Contains(reference.ReplaceAllString(text, ""), "${env:") {

@@ -23,7 +23,7 @@ func TestExpand(t *testing.T) {
 		{"${env:A B}", "", `"A B" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
 		{"${env:A", "", "a ${env: is not closed: want ${env:NAME} or ${env:NAME:-default}"},
 	} {
-		got, err := expand(c.text, lookup)
+		got, err := expand(c.text, lookup, func(string, string) {})
 		switch {
 		case c.problem == "" && (err != nil || got != c.want):
 			t.Errorf("expand(%q) = %q, %v; want %q", c.text, got, err, c.want)

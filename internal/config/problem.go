@@ -66,7 +66,7 @@ func (d *decoder) locate(err error) {
 		for at := path; at != "" && line == 0; at = parent(at) {
 			line = d.lines[at]
 		}
-		d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: e.Error()})
+		d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: d.texts.show(path, e.Error())})
 	}
 }
 

@@ -49,7 +49,7 @@ var layers = []layer{
 
 	{"internal/config", []string{
 		"pipeline", "batching", "consumers", "schemas", "producers", "features", "features/redis", "features/dynamodb", "features/bigtable",
-		"features/firestore", "offline", "serving", "models", "internal/observe", "internal/files",
+		"features/firestore", "offline", "serving", "models", "internal/observe", "internal/files", "internal/veil",
 	}, "the whole configuration is made of the rooms' own"},
 	{"internal/committed", []string{"pipeline", "consumers/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
@@ -57,6 +57,7 @@ var layers = []layer{
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
 	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
+	{"internal/veil", nil, "texts to texts, whatever is in them"},
 	{"internal/layers", nil, "this test"},
 	{"internal/mutants", nil, "it breaks texts, whatever is in them"},
 

@@ -24,6 +24,13 @@ type Health struct {
 	Stream Checks
 }
 
+// Hide has every answer go through hide, which takes out what nobody may read and leaves JSON that is valid. Call it before any probe.
+func (h *Health) Hide(hide func(document []byte) []byte) {
+	for _, checks := range []*Checks{&h.Live, &h.Ready, &h.Stream} {
+		checks.hide = hide
+	}
+}
+
 // NewHealth starts alive, and neither ready nor streaming until checks are there to say so, or Started is called.
 func NewHealth() *Health {
 	return &Health{
@@ -47,6 +54,7 @@ type Finding struct {
 // Checks answer one question. Safe for concurrent use.
 type Checks struct {
 	whenEmpty string // the problem while nothing is registered and nobody has called Started; "" when that is well
+	hide      func(document []byte) []byte
 
 	mu       sync.Mutex // guards started, stopping and checks
 	started  bool
@@ -137,6 +145,9 @@ func (c *Checks) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if err != nil {
 		http.Error(w, "marshal report: "+err.Error(), http.StatusInternalServerError)
 		return
+	}
+	if c.hide != nil {
+		body = c.hide(body)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

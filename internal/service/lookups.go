@@ -41,6 +41,7 @@ func (l lookups) Lookup(ctx context.Context, name, key string) (serving.Values, 
 		return serving.Values{}, fmt.Errorf("%w as %s: there is %s", serving.ErrUnknownView, repeated(name), cmp.Or(strings.Join(known, ", "), "none"))
 	}
 	found, err := v.finder.Find(ctx, key)
+	err = l.service.config.Veil.Error(err)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return serving.Values{}, fmt.Errorf("look up %s %s: the store of features did not answer in time", name, repeated(key))

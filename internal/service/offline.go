@@ -35,6 +35,7 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 		return nil, fmt.Errorf("there is no pipeline %q: want %s", name, strings.Join(names, " or "))
 	}
 	p := &c.Pipelines[i]
+	o.Logger = c.Veil.Logger(o.Logger)
 	s := &Service{config: c, options: o, registry: observe.NewRegistry(o.Build), health: observe.NewHealth(), core: newCore(ctx), device: c.Models.NewDevice(),
 		models: make(map[string]*models.Model)}
 	offline := &Offline{service: s}

@@ -58,6 +58,7 @@ type Service struct {
 // Open loads every model that the pipelines name, and checks its golden examples. Probes are answered from the beginning, and
 // say that the service starts. Nothing is consumed before Run. After an error nothing is left open.
 func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err error) {
+	o.Logger = c.Veil.Logger(o.Logger)
 	s := &Service{
 		config:   c,
 		options:  o,
@@ -68,11 +69,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		models:   make(map[string]*models.Model),
 	}
 	s.rankings = newRankings(s)
+	s.health.Hide(c.Veil.JSON)
 	s.registry.MustRegister(s.device, s.health)
 	s.checkDevice()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			err = c.Veil.Error(errors.Join(err, s.Close()))
 		}
 	}()
 	if err := s.openViews(ctx); err != nil {
@@ -249,7 +251,7 @@ func (s *Service) Kept(view string) (updates int64) {
 // left as it is, and the process has to end. The records in hand are read by whoever comes next.
 func (s *Service) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.run(ctx) }()
+	go func() { ended <- s.config.Veil.Error(s.run(ctx)) }()
 	select {
 	case err := <-ended:
 		return err

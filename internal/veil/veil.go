@@ -1,0 +1,194 @@
+// Package veil keeps what an environment variable holds out of everything that is printed: where a value of the configuration was taken from a
+// variable, messages show what is written in the file, such as ${env:REDIS_PASSWORD}. It works at the edges, on whole texts, since a value travels
+// far: into errors of clients, names of transactions, addresses in dial errors. Which values there are is the configuration's to say.
+package veil
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// shortest value that is hidden. Less is no secret, and would be found in many words.
+	shortest = 4
+	// shortestNumber of digits alone: ports and counts have fewer.
+	shortestNumber = 6
+	// certain is from which length on a value is hidden inside of words, too: a shorter one may be a part of a word that has nothing to do with it.
+	certain = 8
+)
+
+// Veil hides values. One that is nil, or that was told of none, hides nothing. Hide is called first, by one goroutine; the rest is safe for
+// concurrent use.
+type Veil struct {
+	plain  func(text string) bool
+	known  map[string]bool
+	pieces []piece // the longest first
+}
+
+// New makes a veil that leaves texts alone which are plain: they are no secret, and would make messages unreadable.
+func New(plain func(text string) bool) *Veil {
+	return &Veil{plain: plain, known: make(map[string]bool)}
+}
+
+// piece of text to look for, and what to show in its place.
+type piece struct{ value, written string }
+
+// Hide the value behind what is written. Parts of it that clients print by themselves are hidden, too: the entries of a list, the host of an
+// address, a user and a password in a URL.
+func (v *Veil) Hide(value, written string) {
+	for entry := range strings.SplitSeq(value, ",") {
+		v.hideParts(strings.TrimSpace(entry), written)
+	}
+	v.hideParts(value, written)
+	slices.SortStableFunc(v.pieces, func(a, b piece) int { return cmp.Compare(len(b.value), len(a.value)) })
+}
+
+func (v *Veil) hideParts(value, written string) {
+	v.add(value, written)
+	v.add(strings.TrimSpace(value), written)
+	if strings.ContainsAny(value, `/\`) {
+		v.add(filepath.Clean(value), written)
+	}
+	if _, rest, ok := strings.Cut(value, "://"); ok {
+		value, _, _ = strings.Cut(rest, "/")
+	}
+	if at := strings.LastIndexByte(value, '@'); at >= 0 {
+		user, password, _ := strings.Cut(value[:at], ":")
+		v.add(user, written)
+		v.add(password, written)
+		if plain, err := url.PathUnescape(password); err == nil {
+			v.add(plain, written)
+		}
+		value = value[at+1:]
+		v.add(value, written)
+	}
+	if host, _, err := net.SplitHostPort(value); err == nil {
+		v.add(host, written)
+	}
+}
+
+// add a value in the forms that it is printed in.
+func (v *Veil) add(value, written string) {
+	if v.plain(value) {
+		return
+	}
+	quoted := inside(strconv.Quote(value))
+	asJSON, _ := json.Marshal(value) // texts always marshal
+	for _, form := range []string{
+		value, quoted, inside(strconv.Quote(quoted)), inside(strconv.QuoteToASCII(value)), inside(string(asJSON)), url.QueryEscape(value), url.PathEscape(value),
+	} {
+		if len(form) < shortest || v.known[form] || len(form) < shortestNumber && strings.Trim(form, "0123456789.") == "" {
+			continue
+		}
+		v.known[form] = true
+		v.pieces = append(v.pieces, piece{form, written})
+	}
+}
+
+// inside of the quotes.
+func inside(quoted string) string { return quoted[1 : len(quoted)-1] }
+
+// Text with what is written in place of values.
+func (v *Veil) Text(text string) string {
+	return v.replace(text, func(written string) string { return written })
+}
+
+// JSON is Text for a document of JSON, which stays one.
+func (v *Veil) JSON(document []byte) []byte {
+	if v == nil || len(v.pieces) == 0 {
+		return document
+	}
+	return []byte(v.replace(string(document), func(written string) string {
+		escaped, _ := json.Marshal(written)
+		return inside(string(escaped))
+	}))
+}
+
+func (v *Veil) replace(text string, escape func(string) string) string {
+	if v == nil || !slices.ContainsFunc(v.pieces, func(p piece) bool { return strings.Contains(text, p.value) }) {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		at := slices.IndexFunc(v.pieces, func(p piece) bool {
+			return strings.HasPrefix(text[i:], p.value) && (len(p.value) >= certain || !joins(text[:i], text[i+len(p.value):]))
+		})
+		if at < 0 {
+			b.WriteByte(text[i])
+			i++
+			continue
+		}
+		b.WriteString(escape(v.pieces[at].written))
+		i += len(v.pieces[at].value)
+	}
+	return b.String()
+}
+
+// joins says that what stands between the two is a part of a word. The letter of an escape, as in \\n, is none.
+func joins(before, after string) bool {
+	if escape := len(before) - 2; escape >= 0 && before[escape] == '\\' {
+		before = ""
+	}
+	last, _ := utf8.DecodeLastRuneInString(before)
+	first, _ := utf8.DecodeRuneInString(after)
+	word := func(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
+	return word(last) || word(first)
+}
+
+// Error says the same, without values; nil stays nil. What it wraps is still found.
+func (v *Veil) Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if shown := v.Text(text); shown != text {
+		return &veiled{err, shown}
+	}
+	return err
+}
+
+type veiled struct {
+	err  error
+	text string
+}
+
+func (e *veiled) Error() string { return e.text }
+
+func (e *veiled) Unwrap() error { return e.err }
+
+// Writer hides values in what is written to w; each write is looked at by itself.
+func (v *Veil) Writer(w io.Writer) io.Writer {
+	if v == nil {
+		return w
+	}
+	return &writer{v, w}
+}
+
+type writer struct {
+	veil *Veil
+	to   io.Writer
+}
+
+func (w *writer) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(w.to, w.veil.Text(string(text))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// Fd of what is written to, so that a terminal is known for one; no descriptor has the number of what has none.
+func (w *writer) Fd() uintptr {
+	if file, ok := w.to.(interface{ Fd() uintptr }); ok {
+		return file.Fd()
+	}
+	return ^uintptr(0)
+}
