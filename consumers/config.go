@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
+	"regexp"
 	"time"
 
 	"nearline/pipeline"
@@ -88,6 +88,11 @@ func DefaultKafka() KafkaConfig {
 
 const defaultMaxDecompressed = 64 << 20
 
+// maxReplica leaves room for a member's number: brokers take what names a static member as they take a topic.
+const maxReplica = maxTopicName - 9
+
+var legalReplica = regexp.MustCompile(fmt.Sprintf(`^[a-zA-Z0-9._-]{1,%d}$`, maxReplica))
+
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c KafkaConfig) Validate(path string) error {
 	var errs []error
@@ -107,8 +112,8 @@ func (c KafkaConfig) Validate(path string) error {
 		errs = append(errs, fmt.Errorf("%s.progress_topic is %q: %s.attempts_topic has that name; choose another, such as nearline.progress.{group}",
 			path, c.ProgressTopic, path))
 	}
-	if strings.ContainsAny(c.Replica, " \t\n/") {
-		errs = append(errs, fmt.Errorf("%s.replica is %q: want a name without spaces or slashes, unique in the group", path, c.Replica))
+	if c.Replica != "" && !legalReplica.MatchString(c.Replica) {
+		errs = append(errs, fmt.Errorf("%s.replica is %q: want up to %d letters, digits, dots, dashes and underscores, unique in the group", path, c.Replica, maxReplica))
 	}
 	between := func(key string, got, low, high time.Duration) {
 		if got < low || got > high {

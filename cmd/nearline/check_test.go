@@ -9,6 +9,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"nearline/internal/deadletters"
 	"nearline/internal/dev"
 )
 
@@ -105,6 +106,15 @@ func TestCheckSaysWhichModelIsWrong(t *testing.T) {
 	r = execute(t, "", "check", "--config", path)
 	r.fails(t)
 	wantAll(t, "standard output", r.out, "WRONG  model broken: load model broken version 1", "columns is empty", "WRONG  model absent", "want one of broken", "3 things are wrong")
+}
+
+func TestCheckKnowsWhereReplaysAreRemembered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nearline.yaml")
+	write(t, path, "kafka: {brokers: [\"127.0.0.1:1\"]}\npipelines:\n"+
+		"  - {name: a, input: {topic: a}, steps: [{predict: {model: m}}], output: {topic: "+deadletters.MemoryTopic("dead")+"}, dead_letters: dead}\n")
+	r := execute(t, "", "check", "--config", path)
+	r.fails(t)
+	wantAll(t, "standard error", r.err, "pipelines[0].output.topic is", "replays remember there which dead letters of dead they put back")
 }
 
 // A pipe has no end until somebody writes to it.

@@ -35,6 +35,9 @@ func (c *Config) Validate() error {
 	v.join(c.Kafka.Validate("kafka"))
 	v.join(c.Models.Validate("models"))
 	v.join(c.Features.Validate("features"))
+	if len(c.Features.Views) > 0 {
+		v.remembered("features.dead_letters", c.Features.DeadLetters)
+	}
 	for i, view := range c.Features.Views {
 		if view.Source == features.SourceStore && c.Features.Store == (Store{}) {
 			v.add("features.views[%d].source is %q: nobody else reaches the memory of a replica; want a store, such as features.store.redis", i, view.Source)
@@ -49,6 +52,8 @@ func (c *Config) Validate() error {
 	for i := range c.Pipelines {
 		c.validatePipeline(v, i)
 	}
+	c.validateGroups(v)
+	c.validateClaims(v)
 	c.validateLoops(v)
 	return errors.Join(v.errs...)
 }
@@ -113,6 +118,7 @@ func (c *Config) validatePipeline(v *validation, i int) {
 		Topic: "results", DeadLetters: "dead.letters", Headers: p.Output.Headers, MaxRecordBytes: p.Output.MaxRecordBytes,
 	}.Validate(path + ".output"))
 	v.topic(path+".dead_letters", p.DeadLetters)
+	v.remembered(path+".dead_letters", p.DeadLetters)
 	if p.DeadLetters != "" && p.DeadLetters == p.Output.Topic {
 		v.add("%s.dead_letters is %q: results go there, and their readers expect nothing else; choose another topic, such as %s.dlq",
 			path, p.DeadLetters, p.Input.Topic)
@@ -317,6 +323,7 @@ func (c *Config) written(p *Pipeline) []written {
 		if step.Aggregate != nil {
 			key := fmt.Sprintf("steps[%d].aggregate.view is %q, whose topic", i, step.Aggregate.View)
 			topics = append(topics, written{key, c.Features.UpdatesTopic(step.Aggregate.View)}, written{key, c.Features.StateTopic(step.Aggregate.View)})
+			topics = append(topics, written{fmt.Sprintf("steps[%d].aggregate.view is %q, whose dead letters' topic", i, step.Aggregate.View), c.Features.DeadLetters})
 		}
 	}
 	return topics
@@ -370,5 +377,20 @@ func (v *validation) topic(path, topic string) {
 		v.add("%s is missing: want the name of a topic", path)
 	case !legalTopic.MatchString(topic) || topic == "." || topic == "..":
 		v.add("%s is %q: want a topic as Kafka allows it: letters, digits, dots, dashes and underscores, at most 249", path, topic)
+	case slices.Contains(brokersOwn, topic):
+		v.add("%s is %q: brokers keep their own records there; choose another", path, topic)
+	}
+}
+
+// brokersOwn are topics that brokers write for themselves.
+var brokersOwn = []string{"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"}
+
+// remembered leaves room for the name of the topic that remembers replays of dead letters.
+func (v *validation) remembered(path, topic string) {
+	if slices.Contains(brokersOwn, topic) && path == "features.dead_letters" { // of others, topic tells
+		v.topic(path, topic)
+	}
+	if most := 249 - len(replaysSuffix); len(topic) > most && legalTopic.MatchString(topic) {
+		v.add("%s has %d characters: want at most %d, since replays are remembered in a topic called like it and %s", path, len(topic), most, replaysSuffix)
 	}
 }
