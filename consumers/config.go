@@ -16,7 +16,7 @@ type KafkaConfig struct {
 	// Brokers to ask first, host:port; the rest of the cluster is discovered. In the file one entry may list several, with commas.
 	Brokers []string `yaml:"brokers"`
 	// Replica is the stable name of this replica of the service, unique in its group: transactional ids are made of it,
-	// and a replica that restarts under its old name fences what it left behind at once. Empty means the host's name.
+	// and a replica that restarts under its old name fences what it left behind at once. Empty means the host's name: see Named.
 	Replica string `yaml:"replica"`
 	// TransactionTimeout ends the transaction of a member that died in the middle, where no heir ends it first (Kafka before 3.0).
 	// Until then every read-committed reader of the partitions it wrote to waits.

@@ -91,6 +91,7 @@ type stood struct {
 	stretch
 	clear int64 // no record waits before that offset
 	found bool  // one is there
+	asked bool  // Ask has found the group there before
 }
 
 // WatchLag of a group on a topic.
@@ -102,35 +103,62 @@ func WatchLag(cluster *Cluster, config KafkaConfig, group, topic string, logger 
 // by then is read the next time.
 const lagPatience = 5 * time.Second
 
-// Ask for the lag of every partition that there is. It is called again and again.
-func (w *LagWatch) Ask(ctx context.Context) (map[int32]int64, error) {
-	asked, cancel := context.WithTimeout(ctx, lagPatience)
-	defer cancel()
-	stretches, err := w.cluster.stretches(asked, w.group, w.topic)
-	if err != nil {
+// Glance is the lag of every partition that there is, by offsets and what is known already.
+func (w *LagWatch) Glance(ctx context.Context) (map[int32]int64, error) {
+	if err := w.place(ctx); err != nil {
 		return nil, err
 	}
-	now, behind := make(map[int32]*stood, len(stretches)), make(map[int32]*stood)
-	for partition, s := range stretches {
-		at := w.stood[partition]
-		if at == nil || at.from != s.from || s.end < at.end { // it moves, or the topic is another one
-			at = &stood{stretch: s, clear: s.from}
-		} else if at.end = s.end; !at.found && at.clear < s.end {
+	return w.lag(), nil
+}
+
+// Ask for the lag of every partition that there is, and look into those where the group stands since it was last asked. It is called again and again.
+func (w *LagWatch) Ask(ctx context.Context) (map[int32]int64, error) {
+	if err := w.place(ctx); err != nil {
+		return nil, err
+	}
+	behind := make(map[int32]*stood)
+	for partition, at := range w.stood {
+		if at.asked && !at.found && at.clear < at.end {
 			behind[partition] = at
 		}
-		now[partition] = at
+		at.asked = true
 	}
-	w.stood = now
 	if len(behind) > 0 {
 		if err := w.look(ctx, behind); err != nil {
 			w.logger.Debug("what waits for the group was not looked at", "group", w.group, "topic", w.topic, "error", err)
 		}
 	}
-	lag := make(map[int32]int64, len(now))
-	for partition, s := range now {
+	return w.lag(), nil
+}
+
+// place each partition: where the group is, and whether it was there before.
+func (w *LagWatch) place(ctx context.Context) error {
+	asked, cancel := context.WithTimeout(ctx, lagPatience)
+	defer cancel()
+	stretches, err := w.cluster.stretches(asked, w.group, w.topic)
+	if err != nil {
+		return err
+	}
+	now := make(map[int32]*stood, len(stretches))
+	for partition, s := range stretches {
+		at := w.stood[partition]
+		if at == nil || at.from != s.from || s.end < at.end { // it moves, or the topic is another one
+			at = &stood{stretch: s, clear: s.from}
+		} else {
+			at.end = s.end
+		}
+		now[partition] = at
+	}
+	w.stood = now
+	return nil
+}
+
+func (w *LagWatch) lag() map[int32]int64 {
+	lag := make(map[int32]int64, len(w.stood))
+	for partition, s := range w.stood {
 		lag[partition] = max(0, s.end-s.clear)
 	}
-	return lag, nil
+	return lag
 }
 
 // Bounds of a look: enough for many small transactions in one round trip.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,6 +136,7 @@ func (m *Member) options() []kgo.Opt {
 			if len(partitions) == 0 {
 				return
 			}
+			c.Logger.Info("partitions "+change, "topic", c.Topic, "partitions", slices.Sorted(slices.Values(partitions[c.Topic])))
 			// The session passes on the first revocation only until its next end, so a member at rest may not hear of one. An assignment
 			// always gets through, before the partition is read.
 			if c.Lost != nil {

@@ -15,6 +15,7 @@ type Metrics struct {
 	lag        *lagGauge
 	doubts     prometheus.Counter
 	resumes    prometheus.Counter
+	namesakes  prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a pipeline's members.
@@ -47,10 +48,15 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 		Help:        "Partitions that the group had lost its offset of, and that went on where the topic of progress says. The pipeline stood still for longer than the brokers keep offsets (offsets.retention.minutes), or somebody deleted them.",
 		ConstLabels: labels,
 	})
+	m.namesakes = prometheus.NewCounter(prometheus.CounterOpts{
+		Name:        "nearline_consumer_namesakes_total",
+		Help:        "Times that a member was fenced while another process had a member of its name. Anything above zero is two replicas with one kafka.replica, or on two hosts of one name: give each its own.",
+		ConstLabels: labels,
+	})
 	for _, change := range []string{changeAssigned, changeRevoked, changeLost} {
 		m.partitions.WithLabelValues(change)
 	}
-	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag, m.doubts, m.resumes)
+	registry.MustRegister(m.retention, m.truncation, m.partitions, m.lag, m.doubts, m.resumes, m.namesakes)
 	return m
 }
 
@@ -115,6 +121,12 @@ func (m *Metrics) lostToRetention(n int64) {
 func (m *Metrics) resumed() {
 	if m != nil {
 		m.resumes.Inc()
+	}
+}
+
+func (m *Metrics) fencedByNamesake() {
+	if m != nil {
+		m.namesakes.Inc()
 	}
 }
 

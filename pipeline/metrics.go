@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,9 @@ type Metrics struct {
 	implausible prometheus.Counter
 	restamped   *prometheus.CounterVec
 	toldOdd     atomic.Bool // of a timestamp that is implausible
+
+	mu      sync.Mutex // guards letters
+	letters map[Class]int64
 }
 
 // NewMetrics registers the metrics of a pipeline's cycles.
@@ -27,6 +32,7 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 	labels := prometheus.Labels{"pipeline": pipeline}
 	seconds := prometheus.ExponentialBuckets(0.001, 2, 15)
 	m := &Metrics{
+		letters: make(map[Class]int64),
 		cycles: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nearline_pipeline_cycles_total", ConstLabels: labels,
 			Help: "Cycles by outcome. An aborted cycle had no effect, and its records were scored again: more than a few percent of them is wasted work.",
@@ -72,6 +78,13 @@ func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
 	return m
 }
 
+// DeadLetters that this process has committed, by class.
+func (m *Metrics) DeadLetters() map[Class]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.letters)
+}
+
 func (m *Metrics) stage(name string, began time.Time) {
 	if m != nil {
 		m.stages.WithLabelValues(name).Observe(time.Since(began).Seconds())
@@ -112,10 +125,13 @@ func (m *Metrics) committed(rows []*Row, began time.Time) {
 	}
 	m.records.WithLabelValues("result").Add(float64(scored))
 	m.records.WithLabelValues("tombstone").Add(float64(tombstones))
+	m.mu.Lock()
 	for class, n := range classes {
 		m.records.WithLabelValues("dead_letter").Add(float64(n))
 		m.deadLetters.WithLabelValues(string(class)).Add(float64(n))
+		m.letters[class] += int64(n)
 	}
+	m.mu.Unlock()
 	m.cycles.WithLabelValues("committed").Inc()
 	m.size.Observe(float64(len(rows)))
 	m.cycle.Observe(time.Since(began).Seconds())

@@ -7,8 +7,12 @@ import (
 	"nearline/consumers"
 )
 
-// lagInterval is shorter than any usual scrape interval, and three small requests are nothing to a cluster.
-const lagInterval = 10 * time.Second
+// The lag is asked for often enough that a scrape has what is so now: three small requests. What a group that stands has before it is looked at less
+// often, since that takes a client of its own.
+const (
+	lagInterval  = 2 * time.Second
+	lookInterval = 10 * time.Second
+)
 
 // watchLag asks the cluster, not the members: they know nothing of the partitions that nobody holds, and say nothing while they
 // are stuck.
@@ -16,8 +20,13 @@ func (l *line) watchLag(ctx context.Context) {
 	lags := consumers.WatchLag(l.cluster, l.kafka, l.config.Group, l.config.Input.Topic, l.logger, l.options...)
 	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
+	var looked time.Time
 	for {
-		lag, err := lags.Ask(ctx)
+		ask := lags.Glance
+		if time.Since(looked) >= lookInterval {
+			ask, looked = lags.Ask, time.Now()
+		}
+		lag, err := ask(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -26,6 +35,7 @@ func (l *line) watchLag(ctx context.Context) {
 			lag = nil
 		}
 		l.members.Lag(lag)
+		l.known.lags(lag)
 		select {
 		case <-ctx.Done():
 			return

@@ -14,7 +14,6 @@ import (
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/internal/config"
-	"nearline/internal/observe"
 	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -41,6 +40,7 @@ type line struct {
 	clients *clientMetrics
 	status  []*pipeline.Status
 	stands  consumers.Standstill
+	known   known
 
 	mu      sync.Mutex // guards waiting
 	waiting error      // why the members have not begun; nil once they have
@@ -205,7 +205,7 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 			if err != nil {
 				return nil, err
 			}
-			return member, nil
+			return consumers.Watched{Member: member, Told: l.known.namesake}, nil
 		},
 		Decoder: l.decoder,
 		Steps:   l.steps,
@@ -231,19 +231,6 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 		}
 	}
 	return cycle
-}
-
-// check says what the members wait for before they begin.
-func (l *line) check() observe.Finding {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting == nil {
-		if err := l.stands.Err(); err != nil {
-			return observe.Finding{Problem: err.Error()}
-		}
-		return observe.Finding{}
-	}
-	return observe.Finding{Problem: l.waiting.Error()}
 }
 
 func (l *line) wait(err error) {

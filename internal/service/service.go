@@ -50,6 +50,7 @@ type Service struct {
 	cluster  *consumers.Cluster
 	attempts *consumers.Attempts // nil when they are off
 	brokers  *brokerWatch
+	unname   func()          // gives up the replica's name
 	http     *observe.Server // nil when it is off
 	rankings *rankings       // answers once the models are there
 	lines    []*line
@@ -68,6 +69,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		device:   c.Models.NewDevice(),
 		models:   make(map[string]*models.Model),
 	}
+	s.config, s.unname = named(c, o.Logger)
 	s.rankings = newRankings(s)
 	s.health.Hide(c.Veil.JSON)
 	s.registry.MustRegister(s.device, s.health)
@@ -317,5 +319,21 @@ func (s *Service) Close() error {
 	if s.attempts != nil {
 		s.attempts.Close()
 	}
-	return errors.Join(append(errs, s.core.end())...)
+	err := errors.Join(append(errs, s.core.end())...)
+	s.unname()
+	return err
+}
+
+// named is the configuration with a name of the replica.
+func named(c *config.Config, logger *slog.Logger) (*config.Config, func()) {
+	var groups []string
+	for i := range c.Pipelines {
+		groups = append(groups, c.Pipelines[i].Group)
+	}
+	for _, v := range c.Features.Views {
+		groups = append(groups, c.Features.Group(v.Name))
+	}
+	own, release := *c, func() {}
+	own.Kafka, release = c.Kafka.Named(groups, logger)
+	return &own, release
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,13 @@ func (b *bench) config(names ...string) *config.Config { return configured(b, b.
 
 func (b *bench) open(c *config.Config) *Service {
 	b.Helper()
+	return b.openWith(c, quiet(b).Logger)
+}
+
+func (b *bench) openWith(c *config.Config, logger *slog.Logger) *Service {
+	b.Helper()
 	options := quiet(b)
+	options.Logger = logger
 	options.Kafka = []kgo.Opt{kgo.Dialer(b.line.Dial)}
 	s, err := Open(b.Context(), c, options)
 	if err != nil {

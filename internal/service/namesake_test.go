@@ -1,0 +1,199 @@
+//go:build synctests
+
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/internal/observe"
+	"nearline/pipeline"
+)
+
+// logged keeps what is logged.
+type logged struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
+// replica of a name, and what it logs.
+func (b *bench) replica(name string) (*running, *logged) {
+	b.Helper()
+	c, log := b.config("opinions"), &logged{}
+	c.Kafka.Replica = name
+	s := b.openWith(c, slog.New(slog.NewTextHandler(log, nil)))
+	return b.run(s), log
+}
+
+func TestTwoReplicasOnOneHostNeedNoNames(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		first, _ := b.replica("")
+		second, log := b.replica("")
+		if one, two := first.config.Kafka.Replica, second.config.Kafka.Replica; one == two || two == "" || !log.has("replica="+two) {
+			b.Errorf("the replicas are called %q and %q, want two names, and the log to say so", one, two)
+		}
+		for i := range 20 {
+			b.send("opinions.raw", 10*i, 10)
+			time.Sleep(time.Second)
+		}
+		first.until(time.Minute, "200 records", func() bool { return first.Committed()+second.Committed() == 200 })
+		b.count("opinions.scored", 200)
+		for _, r := range []*running{first, second} {
+			if n, _ := r.sum("nearline_pipeline_member_restarts_total", "", ""); n > 0 {
+				b.Errorf("members were made anew %v times, want none", n)
+			}
+			r.end()
+		}
+		alone, _ := b.replica("")
+		if got, want := alone.config.Kafka.Replica, first.config.Kafka.Replica; got != want {
+			b.Errorf("started again, a replica is called %q, want %q", got, want)
+		}
+		alone.end()
+	})
+}
+
+// checked is what /streamz says of a part of the service.
+func (r *running) checked(name string) (check observe.CheckReport, text string) {
+	r.b.Helper()
+	for _, check := range r.Health().Stream.Report().Checks {
+		if check.Name == name {
+			text, err := json.Marshal(check)
+			if err != nil {
+				r.b.Fatal(err)
+			}
+			return check, string(text)
+		}
+	}
+	r.b.Fatalf("there is no check of %s", name)
+	return observe.CheckReport{}, ""
+}
+
+func TestTwoReplicasOfOneNameAreToldSo(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		first, log := b.replica("same")
+		b.send("opinions.raw", 0, 10)
+		first.committed(time.Minute, 10)
+		second, _ := b.replica("same")
+		for i := 1; !log.has("give each replica its own kafka.replica"); i++ {
+			if i > 60 {
+				b.Fatalf("the log does not name the cause:\n%s", log.text.String())
+			}
+			b.send("opinions.raw", 10*i, 10)
+			time.Sleep(time.Second)
+		}
+		// It stays said while each has its turn.
+		first.until(time.Minute, "a committed cycle", func() bool {
+			check, _ := first.checked("pipeline opinions member 0")
+			return check.OK
+		})
+		check, _ := first.checked("pipeline opinions")
+		if check.OK || !strings.Contains(check.Problem, "two replicas have one name: another process") || !strings.Contains(check.Problem, "nearline-opinions/same/") {
+			b.Errorf("/streamz says %q, want the cause, the name and what to do", check.Problem)
+		}
+		if n, _ := first.sum("nearline_consumer_namesakes_total", "", ""); n == 0 {
+			b.Error("nearline_consumer_namesakes_total is 0, want what the alert asks for")
+		}
+		second.end()
+		time.Sleep(2 * sharedFor)
+		first.streamed(time.Minute, true, "")
+		first.end()
+	})
+}
+
+// An heir fences a member that was frozen, too: that has no cause that is to be mended.
+func TestAMemberThatAnHeirFencedHasNoNamesake(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		r, log := b.replica("frozen")
+		b.send("opinions.raw", 0, 10)
+		r.committed(time.Minute, 10)
+		for member := range r.lines[0].status {
+			id := fmt.Sprintf("nearline-opinions/frozen/%d", member)
+			request := kmsg.NewPtrInitProducerIDRequest()
+			request.TransactionalID, request.TransactionTimeoutMillis, request.ProducerID, request.ProducerEpoch = &id, 10_000, -1, -1
+			if _, err := request.RequestWith(b.Context(), b.client); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.send("opinions.raw", 10, 10)
+		r.committed(time.Minute, 20)
+		if n, _ := r.sum("nearline_pipeline_member_restarts_total", "", ""); n == 0 {
+			b.Error("no member was fenced: this test shows nothing")
+		}
+		if n, _ := r.sum("nearline_consumer_namesakes_total", "", ""); n > 0 || log.has("one name") {
+			b.Errorf("%v namesakes were seen, want none", n)
+		}
+		r.end()
+	})
+}
+
+func TestStreamSaysHowFarBehindItIsAndWhatWasRefused(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		r, log := b.replica("r")
+		b.send("opinions.raw", 0, 10)
+		b.produce(&kgo.Record{Topic: "opinions.raw", Value: []byte("no JSON")}, &kgo.Record{Topic: "opinions.raw", Value: []byte("none")})
+		r.committed(time.Minute, 12)
+		r.until(lagInterval+time.Second, "no lag, and the dead letters", func() bool {
+			_, text := r.checked("pipeline opinions")
+			return strings.Contains(text, `"dead_letters":{"decode":2}`) && strings.Contains(text, `"lag":0`) && strings.Contains(text, `"lag_partitions":{}`)
+		})
+		r.stop()
+		<-r.gone
+		for _, said := range []string{`msg="partitions assigned"`, `msg="partitions revoked"`, "topic=opinions.raw", "partitions="} {
+			if !log.has(said) {
+				b.Errorf("the log lacks %q:\n%s", said, log.text.String())
+			}
+		}
+	})
+}
+
+func TestLagIsOfThisMoment(t *testing.T) {
+	with(t, func(b *bench) {
+		b.pipelines("opinions")
+		s := b.open(b.config("opinions"))
+		slow := &slowStep{Step: s.lines[0].steps[0], takes: 10 * time.Minute, began: make(chan struct{}, 10)}
+		s.lines[0].steps = []pipeline.Step{slow}
+		r := b.run(s)
+		b.send("opinions.raw", 0, 10)
+		<-slow.began
+		time.Sleep(time.Minute)
+		for i := range 30 {
+			b.send("opinions.raw", 10+10*i, 10)
+			time.Sleep(lagInterval + 100*time.Millisecond)
+			want := float64(20 + 10*i)
+			if got, _ := r.sum("nearline_consumer_lag_records", "", ""); got != want {
+				b.Errorf("%v after %v records wait, the lag is %v", lagInterval, want, got)
+			}
+			if _, text := r.checked("pipeline opinions"); !strings.Contains(text, fmt.Sprintf(`"lag":%v,`, want)) {
+				b.Errorf("%v records wait, and /streamz says %s", want, text)
+			}
+		}
+		slow.takes = 0
+		r.committed(time.Hour, 310)
+		r.end()
+	})
+}
