@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"nearline/consumers"
+	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/pipeline"
 )
@@ -38,10 +40,13 @@ func (l *logged) has(text string) bool {
 }
 
 // replica of a name, and what it logs.
-func (b *bench) replica(name string) (*running, *logged) {
+func (b *bench) replica(name string, changes ...func(*config.Config)) (*running, *logged) {
 	b.Helper()
 	c, log := b.config("opinions"), &logged{}
 	c.Kafka.Replica = name
+	for _, change := range changes {
+		change(c)
+	}
 	s := b.openWith(c, slog.New(slog.NewTextHandler(log, nil)))
 	return b.run(s), log
 }
@@ -91,36 +96,50 @@ func (r *running) checked(name string) (check observe.CheckReport, text string) 
 }
 
 func TestTwoReplicasOfOneNameAreToldSo(t *testing.T) {
-	with(t, func(b *bench) {
-		b.pipelines("opinions")
-		first, log := b.replica("same")
-		b.send("opinions.raw", 0, 10)
-		first.committed(time.Minute, 10)
-		second, _ := b.replica("same")
-		for i := 1; !log.has("give each replica its own kafka.replica"); i++ {
-			if i > 60 {
-				b.Fatalf("the log does not name the cause:\n%s", log.text.String())
-			}
-			b.send("opinions.raw", 10*i, 10)
-			time.Sleep(time.Second)
-		}
-		// It stays said while each has its turn.
-		first.until(time.Minute, "a committed cycle", func() bool {
-			check, _ := first.checked("pipeline opinions member 0")
-			return check.OK
+	for name, change := range map[string]func(*config.Config){
+		"classic":  func(*config.Config) {},
+		"consumer": func(c *config.Config) { c.Kafka.GroupProtocol = consumers.ConsumerProtocol },
+		"static":   func(c *config.Config) { c.Kafka.Static = true },
+		"static, at least once": func(c *config.Config) {
+			c.Kafka.Static, c.Pipelines[0].Delivery = true, pipeline.AtLeastOnce
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			with(t, func(b *bench) { b.namesakes(change) })
 		})
-		check, _ := first.checked("pipeline opinions")
-		if check.OK || !strings.Contains(check.Problem, "two replicas have one name: another process") || !strings.Contains(check.Problem, "nearline-opinions/same/") {
-			b.Errorf("/streamz says %q, want the cause, the name and what to do", check.Problem)
+	}
+}
+
+// namesakes are two replicas of one name, one of which has to say so.
+func (b *bench) namesakes(change func(*config.Config)) {
+	b.pipelines("opinions")
+	first, log := b.replica("same", change)
+	b.send("opinions.raw", 0, 10)
+	first.committed(time.Minute, 10)
+	second, other := b.replica("same", change)
+	const says = "give each replica its own kafka.replica"
+	for i := 1; !log.has(says) && !other.has(says); i++ {
+		if i > 60 {
+			b.Fatalf("the log does not name the cause:\n%s", log.text.String())
 		}
-		if n, _ := first.sum("nearline_consumer_namesakes_total", "", ""); n == 0 {
-			b.Error("nearline_consumer_namesakes_total is 0, want what the alert asks for")
-		}
-		second.end()
-		time.Sleep(2 * sharedFor)
-		first.streamed(time.Minute, true, "")
-		first.end()
-	})
+		b.send("opinions.raw", 10*i, 10)
+		time.Sleep(time.Second)
+	}
+	if other.has(says) {
+		first, second = second, first
+	}
+	// It stays said while each has its turn.
+	check, _ := first.checked("pipeline opinions")
+	if check.OK || !strings.Contains(check.Problem, "two replicas have one name: another process") || !strings.Contains(check.Problem, "nearline-opinions/same/") {
+		b.Errorf("/streamz says %q, want the cause, the name and what to do", check.Problem)
+	}
+	if n, _ := first.sum("nearline_consumer_namesakes_total", "", ""); n == 0 {
+		b.Error("nearline_consumer_namesakes_total is 0, want what the alert asks for")
+	}
+	second.end()
+	time.Sleep(2 * sharedFor)
+	first.streamed(time.Minute, true, "")
+	first.end()
 }
 
 // An heir fences a member that was frozen, too: that has no cause that is to be mended.
