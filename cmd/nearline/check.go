@@ -35,13 +35,13 @@ what it needs, does every model load and reproduce its golden examples. The exit
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 		defer cancel()
-		return checkWorld(ctx, loaded.Veil.Writer(c.OutOrStdout()), loaded)
+		return checkWorld(ctx, loaded.Veil.Writer(c.OutOrStdout()), loaded, *file)
 	}
 	return c
 }
 
 // checkWorld prints a line for each thing that the configuration names and that is there or is not.
-func checkWorld(ctx context.Context, out io.Writer, c *config.Config) error {
+func checkWorld(ctx context.Context, out io.Writer, c *config.Config, file string) error {
 	wrong := 0
 	say := func(err error, format string, args ...any) {
 		var note noteError
@@ -58,7 +58,7 @@ func checkWorld(ctx context.Context, out io.Writer, c *config.Config) error {
 	fmt.Fprintln(out, "ok     configuration")
 	checkModels(ctx, c, say)
 	checkStore(ctx, c, say)
-	if err := checkKafka(ctx, c, say); err != nil {
+	if err := checkKafka(ctx, c, file, say); err != nil {
 		return err
 	}
 	if wrong > 0 {
@@ -143,7 +143,7 @@ func checkStore(ctx context.Context, c *config.Config, say sayer) {
 // storePatience is how long the store may take to answer at all.
 const storePatience = 10 * time.Second
 
-func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
+func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) error {
 	cluster, err := consumers.Dial(c.Kafka, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func checkKafka(ctx context.Context, c *config.Config, say sayer) error {
 		for _, name := range names {
 			topic := topics[name]
 			if topic.Missing() {
-				say(errors.New("it does not exist: create it"), "pipeline %s: topic %s", p.Name, name)
+				say(fmt.Errorf("it does not exist: create it, as nearline topics --config %s --create does", quoted(file)), "pipeline %s: topic %s", p.Name, name)
 				continue
 			}
 			say(topic.Err, "pipeline %s: topic %s: %s", p.Name, name, describe(topic))

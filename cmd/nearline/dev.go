@@ -131,7 +131,10 @@ func devConfig(f devFlags) (*config.Config, error) {
 		_, err := models.Versions(c.Models.Repository, p.Steps[0].Model())
 		return err != nil
 	})
-	return c, c.Validate()
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("with --http and --models as they are: %w", err)
+	}
+	return c, nil
 }
 
 // lookUpItem asks the service's own views.
@@ -184,6 +187,9 @@ func (d *devRun) run(ctx context.Context) (err error) {
 	s, err := service.Open(ctx, c, service.Options{Logger: d.log, Build: observe.ReadBuild()})
 	if interrupted(ctx, err) {
 		return nil
+	}
+	if listen, ok := errors.AsType[*observe.ListenError](err); ok {
+		return fmt.Errorf("%w or --http", listen)
 	}
 	if err != nil {
 		return err

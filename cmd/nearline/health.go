@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 		if len(args) > 0 {
 			page = strings.TrimPrefix(args[0], "/")
 		}
+		if strings.HasSuffix(page, ".yaml") || strings.HasSuffix(page, ".yml") {
+			return fmt.Errorf("there is no page %q: did you mean nearline health --config %s?", args[0], args[0])
+		}
 		base, err := serviceURL(*url, *file)
 		if err != nil {
 			return err
@@ -40,6 +44,9 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 		ctx, cancel := context.WithTimeout(c.Context(), *patience)
 		defer cancel()
 		if err := observe.Probe(ctx, base+"/"+page); err != nil {
+			if !slices.Contains(pages, page) {
+				err = fmt.Errorf("%w: the pages are %s", err, strings.Join(pages, ", "))
+			}
 			return fmt.Errorf("%s: %w", page, err)
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", page)
@@ -48,8 +55,14 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 	return c
 }
 
+// pages that say whether a service is well.
+var pages = []string{"healthz", "readyz", "streamz"}
+
 // serviceURL is where the service that is asked listens, without a slash at the end.
 func serviceURL(url, file string) (string, error) {
+	if url != "" && !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+		return "", fmt.Errorf("--url is %q: want one with its scheme, such as http://127.0.0.1:8080", url)
+	}
 	if url != "" {
 		return strings.TrimRight(url, "/"), nil
 	}

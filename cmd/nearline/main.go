@@ -31,7 +31,11 @@ func main() {
 			set(&plain.Writer{To: file})
 		}
 	}
-	root.PersistentPreRun = func(c *cobra.Command, _ []string) { endAnyway(c) }
+	check := root.PersistentPreRunE
+	root.PersistentPreRunE = func(c *cobra.Command, args []string) error {
+		endAnyway(c)
+		return check(c, args)
+	}
 	err := root.ExecuteContext(ctx)
 	stop()
 	if err == nil {
@@ -87,10 +91,14 @@ many lines. A second interrupt ends a command by its signal.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return fmt.Errorf("%w: see %s --help", err, c.CommandPath()) })
+	root.SetFlagErrorFunc(flagSlip)
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return checkFlags(c) }
+	root.Version = observe.ReadBuild().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(devCommand(), runCommand(), checkCommand(), topicsCommand(), healthCommand(), scoreCommand(), modelsCommand(),
 		dlqCommand(), featuresCommand(), sendCommand(), tailCommand(), tortureCommand(), versionCommand(), brokerCommand())
-	hiding(root)
+	heedSlips(root)
+	hiding(root) // after all that adds to errors
 	return root
 }
 

@@ -154,7 +154,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	}{
 		{"a command that is not there", []string{"scoer"}, []string{`unknown command "scoer"`, "Did you mean this?", "score"}},
 		{"a flag that is not there", []string{"dev", "--bogus"}, []string{"unknown flag: --bogus", "nearline dev --help"}},
-		{"a flag that is missing", []string{"run"}, []string{`"config" not set`}},
+		{"a flag that is missing", []string{"run"}, []string{"--config is missing", "nearline run --config FILE"}},
 		{"a file that is missing", []string{"run", "--config", nowhere}, []string{"read configuration", nowhere}},
 		{"a level that is none", []string{"dev", "--log-level", "loud", "--models", models}, []string{"--log-level", `"loud"`, "debug, info, warn or error"}},
 		{"models that are not there", []string{"dev", "--models", nowhere}, []string{"--models " + nowhere, "there is no such folder", "NAME/VERSION"}},
@@ -165,7 +165,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"a rate and a file", []string{"send", "--rate", "3", "reviews.jsonl"}, []string{"--rate", "leave out"}},
 		{"nobody to send to", []string{"send", "--kafka", "127.0.0.1:1"}, []string{"reach [127.0.0.1:1]", "refused"}},
 		{"nobody to ask", []string{"health", "--url", "http://127.0.0.1:1/"}, []string{"healthz: no answer", "refused"}},
-		{"two places to ask", []string{"health", "--url", "http://127.0.0.1:1", "--config", "nearline.yaml"}, []string{"[config url]"}},
+		{"two places to ask", []string{"health", "--url", "http://127.0.0.1:1", "--config", "nearline.yaml"}, []string{"--url and --config exclude each other"}},
 		{"a configuration to ask that is missing", []string{"health", "--config", nowhere}, []string{nowhere, "--url"}},
 		{"no partitions", []string{"topics", "--config", nowhere, "--partitions", "0"}, []string{"--partitions is 0", "want between 1"}},
 		{"too many replicas", []string{"topics", "--config", nowhere, "--replication", "-1"}, []string{"--replication is -1"}},

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,6 +45,9 @@ everything that is wrong with it, and the exit status is 1. Nothing is written.`
 	noSpeed := c.Flags().Bool("no-speed", false, "do not measure how fast it is: some seconds less")
 	runtime := c.Flags().String("onnxruntime", "", "`FILE` of ONNX Runtime's library (default: where make puts it)")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := versionsIn(args[0]); err != nil {
+			return err
+		}
 		config := models.DefaultConfig()
 		config.Runtime = *runtime
 		waiting := !*noSpeed && dev.IsTerminal(os.Stderr)
@@ -70,6 +75,30 @@ everything that is wrong with it, and the exit status is 1. Nothing is written.`
 		return err
 	}
 	return c
+}
+
+// versionsIn refuses a folder that has a model's versions, or a whole repository, and a name in place of a folder.
+func versionsIn(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		if shipped, found := findModels(); found == nil {
+			if versions, err := models.Versions(shipped, folder); err == nil && len(versions) > 0 {
+				return fmt.Errorf("there is no folder %s: did you mean %s?", folder, filepath.Join(shipped, folder, strconv.Itoa(versions[len(versions)-1])))
+			}
+		}
+		return fmt.Errorf("there is no folder %s: want that of a model, which has its model.onnx or nearline.yaml", folder)
+	}
+	if err != nil || len(entries) == 0 { // which whoever reads it names
+		return nil //nolint:nilerr // see above
+	}
+	var versions []string
+	for _, entry := range entries {
+		if _, err := strconv.Atoi(entry.Name()); err != nil || !entry.IsDir() {
+			return nil //nolint:nilerr // it has something else, as a model has
+		}
+		versions = append(versions, filepath.Join(folder, entry.Name()))
+	}
+	return fmt.Errorf("%s has versions of a model: want one of them: %s", folder, strings.Join(versions, ", "))
 }
 
 // describeModel prints a report for people: a line a fact, tables aligned, nothing that a pipe would not want.

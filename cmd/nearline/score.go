@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,9 +86,29 @@ than --max-rejects; then --out is left as it was, and --rejects has the causes.`
 		if f.models, err = repository(); err != nil {
 			return err
 		}
+		if err := nameOfModel(f.model); err != nil {
+			return err
+		}
 		return score(c, f)
 	}
 	return c
+}
+
+// nameOfModel refuses a path in place of a name.
+func nameOfModel(name string) error {
+	folder, last := path.Split(strings.TrimRight(filepath.ToSlash(name), "/"))
+	folder = strings.TrimRight(folder, "/")
+	_, notNumber := strconv.Atoi(last)
+	switch {
+	case folder == "":
+		return nil
+	case notNumber == nil && !strings.Contains(folder, "/"):
+		return fmt.Errorf("--model is %q: want the name alone, as in --model %s: its highest version runs, and models.versions of a configuration names another", name, folder)
+	case notNumber == nil:
+		folder, last = path.Split(folder)
+		folder = strings.TrimRight(folder, "/")
+	}
+	return fmt.Errorf("--model is %q: want the name of a model, and its repository with --models: did you mean --models %s --model %s?", name, folder, last)
 }
 
 func score(c *cobra.Command, f scoreFlags) (err error) {

@@ -86,6 +86,14 @@ type Server struct {
 
 type page struct{ path, says string }
 
+// ListenError says that the address of the server cannot be had.
+type ListenError struct{ err error }
+
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("listen for HTTP: %v: choose another address with serving.http", e.err)
+}
+func (e *ListenError) Unwrap() error { return e.err }
+
 // Open listens at once, so that a port that is taken is known before anything is loaded. Requests are answered by Run.
 func Open(
 	ctx context.Context, config ServerConfig, health *Health, registry *prometheus.Registry, log *slog.Logger,
@@ -93,7 +101,7 @@ func Open(
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", config.HTTP)
 	if err != nil {
-		return nil, fmt.Errorf("listen for HTTP: %w: choose another address with serving.http or --http", err)
+		return nil, &ListenError{err}
 	}
 	s := &Server{listener: bound(listener, cmp.Or(config.MaxConnections, defaultConnections)), mux: http.NewServeMux()}
 	read, answers := cmp.Or(config.ReadTimeout, defaultTimeout), newAnswers()

@@ -61,7 +61,7 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 	for _, name := range names {
 		switch topic := topics[name]; {
 		case topic.Missing():
-			return nil, fmt.Errorf("topic %s does not exist: create it, and the pipeline begins by itself", name)
+			return nil, fmt.Errorf("topic %s does not exist: create it, and the pipeline begins by itself (nearline topics --config FILE --create does that)", name)
 		case topic.Err != nil:
 			return nil, fmt.Errorf("topic %s cannot be used: %w", name, topic.Err)
 		}
