@@ -161,7 +161,7 @@ func (s *Start) UnmarshalText(text []byte) error {
 	default:
 		at, err := time.Parse(time.RFC3339, t)
 		if err != nil {
-			return fmt.Errorf("%q is not a place to start: want earliest, latest, or a time such as 2026-01-31T12:00:00Z", t)
+			return fmt.Errorf("%q, which is not a place to start: want earliest, latest, or a time such as 2026-01-31T12:00:00Z", t)
 		}
 		*s = Start{At: at}
 	}

@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -81,6 +83,9 @@ func (c CycleConfig) Validate(path string) error {
 // ByteSize is a number of bytes. In a config it may carry a unit: 512KiB, 32MiB, 1GiB.
 type ByteSize int64
 
+// sizeLike is a size with a unit of another kind.
+var sizeLike = regexp.MustCompile(`^\s*([0-9]+)\s*([kKmMgG])[iI]?[bB]?\s*$`)
+
 // UnmarshalText reads a number with an optional unit, KiB, MiB, GiB or B.
 func (b *ByteSize) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
@@ -96,7 +101,11 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > 1<<62>>shift {
-		return fmt.Errorf("%q is not a size: want a number of bytes, or one with a unit such as 512KiB or 32MiB", text)
+		meant := ""
+		if parts := sizeLike.FindSubmatch(text); parts != nil {
+			meant = fmt.Sprintf("did you mean %s%siB? ", parts[1], bytes.ToUpper(parts[2]))
+		}
+		return fmt.Errorf("%q, which is not a size: %swant a number of bytes, or one with a unit such as 512KiB or 32MiB", text, meant)
 	}
 	*b = ByteSize(n << shift)
 	return nil

@@ -97,7 +97,21 @@ func (d *decoder) refuse(err error) {
 	if token := syntax.GetToken(); token != nil && token.Position != nil {
 		line = token.Position.Line
 	}
-	d.add(line, "", "not YAML: "+syntax.GetMessage())
+	d.add(line, "", "not YAML: "+syntaxHint(syntax.GetMessage()))
+}
+
+// syntaxHint says what to do about what the parser did not understand.
+func syntaxHint(message string) string {
+	switch {
+	case strings.Contains(message, "found character '\t'"):
+		return "a tab stands at the beginning of this line: YAML is indented by spaces, replace it with some"
+	case strings.Contains(message, "not allowed in this context"), strings.Contains(message, "non-map value is specified"),
+		strings.Contains(message, "unexpected key name"):
+		return message + ": is this line, or the one before it, indented as its neighbours are, and is there a : after each key?"
+	case strings.Contains(message, "could not find flow"), strings.Contains(message, "must be specified"), strings.Contains(message, "could not find end character"):
+		return message + ": is each [, { and quote closed, and does text with one of these signs stand in quotes?"
+	}
+	return message
 }
 
 func (d *decoder) add(line int, path, message string) {

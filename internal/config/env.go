@@ -10,12 +10,33 @@ import (
 var (
 	reference = regexp.MustCompile(`\$?\$\{env:([^}]*)\}`)
 	variable  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// bare is a reference as a shell writes it, or Compose. Nothing reads it here, so it would stay in an address or a password. With one more $
+	// before it, it stands for itself, too.
+	bare = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(:?-[^}]*)?\}|^\$\$?([A-Z_][A-Z0-9_]*)$`)
 )
 
 // expand puts the environment's values in place of references. As in a shell, :- gives what to use when a variable is
 // missing or empty; a default cannot hold a closing brace. Held is told of each value that comes from the environment, and of the reference to it.
 func expand(text string, lookup func(string) (string, bool), held func(value, reference string)) (string, error) {
 	var problem error
+	text = bare.ReplaceAllStringFunc(text, func(match string) string {
+		if strings.ContainsAny(text, " \t\n") { // prose, such as a prompt, may have any signs
+			return match
+		}
+		if strings.HasPrefix(match, "$$") {
+			return match[1:]
+		}
+		parts := bare.FindStringSubmatch(match)
+		meant := "${env:" + parts[1] + parts[3]
+		if fallback := strings.TrimLeft(parts[2], ":"); fallback != "" {
+			meant += ":" + fallback
+		}
+		problem = fmt.Errorf("%s is no reference: did you mean %s}? $%s stands for itself", match, meant, match)
+		return match
+	})
+	if problem != nil {
+		return text, problem
+	}
 	expanded := reference.ReplaceAllStringFunc(text, func(match string) string {
 		if strings.HasPrefix(match, "$$") {
 			return match[1:]

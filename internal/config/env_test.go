@@ -21,6 +21,13 @@ func TestExpand(t *testing.T) {
 		{"${env:MISSING}", "", "the environment variable MISSING is not set: set it, or give a default as in ${env:MISSING:-default}"},
 		{"${env:}", "", `"" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
 		{"${env:A B}", "", `"A B" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
+		{"${A}", "", "${A} is no reference: did you mean ${env:A}? $${A} stands for itself"},
+		{"$A", "", "$A is no reference: did you mean ${env:A}? $$A stands for itself"},
+		{"${A}:${PORT}", "", "${PORT} is no reference: did you mean ${env:PORT}? $${PORT} stands for itself"},
+		{"${A:-two}", "", "${A:-two} is no reference: did you mean ${env:A:-two}? $${A:-two} stands for itself"},
+		{"redis://:${A}@h", "", "${A} is no reference: did you mean ${env:A}? $${A} stands for itself"},
+		{"$${A}", "${A}", ""},
+		{"a$A", "a$A", ""},
 		{"${env:A", "", "a ${env: is not closed: want ${env:NAME} or ${env:NAME:-default}"},
 	} {
 		got, err := expand(c.text, lookup, func(string, string) {})
