@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -157,6 +158,30 @@ func (c Config) View(name string) *ViewConfig {
 		}
 	}
 	return nil
+}
+
+// Paths of events that the view reads, sorted.
+func (v ViewConfig) Paths() []string {
+	paths := []string{v.Key, v.Time}
+	for _, f := range v.Fields {
+		paths = slices.AppendSeq(paths, maps.Keys(f.Where))
+		switch {
+		case f.Count != nil:
+			paths = append(paths, f.Count.Of)
+		case f.Sum != nil:
+			paths = append(paths, f.Sum.Of)
+		case f.Mean != nil:
+			paths = append(paths, f.Mean.Of)
+		case f.Last != nil:
+			paths = append(paths, f.Last.Of)
+		case f.Top != nil:
+			paths = append(paths, f.Top.Of, f.Top.By.Of)
+		case f.Distinct != nil:
+			paths = append(paths, f.Distinct.Of)
+		}
+	}
+	slices.Sort(paths)
+	return slices.DeleteFunc(slices.Compact(paths), func(path string) bool { return path == "" })
 }
 
 // Bounds that keep the state of one key well below a megabyte, which is what brokers take where nobody changed it.

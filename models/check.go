@@ -122,6 +122,9 @@ func (t *textModel) checkGolden(ctx context.Context, m manifest) error {
 }
 
 func (t *textModel) tryGolden(g golden, tolerance float64) error {
+	if g.Columns != nil || g.Candidates != nil || g.History != nil {
+		return errors.New("the model reads texts: want text, and no columns, candidates or history")
+	}
 	var r row
 	if _, err := t.prepare(Input{Text: g.Text}, &r); err != nil {
 		return err

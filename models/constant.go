@@ -1,6 +1,9 @@
 package models
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"nearline/batching"
@@ -15,7 +18,21 @@ type constant struct {
 
 func newConstant(m manifest) (*constant, error) {
 	columns, err := m.columns()
-	return &constant{columns}, err
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i, g := range m.Golden {
+		for _, name := range sortedKeys(g.Expect) {
+			if !slices.ContainsFunc(columns, func(f pipeline.Field) bool { return f.Name == name }) {
+				errs = append(errs, fmt.Errorf("golden[%d].expect.%s: columns has no such name", i, name))
+			}
+		}
+		if err := g.compare(columns, m.tolerance()); err != nil {
+			errs = append(errs, fmt.Errorf("golden[%d]: %w", i, err))
+		}
+	}
+	return &constant{columns}, errors.Join(errs...)
 }
 
 func (c *constant) prepare(Input, *row) (int, error) { return 1, nil }

@@ -45,6 +45,8 @@ type Info struct {
 	Items int
 	// History is how many items it reads of what somebody had before, the last ones; 0 for none.
 	History int
+	// Golden is how many golden examples it has, all of which it reproduced.
+	Golden int
 	// Limits of its batches.
 	Limits batching.Limits
 	// Alone says why rows are run one at a time; "" when nothing demands it.
@@ -109,6 +111,7 @@ func readFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 	if err != nil {
 		return nil, err
 	}
+	m.info.Golden = len(manifest.Golden)
 	m.info.LoadTime = time.Since(began)
 	m.queue = batching.NewQueue(device, info.Name, m.info.Limits, m.engine.run)
 	metrics.info.WithLabelValues(m.labels()...).Set(1)

@@ -179,6 +179,8 @@ func (t *tableModel) golden(g golden) (Table, error) {
 	switch {
 	case g.Text != "":
 		return Table{}, errNoTable
+	case g.History != nil && t.items == nil:
+		return Table{}, errors.New("history is for a model that knows items, remove it")
 	case g.Candidates == nil && t.items != nil:
 		return Table{}, errors.New("candidates is missing: the model ranks, want [{item: ID, COLUMN: ...}, ...]")
 	case g.Candidates == nil:

@@ -24,7 +24,7 @@ func checkCommand() *cobra.Command {
 		Short: "Say everything that is wrong with a configuration, and with the world it names",
 		Long: `Prints every problem of the configuration at once, each with its key, its value and what to do. If there is none, it asks the
 world: are the brokers reached, are the topics there with limits that fit each other, does the store of features answer and have
-what it needs, does every model load and reproduce its golden examples. The exit status is 0 when nothing is wrong.`,
+what it needs, does every model load and reproduce the golden examples that it has. The exit status is 0 when nothing is wrong.`,
 		Args: cobra.NoArgs,
 	}
 	file := configFlag(c)
@@ -116,11 +116,23 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 			}
 			loaded[name] = model
 			info := model.Info()
-			say(nil, "model %s version %d loads on %s and reproduces its golden examples", info.Name, info.Version, info.Device)
+			say(nil, "model %s version %d loads on %s and %s", info.Name, info.Version, info.Device, goldenSaid(info.Golden))
 		}
 		if whole {
 			say(service.CheckSteps(c, p, loaded), "pipeline %s: steps, models and output fit each other", p.Name)
 		}
+	}
+}
+
+// goldenSaid is what golden examples tell of a model that has so many and was loaded.
+func goldenSaid(examples int) string {
+	switch examples {
+	case 0:
+		return "has no golden examples: nothing would notice if it answered otherwise than where it was trained"
+	case 1:
+		return "reproduces its golden example"
+	default:
+		return fmt.Sprintf("reproduces its %d golden examples", examples)
 	}
 }
 

@@ -108,6 +108,21 @@ func TestCheckSaysWhichModelIsWrong(t *testing.T) {
 	wantAll(t, "standard output", r.out, "WRONG  model broken: load model broken version 1", "columns is empty", "WRONG  model absent", "want one of broken", "3 things are wrong")
 }
 
+func TestCheckSaysWhichModelsHaveGoldenExamples(t *testing.T) {
+	path := configFile(t, "127.0.0.1:1")
+	zoo := filepath.Join(filepath.Dir(path), "zoo")
+	write(t, filepath.Join(zoo, "with", "1", "nearline.yaml"), "task: constant\ncolumns: {w: {label: a, score: 0.5}}\ngolden: [{text: x, expect: {w: {label: a, score: 0.5}}}]\n")
+	write(t, filepath.Join(zoo, "without", "1", "nearline.yaml"), "task: constant\ncolumns: {v: {label: a, score: 0.5}}\n")
+	write(t, filepath.Join(zoo, "other", "1", "nearline.yaml"), "task: constant\ncolumns: {o: {label: a, score: 0.5}}\ngolden: [{text: x, expect: {o: {label: b, score: 0.5}, p: {label: a}}}]\n")
+	write(t, path, "kafka: {brokers: [\"127.0.0.1:1\"]}\nmodels: {repository: zoo}\npipelines:\n"+
+		"  - {name: a, input: {topic: a}, steps: [{predict: {model: with}}, {predict: {model: without}}, {predict: {model: other}}], output: {topic: b}, dead_letters: c}\n")
+	r := execute(t, "", "check", "--config", path)
+	r.fails(t)
+	wantAll(t, "standard output", r.out, "ok     model with version 1 loads on cpu and reproduces its golden example\n",
+		"ok     model without version 1 loads on cpu and has no golden examples: nothing would notice",
+		"WRONG  model other: load model other version 1: golden[0].expect.p: columns has no such name", "golden[0]: o: ")
+}
+
 func TestCheckKnowsWhereReplaysAreRemembered(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nearline.yaml")
 	write(t, path, "kafka: {brokers: [\"127.0.0.1:1\"]}\npipelines:\n"+

@@ -121,13 +121,28 @@ func unindexed(path string) string {
 
 // nearest is the name that key was probably meant to be, "" when none is near.
 func nearest(key string, names []string) string {
+	const longest = 100 // what is longer is no slip of the hand, and would take long to compare
 	best, distance := "", 1+len(key)/3
+	if len(key) > longest {
+		return ""
+	}
 	for _, name := range names {
+		if len(name) > longest {
+			continue
+		}
 		if d := edits(key, name); d <= distance && (best == "" || d < distance) {
 			best, distance = name, d
 		}
 	}
 	return best
+}
+
+// DidYouMean ends a message about a name that there is not: "; did you mean NAME?", or nothing where none of the names is near.
+func DidYouMean(name string, names []string) string {
+	if meant := nearest(name, names); meant != "" && name != "" {
+		return fmt.Sprintf("; did you mean %s?", meant)
+	}
+	return ""
 }
 
 // edits is the number of characters to insert, delete, replace or swap with their neighbour to make b of a (optimal string

@@ -34,6 +34,7 @@ func (c *Config) Validate() error {
 	v := &validation{}
 	v.join(c.Kafka.Validate("kafka"))
 	v.join(c.Models.Validate("models"))
+	c.validateVersions(v)
 	v.join(c.Features.Validate("features"))
 	if len(c.Features.Views) > 0 {
 		v.remembered("features.dead_letters", c.Features.DeadLetters)
@@ -220,15 +221,16 @@ func (c *Config) validateRank(v *validation, path string, r *Rank) {
 		}
 		switch {
 		case view == nil:
-			v.add("%s.%s.view is %q: want one of features.views (%s)", path, key, list.View, c.viewNames())
+			v.add("%s.%s.view is %q: want %s", path, key, list.View, c.oneOfViews(list.View))
 		case !slices.ContainsFunc(view.Fields, func(f features.FieldConfig) bool {
 			return f.Name == list.Field && (f.Last != nil || f.Type == features.TypeTexts)
 		}):
-			v.add("%s.%s.field is %q: want a field of view %s that is a list of texts (last, or type: texts)", path, key, list.Field, list.View)
+			v.add("%s.%s.field is %q: want a field of view %s that is a list of texts (last, or type: texts)%s", path, key, list.Field, list.View,
+				DidYouMean(list.Field, fieldNames(view)))
 		}
 	}
 	if r.Items != "" && c.Features.View(r.Items) == nil {
-		v.add("%s.items is %q: want one of features.views (%s), or leave it out", path, r.Items, c.viewNames())
+		v.add("%s.items is %q: leave it out, or want %s", path, r.Items, c.oneOfViews(r.Items))
 	}
 	for _, column := range slices.Sorted(maps.Keys(r.Inputs)) {
 		v.join(r.Inputs[column].Validate(fmt.Sprintf("%s.inputs.%s", path, column)))
@@ -243,13 +245,19 @@ func (c *Config) validateRank(v *validation, path string, r *Rank) {
 
 func (c *Config) validateLookup(v *validation, path string, l *Lookup) {
 	if len(l.Views) == 0 {
-		v.add("%s.views is empty: want at least one of features.views (%s)", path, c.viewNames())
+		v.add("%s.views is empty: want at least %s", path, c.oneOfViews(""))
 	}
 	names := map[string]string{}
 	for i, looked := range l.Views {
 		path := fmt.Sprintf("%s.views[%d]", path, i)
-		if c.Features.View(looked.View) == nil {
-			v.add("%s is %q: want one of features.views (%s)", path, looked.View, c.viewNames())
+		view := c.Features.View(looked.View)
+		if view == nil {
+			v.add("%s is %q: want %s", path, looked.View, c.oneOfViews(looked.View))
+		}
+		for j, field := range looked.Fields {
+			if names := fieldNames(view); view != nil && !slices.Contains(names, field) {
+				v.add("%s.fields[%d] is %q: want a field of view %s (%s)%s", path, j, field, view.Name, strings.Join(names, ", "), DidYouMean(field, names))
+			}
 		}
 		column := cmp.Or(looked.As, looked.View)
 		if other, twice := names[column]; twice {
@@ -262,19 +270,28 @@ func (c *Config) validateLookup(v *validation, path string, l *Lookup) {
 	}
 }
 
-// viewNames for an error.
-func (c *Config) viewNames() string {
+// oneOfViews says which views there are, and which of them was probably meant.
+func (c *Config) oneOfViews(name string) string {
 	var known []string
 	for _, view := range c.Features.Views {
 		known = append(known, view.Name)
 	}
-	return cmp.Or(strings.Join(known, ", "), "there is none yet")
+	return fmt.Sprintf("one of features.views (%s)%s", cmp.Or(strings.Join(known, ", "), "there is none yet"), DidYouMean(name, known))
+}
+
+func fieldNames(view *features.ViewConfig) (names []string) {
+	if view != nil {
+		for _, field := range view.Fields {
+			names = append(names, field.Name)
+		}
+	}
+	return names
 }
 
 func (c *Config) validateAggregate(v *validation, path string, p *Pipeline, i int) {
 	a := p.Steps[i].Aggregate
 	if c.Features.View(a.View) == nil {
-		v.add("%s.view is %q: want one of features.views (%s)", path, a.View, c.viewNames())
+		v.add("%s.view is %q: want %s", path, a.View, c.oneOfViews(a.View))
 	}
 	if view := c.Features.View(a.View); view != nil && view.Source == features.SourceStore {
 		v.add("%s.view is %q: others fill that view; want one without source: %s", path, a.View, features.SourceStore)
@@ -288,8 +305,29 @@ func (c *Config) validateAggregate(v *validation, path string, p *Pipeline, i in
 		v.add("%s needs delivery: exactly_once: with %s an event may count twice", path, p.Delivery)
 	}
 	for _, from := range slices.Sorted(maps.Keys(a.Map)) {
+		if view := c.Features.View(a.View); view != nil && !slices.Contains(view.Paths(), from) {
+			v.add("%s.map.%s: view %s has no such path, want one of %s%s", path, from, view.Name, strings.Join(view.Paths(), ", "), DidYouMean(from, view.Paths()))
+		}
 		if to := a.Map[from]; to == "" || slices.Contains(strings.Split(to, "."), "") {
 			v.add("%s.map.%s is %q: want the path of a field, such as product.id", path, from, to)
+		}
+	}
+}
+
+// validateVersions refuses a version of a model that no step has: whoever pins one wants another than the highest to run.
+func (c *Config) validateVersions(v *validation) {
+	var used []string
+	for i := range c.Pipelines {
+		for _, step := range c.Pipelines[i].Steps {
+			if name := step.Model(); name != "" && !slices.Contains(used, name) {
+				used = append(used, name)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Models.Versions)) {
+		if !slices.Contains(used, name) {
+			v.add("models.versions.%s is %d: no step of a pipeline has that model (%s), so the version would not count%s",
+				name, c.Models.Versions[name], cmp.Or(strings.Join(used, ", "), "none has any"), DidYouMean(name, used))
 		}
 	}
 }

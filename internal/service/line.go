@@ -72,11 +72,13 @@ type work struct {
 	columns  []pipeline.Field // that the steps add to results, with examples
 	reads    []string         // that they want of events
 	textless bool             // none of them reads the events' text
+	// labels that predictions of a column may have, by the column's name in results; not there where they are not known.
+	labels map[string][]string
 }
 
 // work of a pipeline for rows of a class. But for the stream it has no updates of views: neither a request nor a line of a file is an event. more adds steps.
 func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*work) error) (*work, error) {
-	w := &work{textless: true}
+	w := &work{textless: true, labels: make(map[string][]string)}
 	for i, step := range c.Steps {
 		if err := s.addStep(w, step, class); err != nil {
 			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
@@ -86,6 +88,9 @@ func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*w
 		if err := add(w); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.checkCopies(c.Output.Copy); err != nil {
+		return nil, fmt.Errorf("pipeline %s: output.%w", c.Name, err)
 	}
 	input, output := c.Input.InputConfig, c.Output.OutputConfig
 	if input.Reads, input.Textless = w.reads, w.textless; class != batching.Stream {
@@ -112,10 +117,17 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 		if inputs, w.reads, err = InputsOf(model, step.Predict.Inputs, w.columns, w.reads); err != nil {
 			return fmt.Errorf("predict: %w", err)
 		}
+		if err := w.checkPredict(model, step.Predict); err != nil {
+			return fmt.Errorf("predict.%w", err)
+		}
 		predict := models.NewStep(model, class, step.Predict.As, inputs)
+		w.noteLabels(model, step.Predict)
 		w.steps, w.columns = append(w.steps, predict), append(w.columns, predict.Columns()...)
 		w.textless = w.textless && inputs != nil
 	case step.Rank != nil:
+		if err := w.checkLabels(step.Rank.Inputs); err != nil {
+			return fmt.Errorf("rank.%w", err)
+		}
 		var rank *models.RankStep
 		if rank, w.reads, err = s.rank(step.Rank, class, w.columns, w.reads); err != nil {
 			return fmt.Errorf("rank: %w", err)
@@ -129,6 +141,9 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 		w.steps, w.columns = append(w.steps, lookup), append(w.columns, lookup.Columns()...)
 	case class == batching.Stream:
 		v := s.view(step.Aggregate.View)
+		if err := w.checkOperands(s.config.Features.View(step.Aggregate.View), step.Aggregate.Map); err != nil {
+			return fmt.Errorf("aggregate: %w", err)
+		}
 		var emit *features.Emit
 		if emit, w.reads, err = v.emit(step.Aggregate.Map, w.columns, w.reads); err != nil {
 			return fmt.Errorf("aggregate: %w", err)
