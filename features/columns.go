@@ -24,6 +24,7 @@ type Column struct {
 type Columns struct {
 	model   string
 	values  []columnValue
+	tallies []tally // of the values
 	targets []target
 	// Of the targets so many are numbers, and so many texts.
 	numbers, texts int
@@ -85,6 +86,7 @@ func newColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 			at[name+"_"+t.hot] = t
 		}
 	}
+	c.tallies = make([]tally, len(c.values))
 	var unknown []string
 	for _, column := range wanted {
 		t, ok := at[column.Name]
@@ -192,6 +194,7 @@ func (c *Columns) put(s *scope, on dependence, values []given, numbers []float64
 		if values[i], err = v.in(s); err != nil {
 			return c.fault("column %s: %v", v.name, err)
 		}
+		c.tallies[i].count(values[i].kind != missing)
 	}
 	for i := range c.targets {
 		t := &c.targets[i]

@@ -33,6 +33,9 @@ func NewStep(model *Model, class batching.Class, as map[string]string, columns C
 // Name is predict and the model.
 func (s *Step) Name() string { return "predict " + s.model.info.Name }
 
+// Inputs are what rows have for a model that reads tables, nil for others.
+func (s *Step) Inputs() Columns { return s.columns }
+
 // Run answers the rows that have no fault yet.
 func (s *Step) Run(ctx context.Context, rows []*pipeline.Row) error {
 	inputs := make([]Input, 0, len(rows))

@@ -120,6 +120,9 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 		}
 		if whole {
 			say(service.CheckSteps(c, p, loaded), "pipeline %s: steps, models and output fit each other", p.Name)
+			for _, doubt := range service.Doubts(c, p, loaded) {
+				say(noteError(doubt), "pipeline %s", p.Name)
+			}
 		}
 	}
 }

@@ -200,6 +200,9 @@ func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options,
 	if refused > 0 && refused == put {
 		err = errors.Join(err, fmt.Errorf("--into %s: the store has newer lists of all %d keys, of a job that began after this one: nothing was changed", f.into, put))
 	}
+	for _, never := range service.NeverThere(o.Steps) {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", never)
+	}
 	if f.out != "-" || err != nil || refused > 0 || dev.IsTerminal(os.Stderr) {
 		fmt.Fprintln(c.ErrOrStderr(), tally(stats, refused))
 	}

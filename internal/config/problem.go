@@ -170,3 +170,12 @@ func edits(a, b string) int {
 	}
 	return rows[len(a)][len(b)]
 }
+
+// Nearest is the name that another one was probably meant to be, "" when none is near. Slip says that they may differ in one character alone.
+func Nearest(name string, names []string, slip bool) string {
+	meant := nearest(name, names)
+	if meant != "" && slip && edits(name, meant) > 1 {
+		return ""
+	}
+	return meant
+}

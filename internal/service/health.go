@@ -40,6 +40,9 @@ func (s *Service) checkStream() {
 	s.health.Stream.Add("brokers", s.brokers.check)
 	for _, line := range s.lines {
 		s.health.Stream.Add("pipeline "+line.config.Name, line.check)
+		if len(fedBy(line.steps)) > 0 {
+			s.health.Stream.Add("pipeline "+line.config.Name+" columns", line.columns)
+		}
 		for i, status := range line.status {
 			s.health.Stream.Add(fmt.Sprintf("pipeline %s member %d", line.config.Name, i), func() observe.Finding { return memberFinding(status.Snapshot()) })
 		}

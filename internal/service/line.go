@@ -33,6 +33,7 @@ type line struct {
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
 	builder *producers.Builder // with the limits of the config
+	doubts  []string           // of paths
 	emits   []*view            // views that the steps write updates of
 	view    *view              // nil in a pipeline that keeps none
 	metrics *pipeline.Metrics
@@ -56,6 +57,11 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 		return nil, err
 	}
 	l.steps, l.emits, l.decoder = made.steps, made.emits, made.decoder
+	s.watchColumns(c.Name, l.steps, l.logger)
+	l.doubts = doubts(s.config.Features.Views, made.columns, made.reads)
+	for _, doubt := range l.doubts {
+		l.logger.Warn("a path is probably not meant as it is taken", "path", doubt)
+	}
 	if l.builder, err = producers.New(c.Producer(), made.encoder); err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}

@@ -64,7 +64,13 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 		offline.into, err = s.addInto(ctx, w, into)
 		return err
 	})
-	return offline, err
+	if err != nil {
+		return nil, err
+	}
+	for _, doubt := range doubts(c.Features.Views, offline.work.columns, offline.work.reads) {
+		o.Logger.Warn("a path is probably not meant as it is taken", "path", doubt)
+	}
+	return offline, nil
 }
 
 // addInto adds the step that puts lists into a view, and begins its job; it is nil for none.

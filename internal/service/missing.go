@@ -1,0 +1,144 @@
+package service
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"nearline/features"
+	"nearline/internal/config"
+	"nearline/internal/observe"
+	"nearline/models"
+	"nearline/pipeline"
+)
+
+// fed are the columns of a step whose model reads a table.
+type fed interface {
+	Watch(*features.ColumnMetrics, *slog.Logger)
+	Missing() []features.Missing
+}
+
+// fedStep is one with such columns.
+type fedStep struct {
+	name string
+	fed
+}
+
+func fedBy(steps []pipeline.Step) []fedStep {
+	var found []fedStep
+	for _, step := range steps {
+		var of any
+		switch step := step.(type) {
+		case *models.Step:
+			of = step.Inputs()
+		case *models.RankStep:
+			of = step.Of()
+		}
+		if columns, ok := of.(fed); ok {
+			found = append(found, fedStep{step.Name(), columns})
+		}
+	}
+	return found
+}
+
+// watchColumns has the missing values of a pipeline's columns counted and told of.
+func (s *Service) watchColumns(pipeline string, steps []pipeline.Step, logger *slog.Logger) {
+	columns := fedBy(steps)
+	if len(columns) == 0 {
+		return
+	}
+	metrics := features.NewColumnMetrics(s.registry, pipeline)
+	for _, of := range columns {
+		of.Watch(metrics, logger)
+	}
+}
+
+// NeverThere says which columns of the steps' models have had no value in any row so far, each step for itself.
+func NeverThere(steps []pipeline.Step) []string {
+	const most = 20
+	var said []string
+	for _, step := range fedBy(steps) {
+		var columns []string
+		never := step.Missing()
+		for _, m := range never {
+			name := m.Column
+			if m.Path != name {
+				name += " (" + m.Path + ")"
+			}
+			columns = append(columns, name)
+		}
+		if len(columns) == 0 {
+			continue
+		}
+		if more := len(columns) - most; more > 0 {
+			columns = append(columns[:most], fmt.Sprintf("and %d more", more))
+		}
+		said = append(said, fmt.Sprintf("%s: no row so far had a value for %s; are the paths right?", step.name, strings.Join(columns, ", ")))
+	}
+	return said
+}
+
+// columns says what has never been there, which is worth knowing and hinders nothing.
+func (l *line) columns() observe.Finding {
+	if never := NeverThere(l.steps); len(never) > 0 {
+		return observe.Finding{Detail: map[string]any{"never_there": never}}
+	}
+	return observe.Finding{}
+}
+
+// doubts are paths of events that were probably meant to be something else: the columns of a step, or a view's. Columns are those that the steps add, reads
+// the paths that they want of events.
+func doubts(views []features.ViewConfig, columns []pipeline.Field, reads []string) []string {
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.Name)
+	}
+	for _, v := range views {
+		names = append(names, v.Name)
+	}
+	var said []string
+	for _, path := range reads {
+		first, rest, dotted := strings.Cut(path, ".")
+		rest, _, _ = strings.Cut(rest, ".")
+		at := slices.IndexFunc(columns, func(c pipeline.Field) bool { return c.Name == first })
+		view := slices.IndexFunc(views, func(v features.ViewConfig) bool { return v.Name == first })
+		switch {
+		case at >= 0 && dotted:
+			said = append(said, fmt.Sprintf("%s is read from events: the step that makes %s comes after the one that reads it", path, first))
+		case at >= 0:
+		case view >= 0:
+			if dotted && slices.ContainsFunc(views[view].Fields, func(f features.FieldConfig) bool { return f.Name == rest }) {
+				said = append(said, fmt.Sprintf("%s is read from events: no step before looks view %s up", path, first))
+			}
+		default:
+			meant := config.Nearest(first, names, !dotted)
+			if meant != "" && (dotted || labelled(columns, meant)) {
+				said = append(said, fmt.Sprintf("%s is read from events, which have it or not: did you mean %s?", path, meant+strings.TrimPrefix(path, first)))
+			}
+		}
+	}
+	return said
+}
+
+// labelled says that a column is a prediction of a label: few fields of events are nearly called so.
+func labelled(columns []pipeline.Field, name string) bool {
+	return slices.ContainsFunc(columns, func(c pipeline.Field) bool {
+		_, label := c.Value.Lookup("label")
+		_, score := c.Value.Lookup("score")
+		return c.Name == name && label && score
+	})
+}
+
+// Doubts are what a pipeline's steps probably mean otherwise than it is taken, each with what was meant. Its steps fit each other (CheckSteps).
+func Doubts(c *config.Config, p *config.Pipeline, loaded map[string]*models.Model) []string {
+	s := checked(c, loaded)
+	if err := s.checkedViews(); err != nil {
+		return nil
+	}
+	l, err := s.line(p)
+	if err != nil {
+		return nil
+	}
+	return l.doubts
+}
