@@ -256,6 +256,9 @@ func byDefault(column Column, text *string) (given, error) {
 	case column.Text:
 		return given{kind: isText, text: *text}, nil
 	}
+	if *text == missingDefault && !column.Whole {
+		return given{}, nil // as without one
+	}
 	number, err := strconv.ParseFloat(*text, 64)
 	if err != nil || !finite(number) || column.Whole && number != math.Trunc(number) {
 		return given{}, fmt.Errorf("inputs.%s.default is %q: want a %s", column.Name, *text, map[bool]string{true: "whole number", false: "number"}[column.Whole])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ type FieldConfig struct {
 	Name string `yaml:"name"`
 	// Type of a value that others write: number; text; or texts, a list of them as JSON.
 	Type string `yaml:"type"`
-	// Default is the number that a key without one has. Only means and numbers of others have one, and need it: other numbers begin at 0, and
+	// Default is the number that a key without one has; NaN, which is written as missing, stands for no value at all, which trees heed. Only means and numbers of others have one, and need it: other numbers begin at 0, and
 	// lists and texts empty.
 	Default *float64 `yaml:"default"`
 	// Where takes only events with one of the texts at each path, such as {kind: [cart, purchase]}.
@@ -264,8 +265,8 @@ func (v ViewConfig) validate(p *problems, path string) {
 	listed := 0
 	for i, f := range v.Fields {
 		at := fmt.Sprintf("%s.fields[%d]", path, i)
-		if f.Default != nil && !finite(*f.Default) {
-			p.add("%s.default is %v: want a number", at, *f.Default)
+		if f.Default != nil && math.IsInf(*f.Default, 0) {
+			p.add("%s.default is %v: want a number, or missing", at, *f.Default)
 		}
 		same := slices.IndexFunc(v.Fields[:i], func(o FieldConfig) bool { return o.Name == f.Name })
 		switch {
@@ -296,11 +297,11 @@ func (f FieldConfig) validateType(p *problems, path string) {
 	switch f.Type {
 	case TypeNumber:
 		if f.Default == nil {
-			p.add("%s.default is missing: want the number that a key without one has, such as 0", path)
+			p.add("%s.default is missing: want the number that a key without one has, such as 0, or missing for none", path)
 		}
 	case TypeText, TypeTexts:
 		if f.Default != nil {
-			p.add("%s.default is %v: a text begins empty, remove it", path, *f.Default)
+			p.add("%s.default is %v: a text begins empty, remove it", path, shownDefault(*f.Default))
 		}
 	default:
 		p.add("%s.type is %q: want %s, %s or %s, since others fill the view", path, f.Type, TypeNumber, TypeText, TypeTexts)
@@ -337,9 +338,9 @@ func (f FieldConfig) validate(p *problems, path string) (listed int) {
 	}
 	switch {
 	case f.Default != nil && f.Mean == nil && len(set) == 1:
-		p.add("%s.default is %v: only a mean has one, and %s begins without; remove it", path, *f.Default, set[0])
+		p.add("%s.default is %v: only a mean has one, and %s begins without; remove it", path, shownDefault(*f.Default), set[0])
 	case f.Default == nil && f.Mean != nil:
-		p.add("%s.default is missing: want the mean that a key without events has, such as 0.5", path)
+		p.add("%s.default is missing: want the mean that a key without events has, such as 0.5, or missing for none", path)
 	}
 	switch {
 	case f.Count != nil:

@@ -297,11 +297,11 @@ func (f *field) value(c *cell, at int64) pipeline.Value {
 		return pipeline.FloatValue(c.sum * decay(c.at, at, f.halfLife))
 	case kindMean:
 		if c.weight == 0 {
-			return pipeline.FloatValue(f.fallback)
+			return f.byDefault()
 		}
 		return pipeline.FloatValue(c.sum / c.weight)
 	case kindNumber:
-		return pipeline.FloatValue(f.fallback)
+		return f.byDefault()
 	case kindText:
 		return pipeline.StringValue("")
 	case kindDistinct:

@@ -7,8 +7,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"nearline/pipeline"
 )
@@ -320,5 +323,80 @@ func TestLastRepeatsAndTopBreaksTiesByAge(t *testing.T) {
 	// The largest first; of one number the younger, then the text that is first in the alphabet. A text counts once.
 	if got := texts(top); got != "dacb" {
 		t.Errorf("top: got %s, want dacb", got)
+	}
+}
+
+// A feature that is missing by default has no value until there is one, here and in what stores keep of it; trees heed that as missing.
+func TestAFeatureMayBeMissingByDefault(t *testing.T) {
+	var config ViewConfig
+	if err := yaml.UnmarshalWithOptions([]byte(`
+name: item
+key: item_id
+fields:
+  - {name: n, count: {}}
+  - {name: mood, default: missing, mean: {of: x}}
+  - {name: known, default: 0.5, mean: {of: x}}
+`), &config, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Config{Topics: "t", Partitions: 1, Members: 1, Retention: time.Hour, DeadLetters: "d", Lookup: DefaultLookup(), Views: []ViewConfig{config}}).Validate("features"); err != nil {
+		t.Fatal(err)
+	}
+	view := NewView(config)
+	shown := func(fields []pipeline.Field) string {
+		var all []string
+		for i, f := range fields {
+			text := FormatValue(f.Value)
+			back, err := view.Parse(i, text)
+			if err != nil || FormatValue(back) != text || back.Kind != f.Value.Kind {
+				t.Errorf("%s: %s of a store is %v, %v", f.Name, text, back, err)
+			}
+			all = append(all, f.Name+"="+text)
+		}
+		return strings.Join(all, " ")
+	}
+	if got, want := shown(view.Defaults()), "n=0 mood=null known=0.5"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	s := view.newState()
+	view.add(s, &Update{At: 1, Operands: []pipeline.Value{{}}})
+	if got, want := shown(view.Values(s, 1)), "n=1 mood=null known=0.5"; got != want {
+		t.Errorf("an event without the number: got %s, want %s", got, want)
+	}
+	view.add(s, &Update{At: 2, Operands: []pipeline.Value{pipeline.FloatValue(0.25)}})
+	if got, want := shown(view.Values(s, 2)), "n=2 mood=0.25 known=0.25"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// A store may have null of a feature that has got a number by default since.
+	if value, err := view.Parse(2, "null"); err != nil || value.Float != 0.5 {
+		t.Errorf("got %v, %v, want the default", value, err)
+	}
+	columns, _, err := NewColumns("m", []Column{{Name: "mood"}, {Name: "word", Text: true}, {Name: "gone"}}, declared(t, "mood: item.mood\nword: item.mood\ngone: {default: missing}"),
+		[]pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := &pipeline.Row{Record: &pipeline.Record{}, Features: []pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}}
+	numbers, texts, fault := columns.Append(row, nil, nil)
+	if fault != nil || fmt.Sprint(numbers, texts) != "[NaN NaN] []" {
+		t.Errorf("got %v, %q, %v, want missing numbers and an empty text", numbers, texts, fault)
+	}
+}
+
+func TestDefaultsOfFeaturesAreNumbersOrMissing(t *testing.T) {
+	for text, want := range map[string]string{
+		"{name: a, default: mising, mean: {of: x}}": `"mising": want a number, or missing`,
+		"{name: a, default: .inf, mean: {of: x}}":   "want a number, or missing",
+		"{name: a, default: nan, mean: {of: x}}":    `"nan": want a number, or missing`,
+	} {
+		var f FieldConfig
+		if err := yaml.Unmarshal([]byte(text), &f); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+	p := &problems{}
+	(&FieldConfig{Name: "n", Default: new(math.NaN()), Count: &CountConfig{}}).validate(p, "f")
+	if got := fmt.Sprint(p.errs); !strings.Contains(got, "f.default is missing: only a mean has one, and count begins without; remove it") {
+		t.Errorf("got %s, want it refused", got)
 	}
 }

@@ -93,6 +93,8 @@ func (f *field) parse(text string) (v pipeline.Value, want string) {
 			return v, `a list of texts and their numbers, such as [{"of":"a","by":0.5}]`
 		}
 		return listValue(top, ranked.value), ""
+	case text == "null": // as FormatValue writes what is missing; a default may have been declared since
+		return f.byDefault(), ""
 	default:
 		number, err := strconv.ParseFloat(text, 64)
 		if err != nil || !finite(number) {

@@ -281,8 +281,8 @@ func (c *Config) fill() {
 		if p.Group == "" {
 			p.Group = groupOf(p.Name)
 		}
-		// Whether a model without inputs reads texts is known once it is loaded.
-		p.Input.Textless = !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Predict != nil && s.Predict.Inputs == nil })
+		// Whether a step reads the events' text is known once its model is loaded: then the decoder is made, and wants to know where it is.
+		p.Input.Textless = true
 	}
 }
 

@@ -171,10 +171,13 @@ func edits(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// Nearest is the name that another one was probably meant to be, "" when none is near. Slip says that they may differ in one character alone.
-func Nearest(name string, names []string, slip bool) string {
+// Nearest is the name that a mistyped one was probably meant to be, "" when none is near.
+func Nearest(name string, names []string) string { return nearest(name, names) }
+
+// Slip is the name from which a mistyped one differs by a single slip of the finger, "" when there is none.
+func Slip(name string, names []string) string {
 	meant := nearest(name, names)
-	if meant != "" && slip && edits(name, meant) > 1 {
+	if meant != "" && edits(name, meant) > 1 {
 		return ""
 	}
 	return meant

@@ -139,3 +139,44 @@ func TestCheckSaysWhichColumnsDoNotFit(t *testing.T) {
 		}
 	}
 }
+
+// Whether the text is read is known when the model is: one of tables has no use for it, whether its columns are declared or taken by their names.
+func TestATableNeedsNeitherInputsNorAText(t *testing.T) {
+	for _, c := range []struct{ model, input, want string }{
+		{"visitors", "{topic: orders, map: {id: order_id}}", ""},
+		{"visitors", "{topic: orders}", ""},
+		{"words", "{topic: orders, map: {id: order_id, text: note}}", ""},
+		{"words", "{topic: orders, map: {id: order_id}}", `input.map.text is missing: name the field with the text, such as "text"`},
+	} {
+		made := ordersConfig(t, visitorInputs)
+		words := filepath.Join(made.Models.Repository, "words", "1")
+		if err := os.MkdirAll(words, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(words, "nearline.yaml"), []byte("task: constant\ncolumns: {words: 1}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := config.Parse(filepath.Join(made.Models.Repository, "orders.yaml"), []byte(`
+kafka: {brokers: ["kafka:9092"]}
+models: {repository: .}
+pipelines:
+  - name: orders
+    input: `+c.input+`
+    steps: [{predict: {model: `+c.model+`}}]
+    output: {topic: orders.scored}
+    dead_letters: orders.dlq
+`))
+		if err != nil {
+			t.Fatalf("%+v: %v", c, err)
+		}
+		loaded := visitors(t, parsed)
+		if loaded["words"], err = models.Load(t.Context(), parsed.Models, "words", parsed.Models.NewDevice(), models.NewMetrics(nil)); err != nil {
+			t.Fatal(err)
+		}
+		defer loaded["words"].Close(t.Context())
+		err = CheckSteps(parsed, &parsed.Pipelines[0], loaded)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v", c, err)
+		}
+	}
+}

@@ -112,7 +112,10 @@ func doubts(views []features.ViewConfig, columns []pipeline.Field, reads []strin
 				said = append(said, fmt.Sprintf("%s is read from events: no step before looks view %s up", path, first))
 			}
 		default:
-			meant := config.Nearest(first, names, !dotted)
+			meant := config.Slip(first, names)
+			if dotted {
+				meant = config.Nearest(first, names)
+			}
 			if meant != "" && (dotted || labelled(columns, meant)) {
 				said = append(said, fmt.Sprintf("%s is read from events, which have it or not: did you mean %s?", path, meant+strings.TrimPrefix(path, first)))
 			}
