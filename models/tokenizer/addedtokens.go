@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -13,6 +14,7 @@ type addedToken struct {
 	singleWord bool // only where no word character touches it
 	lstrip     bool // takes the spaces before it
 	rstrip     bool // takes the spaces after it
+	hidden     bool // is text where it stands
 }
 
 // tokenMatcher finds added tokens: the leftmost first, of those that begin there the longest.
@@ -20,7 +22,10 @@ type tokenMatcher struct {
 	tokens []addedToken
 	trie   *trie     // values are places in tokens
 	first  [256]bool // bytes that tokens begin with
+	last   [256]bool // and end with
 }
+
+func (m *tokenMatcher) endsIn(b byte) bool { return m.last[b] }
 
 // matches starts a search. A nil matcher finds nothing.
 func (m *tokenMatcher) matches(text []byte) tokenMatches {
@@ -55,7 +60,7 @@ func (m *tokenMatches) next() bool {
 		}
 		start, stop := i, i+n
 		token := &m.matcher.tokens[place]
-		if token.singleWord && (endsInWord(m.text[:start]) || beginsInWord(m.text[stop:])) {
+		if token.hidden || token.singleWord && (endsInWord(m.text[:start]) || beginsInWord(m.text[stop:])) {
 			i = stop - 1
 			continue
 		}
@@ -126,49 +131,96 @@ type addedTokens struct {
 	limit       int64 // above every id
 }
 
-// parseAddedTokens gives ids as the reference does: the model's own id if it has the token, or else the next free one.
-// The id in the file is not looked at.
-func parseAddedTokens(at string, raw json.RawMessage, m model, n normalizer) (addedTokens, error) {
-	added := addedTokens{ids: make(map[string]int64)}
-	var list []struct {
+// addedFile is an entry of added_tokens.
+type addedFile struct {
+	ID         *uint32 // nil for one of another file
+	Content    string
+	SingleWord bool
+	LStrip     bool
+	RStrip     bool
+	Normalized bool
+	Special    bool
+}
+
+// parseAddedTokens wants every key, as the reference does.
+func parseAddedTokens(at string, list []json.RawMessage) ([]addedFile, error) {
+	tokens := make([]addedFile, len(list))
+	for i, raw := range list {
+		if err := tokens[i].parse(fmt.Sprintf("%s[%d]", at, i), raw); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
+func (f *addedFile) parse(at string, data []byte) error {
+	var keys struct {
 		ID         *uint32 `json:"id"`
-		Content    string  `json:"content"`
-		SingleWord bool    `json:"single_word"`
-		LStrip     bool    `json:"lstrip"`
-		RStrip     bool    `json:"rstrip"`
-		Normalized bool    `json:"normalized"`
-		Special    bool    `json:"special"`
+		Content    *string `json:"content"`
+		SingleWord *bool   `json:"single_word"`
+		LStrip     *bool   `json:"lstrip"`
+		RStrip     *bool   `json:"rstrip"`
+		Normalized *bool   `json:"normalized"`
+		Special    *bool   `json:"special"`
 	}
-	if len(raw) == 0 {
-		return added, nil
+	if err := decode(at, data, &keys); err != nil {
+		return err
 	}
-	if err := decode(at, raw, &list); err != nil {
-		return added, err
+	if keys.ID == nil {
+		return missing(at, "id")
 	}
-	next := int64(m.size())
-	last := make(map[string]int, len(list)) // a later entry for a token replaces the earlier
+	if keys.Content == nil {
+		return missing(at, "content")
+	}
+	for _, flag := range []struct {
+		key  string
+		from *bool
+		to   *bool
+	}{
+		{"single_word", keys.SingleWord, &f.SingleWord}, {"lstrip", keys.LStrip, &f.LStrip}, {"rstrip", keys.RStrip, &f.RStrip},
+		{"normalized", keys.Normalized, &f.Normalized}, {"special", keys.Special, &f.Special},
+	} {
+		if flag.from == nil {
+			return missing(at, flag.key)
+		}
+		*flag.to = *flag.from
+	}
+	f.ID, f.Content = keys.ID, *keys.Content
+	return nil
+}
+
+// makeAddedTokens gives ids as the reference does: the model's own id if it has the token, or else the next free one. The id in the file is not
+// looked at. Tokens are added group by group; a later entry for a token replaces the earlier. With unsplit, special ones are not to be found.
+func makeAddedTokens(at string, groups [][]addedFile, unsplit bool, m model, n normalizer) (addedTokens, error) {
+	added := addedTokens{ids: make(map[string]int64)}
+	list := slices.Concat(groups...)
+	last := make(map[string]int, len(list))
+	special := make(map[string]bool) // once special, a token stays so
 	for i, f := range list {
-		if f.Content == "" {
-			continue
-		}
 		last[f.Content] = i
-		if _, ok := added.ids[f.Content]; ok {
-			continue
+		special[f.Content] = special[f.Content] || f.Special
+	}
+	for _, group := range groups {
+		next := max(int64(m.size()), added.limit)
+		for _, f := range group {
+			if _, ok := added.ids[f.Content]; ok || f.Content == "" {
+				continue
+			}
+			id, ok := m.id(f.Content)
+			if !ok {
+				id = next
+				next++
+			}
+			added.ids[f.Content] = id
+			added.limit = max(added.limit, id+1)
 		}
-		id, ok := m.id(f.Content)
-		if !ok {
-			id = next
-			next++
-		}
-		added.ids[f.Content] = id
-		added.limit = max(added.limit, id+1)
 	}
 	var rawTokens, normalTokens matcherBuilder
 	for i, f := range list {
 		if f.Content == "" || last[f.Content] != i {
 			continue
 		}
-		token := addedToken{id: added.ids[f.Content], singleWord: f.SingleWord, lstrip: f.LStrip, rstrip: f.RStrip}
+		token := addedToken{id: added.ids[f.Content], singleWord: f.SingleWord, lstrip: f.LStrip, rstrip: f.RStrip, hidden: unsplit && special[f.Content]}
 		b, key := &rawTokens, f.Content
 		if f.Normalized {
 			b, key = &normalTokens, string(n.appendNormal(nil, []byte(f.Content), new(scratch)))
@@ -208,7 +260,7 @@ func (b *matcherBuilder) build() *tokenMatcher {
 	}
 	m := &tokenMatcher{tokens: b.tokens, trie: newTrie(b.places)}
 	for key := range b.places {
-		m.first[key[0]] = true
+		m.first[key[0]], m.last[key[len(key)-1]] = true, true
 	}
 	return m
 }

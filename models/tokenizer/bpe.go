@@ -65,11 +65,11 @@ func parseBPE(at string, raw json.RawMessage, bytes bool) (*bpe, error) {
 		Type         string            `json:"type"`
 		Dropout      *float64          `json:"dropout"`
 		Unknown      *string           `json:"unk_token"`
-		Prefix       string            `json:"continuing_subword_prefix"`
-		Suffix       string            `json:"end_of_word_suffix"`
-		FuseUnknown  bool              `json:"fuse_unk"`
-		ByteFallback bool              `json:"byte_fallback"`
-		IgnoreMerges bool              `json:"ignore_merges"`
+		Prefix       orNull[string]    `json:"continuing_subword_prefix"`
+		Suffix       orNull[string]    `json:"end_of_word_suffix"`
+		FuseUnknown  orNull[bool]      `json:"fuse_unk"`
+		ByteFallback orNull[bool]      `json:"byte_fallback"`
+		IgnoreMerges orNull[bool]      `json:"ignore_merges"`
 		Vocab        map[string]uint32 `json:"vocab"`
 		Merges       json.RawMessage   `json:"merges"`
 	}
@@ -88,12 +88,12 @@ func parseBPE(at string, raw json.RawMessage, bytes bool) (*bpe, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &bpe{vocab: vocab, limit: limit, unknown: noValue, fuse: f.FuseUnknown}
-	m.bytes = bytes && f.Prefix == "" && f.Suffix == "" && !f.ByteFallback
-	if err := m.readMerges(at, f.Merges, len(f.Prefix)); err != nil {
+	m := &bpe{vocab: vocab, limit: limit, unknown: noValue, fuse: f.FuseUnknown.value}
+	m.bytes = bytes && f.Prefix.value == "" && f.Suffix.value == "" && !f.ByteFallback.value
+	if err := m.readMerges(at, f.Merges, len(f.Prefix.value)); err != nil {
 		return nil, err
 	}
-	complete := m.readAlphabet(f.Prefix, f.Suffix)
+	complete := m.readAlphabet(f.Prefix.value, f.Suffix.value)
 	if f.Unknown != nil {
 		unknown, ok := vocab[*f.Unknown]
 		if !ok && !complete {
@@ -103,10 +103,10 @@ func parseBPE(at string, raw json.RawMessage, bytes bool) (*bpe, error) {
 			m.unknown = unknown
 		}
 	}
-	if f.ByteFallback {
-		m.fallback = newFallback(vocab, f.Prefix, f.Suffix)
+	if f.ByteFallback.value {
+		m.fallback = newFallback(vocab, f.Prefix.value, f.Suffix.value)
 	}
-	m.whole = newTrie(m.wholeWords(f.Suffix, f.IgnoreMerges))
+	m.whole = newTrie(m.wholeWords(f.Suffix.value, f.IgnoreMerges.value))
 	return m, nil
 }
 

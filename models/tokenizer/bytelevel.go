@@ -14,12 +14,12 @@ type byteLevel struct {
 
 // parseByteLevel returns the two pre-tokenizers that a ByteLevel comes to.
 func parseByteLevel(at string, raw json.RawMessage) (preTokenizers, error) {
-	var f struct {
+	f := struct {
 		Type        string `json:"type"`
 		AddSpace    *bool  `json:"add_prefix_space"`
 		TrimOffsets *bool  `json:"trim_offsets"` // we give no offsets
-		UseRegex    *bool  `json:"use_regex"`
-	}
+		UseRegex    bool   `json:"use_regex"`
+	}{UseRegex: true}
 	if err := decode(at, raw, &f); err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func parseByteLevel(at string, raw json.RawMessage) (preTokenizers, error) {
 		return nil, missing(at, "trim_offsets")
 	}
 	p := byteLevel{addSpace: *f.AddSpace}
-	if f.UseRegex == nil || *f.UseRegex {
+	if f.UseRegex {
 		p.scan = scanGPT2
 	}
 	return preTokenizers{p, byteChars{}}, nil

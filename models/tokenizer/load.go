@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,12 +18,15 @@ import (
 const MaxBytes = 512 << 20
 
 // Load reads a tokenizer.json. What it does not know, it refuses by name.
-func Load(path string) (*Tokenizer, error) {
+func Load(path string) (*Tokenizer, error) { return LoadWith(path, nil) }
+
+// LoadWith reads a tokenizer.json as transformers does, which heeds the files beside it.
+func LoadWith(path string, c *Companions) (*Tokenizer, error) {
 	data, err := files.ReadText(path, MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("load tokenizer: %w", err)
 	}
-	t, err := Parse(data)
+	t, err := ParseWith(data, c)
 	if err != nil {
 		return nil, fmt.Errorf("load tokenizer %s: %w", path, err)
 	}
@@ -30,31 +34,53 @@ func Load(path string) (*Tokenizer, error) {
 }
 
 // Parse reads the content of a tokenizer.json.
-func Parse(data []byte) (*Tokenizer, error) {
-	t, err := parse(data)
+func Parse(data []byte) (*Tokenizer, error) { return ParseWith(data, nil) }
+
+// ParseWith reads the content of a tokenizer.json and of the files beside it.
+func ParseWith(data []byte, c *Companions) (*Tokenizer, error) {
+	s, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	t, err := parse(data, &s)
+	if beside := (besideError{}); errors.As(err, &beside) {
+		return nil, beside.error
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
 	return t, nil
 }
 
-func parse(data []byte) (*Tokenizer, error) {
-	var f struct {
-		Version       *string         `json:"version"`
-		Truncation    json.RawMessage `json:"truncation"`
-		Padding       json.RawMessage `json:"padding"`
-		AddedTokens   json.RawMessage `json:"added_tokens"`
-		Normalizer    json.RawMessage `json:"normalizer"`
-		PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
-		PostProcessor json.RawMessage `json:"post_processor"`
-		Decoder       json.RawMessage `json:"decoder"` // turns ids into text, which nobody asks of us
-		Model         json.RawMessage `json:"model"`
-	}
+// file is a tokenizer.json.
+type file struct {
+	Version       *string           `json:"version"`
+	Truncation    json.RawMessage   `json:"truncation"`
+	Padding       json.RawMessage   `json:"padding"`
+	Added         []json.RawMessage `json:"added_tokens"`
+	Normalizer    json.RawMessage   `json:"normalizer"`
+	PreTokenizer  json.RawMessage   `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage   `json:"post_processor"`
+	Decoder       json.RawMessage   `json:"decoder"` // turns ids into text, which nobody asks of us
+	Model         json.RawMessage   `json:"model"`
+
+	tokens []addedFile // of Added
+}
+
+func parse(data []byte, s *settings) (*Tokenizer, error) {
+	var f file
 	if err := decode("file", data, &f); err != nil {
 		return nil, err
 	}
 	if f.Version != nil && *f.Version != "1.0" {
 		return nil, unsupported("version", *f.Version, "1.0")
+	}
+	var err error
+	if f.tokens, err = parseAddedTokens("added_tokens", f.Added); err != nil {
+		return nil, err
+	}
+	if err := s.obey(&f); err != nil {
+		return nil, err
 	}
 	normalizer, err := parseNormalizer("normalizer", f.Normalizer)
 	if err != nil {
@@ -76,16 +102,25 @@ func parse(data []byte) (*Tokenizer, error) {
 	if m, ok := model.(*bpe); ok && m.bytes {
 		preTokenizer = preTokenizer[:len(preTokenizer)-1]
 	}
-	added, err := parseAddedTokens("added_tokens", f.AddedTokens, model, normalizer)
+	added, err := makeAddedTokens("added_tokens", [][]addedFile{f.tokens, s.added}, s.unsplit, model, normalizer)
 	if err != nil {
 		return nil, err
 	}
-	if err := whole.checkFirst("pre_tokenizer", len(normalizer) > 0, added.normal != nil); err != nil {
+	if err := whole.checkFirst("pre_tokenizer", normalizer.spreads(added.normal), added.normal != nil); err != nil {
+		return nil, err
+	}
+	if err := s.checkEnds(template, func(token string) (int64, bool) { return lookUp(token, added, model) }); err != nil {
+		return nil, err
+	}
+	if err := s.checkNormal(slices.Concat(f.tokens, s.added), normalizer); err != nil {
 		return nil, err
 	}
 	limits, err := parseTruncation("truncation", f.Truncation, template.added())
 	if err != nil {
 		return nil, err
+	}
+	if s.keepEnd != nil {
+		limits.keepEnd = *s.keepEnd
 	}
 	padID, err := parsePadding("padding", f.Padding)
 	if err != nil {
@@ -105,8 +140,8 @@ func parse(data []byte) (*Tokenizer, error) {
 		windowBytes:  defaultWindow,
 	}
 	top := max(model.idLimit(), added.limit)
-	for _, s := range append(slices.Clip(template.before), template.after...) {
-		top = max(top, s.id+1)
+	for _, added := range append(slices.Clip(template.before), template.after...) {
+		top = max(top, added.id+1)
 	}
 	t.vocabSize = int(top)
 	for _, token := range []string{"<pad>", "[PAD]"} { // of RoBERTa's kin and of BERT's
@@ -186,12 +221,12 @@ func parseTruncation(at string, raw json.RawMessage, added int) (truncation, err
 	if isNull(raw) {
 		return truncation{}, nil
 	}
-	var f struct {
-		Direction *string `json:"direction"`
+	f := struct {
+		Direction string  `json:"direction"`
 		MaxLength *uint64 `json:"max_length"`
 		Strategy  *string `json:"strategy"`
 		Stride    *uint64 `json:"stride"`
-	}
+	}{Direction: "Right"}
 	if err := decode(at, raw, &f); err != nil {
 		return truncation{}, err
 	}
@@ -214,14 +249,12 @@ func parseTruncation(at string, raw json.RawMessage, added int) (truncation, err
 		return t, fmt.Errorf("%s.stride is %d: want less than the %d tokens that %s.max_length leaves for text",
 			at, *f.Stride, room, at)
 	}
-	if f.Direction != nil {
-		switch *f.Direction {
-		case "Right":
-		case "Left":
-			t.keepEnd = true
-		default:
-			return t, unsupported(at+".direction", *f.Direction, "Left", "Right")
-		}
+	switch f.Direction {
+	case "Right":
+	case "Left":
+		t.keepEnd = true
+	default:
+		return t, unsupported(at+".direction", f.Direction, "Left", "Right")
 	}
 	return t, nil
 }
@@ -274,6 +307,34 @@ func decode(at string, raw []byte, v any) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: text follows the JSON value", at)
+	}
+	return refuseNull(at, raw, v)
+}
+
+// orNull is the zero value where it is null.
+type orNull[T any] struct{ value T }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *orNull[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &n.value) }
+
+func (*orNull[T]) nullable() {}
+
+// refuseNull refuses a null where v has no place for it, as the reference does: Go's decoder leaves a value as it was.
+func refuseNull(at string, raw []byte, v any) error {
+	t := reflect.TypeOf(v).Elem()
+	var keys map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || json.Unmarshal(raw, &keys) != nil {
+		return nil
+	}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if value, ok := keys[field.Tag.Get("json")]; !ok || !isNull(value) {
+			continue
+		}
+		_, nullable := reflect.New(field.Type).Interface().(interface{ nullable() })
+		if !nullable && field.Type.Kind() != reflect.Pointer && field.Type != reflect.TypeFor[json.RawMessage]() {
+			return fmt.Errorf("%s.%s is null: want a value, or no such key where there is a default", at, field.Tag.Get("json"))
+		}
 	}
 	return nil
 }

@@ -95,8 +95,8 @@ func TestParseRefusesByName(t *testing.T) {
 		{"truncation", `{"max_length": 5, "strategy": "OnlySecond", "stride": 0}`, `truncation.strategy "OnlySecond" is not supported: want one of LongestFirst, OnlyFirst`},
 		{"truncation", `{"max_length": 5, "strategy": "OnlyFirst", "stride": 0, "direction": "Up"}`, `truncation.direction "Up" is not supported: want one of Left, Right`},
 		{"padding", `{"strategy": "BatchLongest"}`, `padding has no "pad_id"`},
-		{"added_tokens", `[{"id": 9, "content": "\u0301", "normalized": true}]`, "added_tokens[0] \"\u0301\" is empty once normalized"},
-		{"added_tokens", `[{"id": 9, "content": "Ä", "normalized": true}, {"id": 10, "content": "a", "normalized": true}]`, `added_tokens[1] "a" reads "a" once normalized, as another added token does`},
+		{"added_tokens", `[{"id": 9, "content": "\u0301", "single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": false}]`, "added_tokens[0] \"\u0301\" is empty once normalized"},
+		{"added_tokens", `[{"id": 9, "content": "Ä", "single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": false}, {"id": 10, "content": "a", "single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": false}]`, `added_tokens[1] "a" reads "a" once normalized, as another added token does`},
 		{"version", `"2.0"`, `version "2.0" is not supported`},
 		{"stemmer", `{}`, `unknown field "stemmer"`},
 	} {

@@ -25,14 +25,14 @@ const (
 )
 
 func parseMetaspace(at string, raw json.RawMessage) (preTokenizer, error) {
-	var f struct {
+	f := struct {
 		Type        string  `json:"type"`
 		Replacement *string `json:"replacement"`
 		AddPrefix   *bool   `json:"add_prefix_space"` // of older files
-		Prepend     *string `json:"prepend_scheme"`
+		Prepend     string  `json:"prepend_scheme"`
 		Split       *bool   `json:"split"`
 		StrRep      *string `json:"str_rep"` // of older files: the replacement once more
-	}
+	}{Prepend: "always"}
 	if err := decode(at, raw, &f); err != nil {
 		return nil, err
 	}
@@ -43,21 +43,35 @@ func parseMetaspace(at string, raw json.RawMessage) (preTokenizer, error) {
 		return nil, fmt.Errorf("%s.replacement is %q: want one character", at, *f.Replacement)
 	}
 	p := metaspace{replacement: *f.Replacement, whole: f.Split != nil && !*f.Split}
-	if f.Prepend != nil {
-		switch *f.Prepend {
-		case "always":
-		case "first":
-			p.prepend = prependFirst
-		case "never":
-			p.prepend = prependNever
-		default:
-			return nil, unsupported(at+".prepend_scheme", *f.Prepend, "always", "first", "never")
-		}
+	switch f.Prepend {
+	case "always":
+	case "first":
+		p.prepend = prependFirst
+	case "never":
+		p.prepend = prependNever
+	default:
+		return nil, unsupported(at+".prepend_scheme", f.Prepend, "always", "first", "never")
 	}
 	if f.AddPrefix != nil && !*f.AddPrefix && p.prepend != prependNever {
 		return nil, fmt.Errorf("%s.add_prefix_space is false: want %s.prepend_scheme to be never", at, at)
 	}
 	return p, nil
+}
+
+// spreads says whether one character may become several, between which a split would then fall, or an added token end.
+func (ns normalizers) spreads(tokens *tokenMatcher) bool {
+	for _, n := range ns {
+		switch n.(type) {
+		case strip, nmt, stripAccents:
+		case lowercase: // U+0130 becomes an i and a dot
+			if tokens == nil || tokens.endsIn('i') {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // checkFirst refuses what would need more than is known of where words come from. The reference asks of each word whether it begins where the

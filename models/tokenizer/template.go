@@ -120,6 +120,12 @@ func parseTemplate(at string, raw json.RawMessage) (template, error) {
 	if err := decode(at, raw, &f); err != nil {
 		return template{}, err
 	}
+	switch {
+	case f.Single == nil:
+		return template{}, missing(at, "single")
+	case f.Pair == nil:
+		return template{}, missing(at, "pair")
+	}
 	var t template
 	texts := 0
 	for i, p := range f.Single {

@@ -198,6 +198,9 @@ def chars(rng, byte_level):
 def numbered(rng, tokens):
     tokens = list(dict.fromkeys(tokens))
     rng.shuffle(tokens)
+    if rng.random() < 0.1:  # with gaps
+        ids = rng.sample(range(len(tokens) + 20), len(tokens))
+        return dict(zip(tokens, ids))
     return {token: i for i, token in enumerate(tokens)}
 
 
@@ -345,7 +348,7 @@ def untyped(rng, model):
 
 def spoiled(rng, file):
     """A slip, which the reference may refuse."""
-    place = rng.choice([file["model"], file["model"], file.get("pre_tokenizer") or file["model"], file.get("normalizer") or file["model"], file.get("post_processor") or file["model"]])
+    place = rng.choice([file["model"], file["model"], file.get("pre_tokenizer") or file["model"], file.get("normalizer") or file["model"], file.get("post_processor") or file["model"], *(file["added_tokens"][:1] * 2), file["truncation"] or file["model"]])
     key = rng.choice(sorted(place))
     if rng.random() < 0.5 or key in ("vocab", "merges"):
         if key not in ("vocab",):
