@@ -101,20 +101,21 @@ func (m *manifest) tolerance() float64 {
 
 // settings is what we read of config.json and tokenizer_config.json of a Hugging Face export.
 type settings struct {
-	ModelType     string           `json:"model_type"`
-	Architectures []string         `json:"architectures"`
-	ID2Label      map[string]label `json:"id2label"`
-	NumLabels     int              `json:"num_labels"`
-	ProblemType   string           `json:"problem_type"`
-	Positions     int              `json:"max_position_embeddings"` // for tokens: without those that are for padding
-	PositionsGPT  int              `json:"n_positions"`             // the same, of other models
-	Biased        *bool            `json:"position_biased_input"`   // DeBERTa's
-	VocabSize     int64            `json:"vocab_size"`
-	PadTokenID    *int64           `json:"pad_token_id"`
-	tokensStated  int              // model_max_length
-	first         int64            // position of the first token
-	relative      bool             // positions are relative: there is no last one
-	fixed         bool             // Positions is what the graph takes, no more and no less
+	ModelType      string           `json:"model_type"`
+	TokenizerClass string           `json:"tokenizer_class"`
+	Architectures  []string         `json:"architectures"`
+	ID2Label       map[string]label `json:"id2label"`
+	NumLabels      int              `json:"num_labels"`
+	ProblemType    string           `json:"problem_type"`
+	Positions      int              `json:"max_position_embeddings"` // for tokens: without those that are for padding
+	PositionsGPT   int              `json:"n_positions"`             // the same, of other models
+	Biased         *bool            `json:"position_biased_input"`   // DeBERTa's
+	VocabSize      int64            `json:"vocab_size"`
+	PadTokenID     *int64           `json:"pad_token_id"`
+	tokensStated   int              // model_max_length
+	first          int64            // position of the first token
+	relative       bool             // positions are relative: there is no last one
+	fixed          bool             // Positions is what the graph takes, no more and no less
 
 	sentence sentence
 }

@@ -1,10 +1,13 @@
 package models
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
+	"nearline/internal/files"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
@@ -98,7 +101,11 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	if p.tokensPath, err = tokenizerPath(folder); !note(err) {
 		return p, wrong
 	}
-	if p.tokens, err = tokenizer.Load(p.tokensPath); !note(err) {
+	beside, err := besideTokenizer(folder, p.settings)
+	if !note(err) {
+		return p, wrong
+	}
+	if p.tokens, err = tokenizer.LoadWith(p.tokensPath, beside); !note(err) {
 		return p, wrong
 	}
 	p.maxTokens, p.limitFrom, err = maxTokens(p.manifest, p.settings, p.tokens.MaxTokens())
@@ -158,6 +165,21 @@ func neither(inputs []onnx.Info) error {
 		}
 	}
 	return nil
+}
+
+// besideTokenizer reads the files by which transformers changes what tokenizer.json says.
+func besideTokenizer(folder string, s settings) (*tokenizer.Companions, error) {
+	beside := &tokenizer.Companions{Class: s.TokenizerClass, ModelType: s.ModelType}
+	for name, content := range map[string]*[]byte{
+		"tokenizer_config.json": &beside.Config, "special_tokens_map.json": &beside.SpecialTokens, "added_tokens.json": &beside.AddedTokens,
+	} {
+		data, err := files.Read(placed(folder, name), maxSettingsBytes)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		*content = data
+	}
+	return beside, nil
 }
 
 // tokenized says whether there is a tokenizer in the folder.

@@ -377,7 +377,7 @@ def tokenizer_file(rng):
         file["model"] = untyped(rng, model)
     if rng.random() < 0.1:
         spoiled(rng, file)
-    return file, own + [t["content"] for t in added] * 5
+    return file, own + [t.get("content", "") for t in added] * 5
 
 
 def answers(tokenizer, texts):
@@ -420,9 +420,12 @@ def patient(seed, texts, seconds=5):
     if child == 0:
         os.close(ours)
         signal.alarm(seconds)  # its default is death, which native code cannot put off
-        with open(theirs, "w") as out:
-            out.write(json.dumps(case(seed, texts)) + "\n")
-        os._exit(0)
+        try:
+            with open(theirs, "w") as out:
+                out.write(json.dumps(case(seed, texts)) + "\n")
+            os._exit(0)
+        finally:
+            os._exit(1)
     os.close(theirs)
     with open(ours) as answer:
         line = answer.read()
