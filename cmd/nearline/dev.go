@@ -41,7 +41,8 @@ func devCommand() *cobra.Command {
 		Long: `Starts an embedded Kafka broker with the topics reviews.raw, reviews.scored and reviews.raw.dlq, the service between them, and
 a sample stream of reviews. Any Kafka client can produce to reviews.raw and read reviews.scored meanwhile.
 
-On a terminal it shows a live view; into a pipe it prints one line a review. The broker is for trying things out, not for
+On a terminal it shows a live view; into a pipe it prints one line a review, and standard error says where the broker is and when
+everything is ready. The broker is for trying things out, not for
 production: one node, no replicas.`,
 		Args: cobra.NoArgs,
 	}
@@ -67,10 +68,8 @@ production: one node, no replicas.`,
 			return err
 		}
 		defer damper.Flush()
-		d := devRun{flags: f, log: log, logs: logs, out: unfiltered(c.OutOrStdout()), tell: func(string, ...any) {}}
-		if dev.IsTerminal(os.Stderr) {
-			d.tell = func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...) }
-		}
+		d := devRun{flags: f, log: log, logs: logs, out: unfiltered(c.OutOrStdout())}
+		d.tell = func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...) }
 		return d.run(c.Context())
 	}
 	return c
@@ -207,6 +206,7 @@ func (d *devRun) run(ctx context.Context) (err error) {
 		Kafka: broker.Addr(),
 		HTTP:  s.HTTP(),
 		Live:  file != nil && dev.IsTerminal(file),
+		ASCII: dev.OnlyASCII(os.Getenv),
 		Out:   d.out,
 		Logs:  d.logs,
 
@@ -217,11 +217,24 @@ func (d *devRun) run(ctx context.Context) (err error) {
 		return errors.Join(err, s.Close())
 	}
 	defer view.Close()
+	if !view.Live() { // a live view says so itself
+		d.tell("%s", readiness(c, broker.Addr(), s.HTTP()))
+	}
 	err = d.work(ctx, s, view, visitor, c)
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_, finishErr := view.Finish(finish)
 	return errors.Join(err, finishErr)
+}
+
+// readiness is said once models are loaded, addresses are open, and whatever is produced from now on is shown.
+func readiness(c *config.Config, kafka, http string) string {
+	p := &c.Pipelines[0]
+	line := fmt.Sprintf("ready: produce to %s on %s; results are in %s, dead letters in %s", p.Input.Topic, kafka, p.Output.Topic, p.DeadLetters)
+	if http != "" {
+		line += fmt.Sprintf("; metrics and health are on http://%s", http)
+	}
+	return line
 }
 
 // work until ctx ends, the time is over or the person quits.

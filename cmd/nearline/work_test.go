@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +36,22 @@ func TestDevEndsByItselfWithCounts(t *testing.T) {
 			wantAll(t, "standard output", r.out, c.says...)
 		})
 	}
+}
+
+func TestDevInAPipeSaysWhereTheBrokerIsAndThatItIsReady(t *testing.T) {
+	c := program(t, "dev", "--models", repository(t), "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sample=false")
+	p := start(t, c, (*exec.Cmd).StderrPipe)
+	p.until("ready: produce to reviews.raw on 127.0.0.1:")
+	said := regexp.MustCompile(`broker up on (127\.0\.0\.1:[1-9]\d*), .*\nready: produce to reviews\.raw on (127\.0\.0\.1:[1-9]\d*); .*on http://127\.0\.0\.1:[1-9]`).FindStringSubmatch(p.seen.String())
+	if said == nil || said[1] != said[2] {
+		t.Fatalf("got %q, want where the broker is and that it is ready", p.seen.String())
+	}
+	// It is: what is sent now is scored.
+	execute(t, `{"review_id":"r1","title":"Well made","text":"Good.","rating":5,"language":"en"}`, "send", "--kafka", said[1]).ok(t)
+	execute(t, "", "tail", "--kafka", said[1], "--topic", dev.TopicScored, "--from-beginning", "--max", "1").ok(t)
+	p.interrupt()
+	p.ends("stopping")
+	wantAll(t, "standard output", p.others.String(), "Well made. Good.", "agrees with stars: 100.0% of 1 English")
 }
 
 func TestDevMakesTopicsForAnotherPipeline(t *testing.T) {

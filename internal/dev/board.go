@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/x/ansi"
+
+	"nearline/schemas"
 )
 
 // What the view shows is made of events; each says when it was received.
@@ -21,11 +21,19 @@ type Scored struct {
 	Input       time.Time
 	ReviewID    string
 	ItemID      string // "" where the result has none
-	Text        string // of the input, or ""
+	Said        Said   // what the input says
 	Label       string
 	Score       float64
 	Helpfulness float64
 	Ranked      bool // Helpfulness is there
+}
+
+// Said is what a review says, and what else its writer thought: all of it may be missing.
+type Said struct {
+	Title, Text string
+	// Stars from one to five, or 0; Language as the writer's device calls it, such as en or de-AT.
+	Stars    int
+	Language string
 }
 
 // DeadLetter is one record that could not be answered.
@@ -51,6 +59,8 @@ type Facts struct {
 	DeadLetters string
 	// Ranking has a line for what a visitor is shown.
 	Ranking bool
+	// ASCII is for terminals that know no other characters.
+	ASCII bool
 }
 
 // window is what "now" means: rates and latencies are those of the last ten seconds.
@@ -73,6 +83,7 @@ type Board struct {
 	begin time.Time
 
 	labels      map[string]int64
+	agreement   agreement
 	scored      int64
 	tombstones  int64
 	dead        map[string]int64
@@ -135,6 +146,7 @@ func (b *Board) Add(event any) {
 	case Scored:
 		b.scored++
 		b.labels[e.Label]++
+		b.agreement.add(e)
 		b.sees(e.ItemID)
 		b.count(e.At)
 		b.rows.add(e, shownRows)
@@ -288,26 +300,6 @@ func short(d time.Duration) string {
 	}
 }
 
-// clean makes one printable line of whatever a record holds: a review must not be able to drive the terminal.
-func clean(s string) string {
-	space := false
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			if space {
-				return -1
-			}
-			space = true
-			return ' '
-		case r == '\u200d' || r == '\ufe0f': // joiners within emoji
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		space = false
-		return r
-	}, s))
-}
-
 // style is the view's colours; on a terminal without any they are all plain.
 type style struct {
 	good, bad, other, dim, bold, alarm lipgloss.Style
@@ -338,7 +330,7 @@ func (s style) label(label string) lipgloss.Style {
 // Draw fills a terminal of the given size. Every line fits: none is wrapped.
 func (b *Board) Draw(width, height int, now time.Time) string {
 	width = max(width, 1)
-	d := drawing{width: width - 1, style: b.style} // some terminals wrap a full last column
+	d := drawing{width: width - 1, style: b.style, ascii: b.facts.ASCII} // some terminals wrap a full last column
 	d.head(b, now)
 	d.line("")
 	for _, line := range d.numbers(b, now) {
@@ -367,10 +359,18 @@ func (b *Board) Draw(width, height int, now time.Time) string {
 type drawing struct {
 	width int
 	style style
+	ascii bool
 	lines []string
 }
 
-func (d *drawing) line(s string) { d.lines = append(d.lines, ansi.Truncate(s, d.width, "…")) }
+func (d *drawing) line(s string) { d.lines = append(d.lines, d.fit(s, d.width)) }
+
+func (d *drawing) fit(s string, width int) string {
+	if d.ascii {
+		return fit(ascii(s), width, "...")
+	}
+	return fit(s, width, "…")
+}
 
 func (d *drawing) head(b *Board, now time.Time) {
 	left := d.style.bold.Render("nearline") + "  kafka " + b.facts.Kafka
@@ -378,8 +378,8 @@ func (d *drawing) head(b *Board, now time.Time) {
 		left += "  http " + b.facts.HTTP
 	}
 	right := now.Sub(b.begin).Round(time.Second).String()
-	left = ansi.Truncate(left, max(d.width-len(right)-1, 0), "…")
-	d.line(left + strings.Repeat(" ", max(d.width-ansi.StringWidth(left)-len(right), 1)) + right)
+	left = d.fit(left, max(d.width-len(right)-1, 0))
+	d.line(left + strings.Repeat(" ", max(d.width-cells(left)-len(right), 1)) + right)
 	d.line(d.style.dim.Render(b.facts.Input + " → " + b.facts.Output + "   dead letters: " + b.facts.DeadLetters))
 }
 
@@ -409,7 +409,7 @@ func (d *drawing) numbers(b *Board, now time.Time) []string {
 	if len(b.dead) > 0 {
 		dead = d.style.alarm.Render(dead)
 	}
-	numbers := []string{pace, scored, dead, d.items(b)}
+	numbers := []string{pace, scored, b.agreement.line(bold), dead, d.items(b)}
 	if b.facts.Ranking {
 		numbers = append(numbers, d.ranking(b))
 	}
@@ -424,7 +424,7 @@ func (d *drawing) table(b *Board, height int) {
 	if height < 2 {
 		return
 	}
-	d.line(d.style.dim.Render("sentiment  score          helpful  review"))
+	d.line(d.style.dim.Render("sentiment  score          stars  helpful  review"))
 	if len(b.rows.kept) == 0 {
 		d.line("")
 		d.line("No results yet. Produce to " + b.facts.Input + " with any Kafka client, for example")
@@ -434,13 +434,13 @@ func (d *drawing) table(b *Board, height int) {
 	for i := range min(len(b.rows.kept), height-1) {
 		row := b.rows.latest(i)
 		style := d.style.label(row.Label)
-		label := ansi.Truncate(clean(row.Label), 9, "…")
-		label += strings.Repeat(" ", 9-ansi.StringWidth(label))
+		label := d.fit(clean(row.Label), 9)
+		label += strings.Repeat(" ", 9-cells(label))
 		helpful := "  –   "
 		if row.Ranked {
 			helpful = fmt.Sprintf("%5.2f ", row.Helpfulness)
 		}
-		d.line(style.Render(label) + "  " + fmt.Sprintf("%.2f ", row.Score) + style.Render(bar(row.Score)) + "  " + helpful + "  " + said(row))
+		d.line(style.Render(label) + "  " + fmt.Sprintf("%.2f ", row.Score) + style.Render(bar(row.Score)) + "  " + d.stars(row) + "  " + helpful + "  " + d.said(row))
 	}
 }
 
@@ -454,12 +454,25 @@ func bar(share float64) string {
 	return s + strings.Repeat(" ", barWidth-len([]rune(s)))
 }
 
-// said is what the review says, or its id where that is not known.
-func said(s Scored) string {
-	if s.Text == "" {
+// said is what the review says, with its language where that is not English, or its id where nothing else is known. A title is read by the
+// model as a sentence before the text.
+func (d *drawing) said(s Scored) string {
+	title, text := s.Said.parts()
+	if title+text == "" {
 		return "review " + clean(s.ReviewID)
 	}
-	return clean(s.Text)
+	if title != "" {
+		title = d.style.bold.Render(title) + " "
+	}
+	if language := clean(s.Said.Language); language != "" && !s.Said.english() {
+		title = d.style.other.Render("["+d.fit(language, 8)+"]") + " " + title
+	}
+	return title + text
+}
+
+// parts are the title, as the model reads it, and the text, each on one line.
+func (s Said) parts() (title, text string) {
+	return clean(strings.TrimSuffix(schemas.JoinTitle(s.Title, s.Text), s.Text)), clean(s.Text)
 }
 
 // lineWidth of a review where the view is not a terminal, in cells.
@@ -471,10 +484,10 @@ func (s Scored) Line() string {
 	if s.Ranked {
 		line += fmt.Sprintf("helpful %.2f  ", s.Helpfulness)
 	}
-	return ansi.Truncate(line+said(s), lineWidth, "…")
+	return fit(line+(&drawing{width: lineWidth}).said(s), lineWidth, "…")
 }
 
 // Line is a dead letter as one line of text.
 func (d DeadLetter) Line() string {
-	return ansi.Truncate(fmt.Sprintf("dead letter  %s  %s: %s", clean(d.Source), clean(d.Class), clean(d.Cause)), lineWidth, "…")
+	return fit(fmt.Sprintf("dead letter  %s  %s: %s", clean(d.Source), clean(d.Class), clean(d.Cause)), lineWidth, "…")
 }

@@ -6,12 +6,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
+	"github.com/mattn/go-runewidth"
 	"github.com/muesli/termenv"
 )
 
@@ -28,13 +31,24 @@ func testFacts() Facts {
 // busyBoard has seen a minute of a busy stream, and the worst of what a terminal can be sent.
 func busyBoard(renderer *lipgloss.Renderer) *Board {
 	b := NewBoard(testFacts(), noon, renderer)
-	texts := []string{
+	texts := []string{ // every other one has a title, and most have stars
 		"The lid is remarkably well made and my sister wants one too.",
 		"Broke after two days. I want my money back for this!",
 		"短い一週間で壊れました。写真と全然違います。返事が来ません。お金の無駄でした。短い一週間で壊れました。写真と全然違います。",
 		"Love it 😍😍 👌🏽 works very well\n\n\tat home, and here the text goes on for long enough to be cut off at any width that there is",
 		"\x1b[2J\x1b[31mhostile \x07review \u202ereversed\u200b with \x00 controls",
 		"",
+		"👩🏽‍🚀👨‍👩‍👧‍👦🏳️‍🌈🇩🇪🇯🇵❤️1️⃣ " + strings.Repeat("👌🏽", 80),
+		"Z\u0310\u0344\u0312\u0333\u0352a\u0321\u0353\u031e\u0345lgo cafe\u0301 \u1112\u1161\u11ab " + strings.Repeat("e\u0301\u0301\u0301\u0301\u0301", 150),
+		strings.Repeat("\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 \u2067\u202e", 20) + strings.Repeat("क्षि", 60),
+	}
+	var said []Said
+	for i, text := range texts {
+		s := Said{Text: text, Stars: 1 + i%5, Language: []string{"en", "en-GB", "ja", "", "zxx-very-long"}[i%5]}
+		if i%2 == 1 && text != "" {
+			s.Title = []string{"Would buy again", "What a letdown!"}[i/2%2]
+		}
+		said = append(said, s)
 	}
 	for i := range 12_000 {
 		at := noon.Add(time.Duration(i) * 5 * time.Millisecond)
@@ -42,7 +56,7 @@ func busyBoard(renderer *lipgloss.Renderer) *Board {
 		if i%3 == 0 {
 			label = "negative"
 		}
-		b.Add(Scored{At: at, Input: at.Add(-time.Duration(8+i%30) * time.Millisecond), ReviewID: fmt.Sprintf("r1-%d", i), Text: texts[i%len(texts)],
+		b.Add(Scored{At: at, Input: at.Add(-time.Duration(8+i%30) * time.Millisecond), ReviewID: fmt.Sprintf("r1-%d", i), Said: said[i%len(said)],
 			Label: label, Score: score, Helpfulness: float64(i%100) / 100, Ranked: i%7 != 0})
 		if i%500 == 0 {
 			class := "decode"
@@ -93,23 +107,137 @@ func TestBoardLooksRight(t *testing.T) {
 	golden(t, "idle_80x24.txt", NewBoard(testFacts(), noon, plainRenderer()).Draw(80, 24, now))
 }
 
+// perRune is how wide a line is on a terminal that draws each code point by itself.
+func perRune(line string) (n int) {
+	for _, r := range ansi.Strip(line) {
+		n += runewidth.RuneWidth(r)
+	}
+	return n
+}
+
 func TestBoardFitsEveryTerminal(t *testing.T) {
 	renderer := lipgloss.NewRenderer(io.Discard)
 	renderer.SetColorProfile(termenv.TrueColor)
-	for name, b := range map[string]*Board{"busy": busyBoard(renderer), "idle": NewBoard(testFacts(), noon, renderer)} {
-		for _, width := range []int{1, 2, 10, 39, 40, 79, 80, 81, 200, 400} {
+	plain := busyBoard(renderer)
+	plain.facts.ASCII = true
+	for name, b := range map[string]*Board{"busy": busyBoard(renderer), "idle": NewBoard(testFacts(), noon, renderer), "ASCII": plain} {
+		for _, width := range []int{1, 2, 10, 39, 40, 79, 80, 81, 120, 200, 400} {
 			for _, height := range []int{1, 2, 3, 8, 24, 100} {
-				lines := strings.Split(b.Draw(width, height, noon.Add(time.Minute)), "\n")
+				drawn := b.Draw(width, height, noon.Add(time.Minute))
+				lines := strings.Split(drawn, "\n")
 				if len(lines) != height {
 					t.Errorf("%s at %dx%d: %d lines", name, width, height, len(lines))
 				}
 				for _, line := range lines {
-					if got := ansi.StringWidth(line); got > width {
-						t.Errorf("%s at %dx%d: a line of %d cells: %q", name, width, height, got, line)
+					if clusters, alone := ansi.StringWidth(line), perRune(line); max(clusters, alone) > width {
+						t.Errorf("%s at %dx%d: a line of %d cells, or of %d where each code point is drawn by itself: %q", name, width, height, clusters, alone, line)
 					}
+				}
+				if b == plain && strings.ContainsFunc(drawn, func(r rune) bool { return r > unicode.MaxASCII }) {
+					t.Errorf("at %dx%d: other characters than ASCII: %s", width, height, drawn)
 				}
 			}
 		}
+	}
+}
+
+func TestFitCutsBetweenClustersAndKeepsColours(t *testing.T) {
+	for _, test := range []struct {
+		s     string
+		width int
+		want  string
+	}{
+		{"short", 5, "short"},
+		{"longer", 5, "long…"},
+		{"ab👌🏽cd", 8, "ab👌🏽cd"},
+		{"ab👌🏽cd", 7, "ab👌🏽…"},
+		{"ab👌🏽cd", 6, "ab…"}, // 4 cells where the tone is drawn by itself
+		{"a🇩🇪🇯🇵", 6, "a🇩🇪…"},
+		{"❤️❤️", 4, "❤️❤️"},
+		{"❤️❤️", 3, "❤️…"},
+		{"日本語", 5, "日本…"},
+		{"日本語", 4, "日…"},
+		{"e\u0301e\u0301e\u0301", 2, "e\u0301…"},
+		{"\x1b[31mred and more\x1b[0m", 4, "\x1b[31mred…\x1b[0m"},
+		{"any", 0, ""},
+	} {
+		if got := fit(test.s, test.width, "…"); got != test.want {
+			t.Errorf("%q in %d cells: got %q, want %q", test.s, test.width, got, test.want)
+		}
+	}
+}
+
+func TestCleanLeavesOneHarmlessLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\tb\r\n c\u2028d":                             "a b c d",
+		"\x1b[2J\x07\u202eabc\u2066\u200b\u00ad\u009b31m": "[2Jabc31m",
+		"cafe\u0301 \u1112\u1161\u11ab":                 "café 한",
+		"\u0301\u200dx":                                 "x",
+		"q" + strings.Repeat("\u0323", 40):              "q" + strings.Repeat("\u0323", marks),
+		"🤦🏻\u200d♀\ufe0f":                               "🤦🏻\u200d♀\ufe0f",
+	} {
+		if got := clean(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestASCIIIsUsedWhereTheLocaleSaysSo(t *testing.T) {
+	for _, test := range []struct {
+		all, ctype, lang string
+		want             bool
+	}{
+		{"", "", "", false},
+		{"", "", "C.UTF-8", false},
+		{"", "", "en_US.utf8", false},
+		{"", "", "C", true},
+		{"POSIX", "", "C.UTF-8", true},
+		{"", "UTF-8", "C", false},
+		{"", "", "de_DE.ISO-8859-1", true},
+	} {
+		env := map[string]string{"LC_ALL": test.all, "LC_CTYPE": test.ctype, "LANG": test.lang}
+		if got := OnlyASCII(func(name string) string { return env[name] }); got != test.want && runtime.GOOS != "windows" {
+			t.Errorf("%v: got %v, want %v", env, got, test.want)
+		}
+	}
+	if got, want := ascii("Très “bon” — 5€ ▲ 日本 👌🏽 Straße e\u0301 \x1b[31mx\x1b[0m…"), `Tres "bon" - 5EUR ^ ?? ? Strasse e `+"\x1b[31mx\x1b[0m..."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestBoardSaysHowOftenItAgreesWithTheStars(t *testing.T) {
+	b := NewBoard(testFacts(), noon, plainRenderer())
+	lines := func() []string { return strings.Split(b.Draw(120, 30, noon), "\n") }
+	if got := lines()[5]; got != "" {
+		t.Errorf("without stars: got %q, want nothing", got)
+	}
+	add := func(n int, label, language string, stars int) {
+		for range n {
+			b.Add(Scored{At: noon, Label: label, Said: Said{Title: "Well", Text: "said", Stars: stars, Language: language}})
+		}
+	}
+	add(3, "positive", "en", 5)
+	add(4, "positive", "en-GB", 4)
+	add(2, "negative", "EN", 1)
+	add(1, "positive", "en", 2) // the only one that is wrong
+	add(5, "negative", "en", 3) // of two minds
+	add(7, "negative", "", 5)   // of no language
+	add(8, "neutral", "en", 5)  // another model's
+	add(9, "positive", "en", 0) // without stars
+	add(1, "positive", "de", 1)
+	add(1, "positive", "ja", 5)
+	if got, want := lines()[5], "agrees with stars: 90.0% of 10 English, 50.0% of 2 others, 5 mixed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := lines()[10]; !strings.HasSuffix(got, "[ja] Well. said") || !strings.Contains(got, " 5★ ") {
+		t.Errorf("got %q, want the stars, the language and the title", got)
+	}
+	var out strings.Builder
+	if err := b.Summary(noon).Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "agrees with stars: 90.0% of 10 English, 50.0% of 2 others, 5 mixed\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("got %q, want %q in it", out.String(), want)
 	}
 }
 
@@ -200,7 +328,7 @@ func TestSummaryIsWritten(t *testing.T) {
 
 func TestLinesAreOnePrintableLine(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
-		{Scored{Label: "positive", Score: 0.984, Helpfulness: 0.41, Ranked: true, Text: "Great\nkettle"}.Line(), "positive 0.98  helpful 0.41  Great kettle"},
+		{Scored{Label: "positive", Score: 0.984, Helpfulness: 0.41, Ranked: true, Said: Said{Text: "Great\nkettle"}}.Line(), "positive 0.98  helpful 0.41  Great kettle"},
 		{Scored{Label: "negative", Score: 0.5, ReviewID: "r1"}.Line(), "negative 0.50  review r1"},
 		{DeadLetter{Class: "invalid", Cause: "text\x1b[2J is\rempty", Source: "reviews.raw[3]@17"}.Line(), "dead letter  reviews.raw[3]@17  invalid: text[2J is empty"},
 	} {
@@ -208,7 +336,7 @@ func TestLinesAreOnePrintableLine(t *testing.T) {
 			t.Errorf("got %q, want %q", test.got, test.want)
 		}
 	}
-	if got := ansi.StringWidth((Scored{Text: strings.Repeat("long ", 1000)}).Line()); got > lineWidth {
+	if got := ansi.StringWidth((Scored{Said: Said{Text: strings.Repeat("long ", 1000)}}).Line()); got > lineWidth {
 		t.Errorf("a line of %d cells", got)
 	}
 }

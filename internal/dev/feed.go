@@ -250,7 +250,7 @@ func (f *feed) event(r *kgo.Record, now time.Time) any {
 	e.read(r.Value)
 	if source, known := coordinates(r, resultPrefix); known && source.Topic == f.cfg.Input {
 		if in, ok := f.seen.wait(source.Partition, source.Offset); ok {
-			e.Input, e.Text = in.at, in.text
+			e.Input, e.Said = in.at, in.said
 		}
 	}
 	return e
@@ -269,10 +269,10 @@ func (s *Scored) read(value []byte) {
 		Helpfulness *float64 `json:"helpfulness"`
 	}
 	if err := json.Unmarshal(value, &result); err != nil {
-		s.Label, s.Text = "unread", string(value[:min(len(value), keptText)])
+		s.Label, s.Said.Text = "unread", kept(string(value))
 		return
 	}
-	s.ReviewID, s.ItemID, s.Text = result.ReviewID, result.ItemID, result.Text
+	s.ReviewID, s.ItemID, s.Said.Text = result.ReviewID, result.ItemID, kept(result.Text)
 	s.Label, s.Score = result.Sentiment.Label, result.Sentiment.Score
 	if result.Helpfulness != nil {
 		s.Helpfulness, s.Ranked = *result.Helpfulness, true

@@ -51,7 +51,7 @@ type inputs struct {
 type seenInput struct {
 	offset int64
 	at     time.Time
-	text   string
+	said   Said
 }
 
 type readAhead struct {
@@ -94,7 +94,7 @@ func (in *inputs) add(records []*kgo.Record) {
 	for _, r := range records {
 		p := in.partition(r.Partition)
 		written := pipeline.Record{Timestamp: pipeline.Timestamp(r.Timestamp)}
-		p.keep(seenInput{r.Offset, written.Written(time.Now()), textOf(r.Value)}) // no latency of decades for a timestamp that is none
+		p.keep(seenInput{r.Offset, written.Written(time.Now()), readSaid(r.Value)}) // no latency of decades for a timestamp that is none
 		if !p.paused && p.next-p.answered > lead {
 			p.paused = true
 			pause = append(pause, r.Partition)
@@ -160,17 +160,25 @@ func (in *inputs) wait(partition int32, offset int64) (seenInput, bool) {
 	}
 }
 
-// textOf is the beginning of the review's text, or of whatever the value is.
-func textOf(value []byte) string {
+// readSaid is the beginning of what a review says, or of whatever the value is.
+func readSaid(value []byte) (said Said) {
 	var review struct {
-		Text string `json:"text"`
+		Title    string  `json:"title"`
+		Text     string  `json:"text"`
+		Rating   float64 `json:"rating"`
+		Language string  `json:"language"`
 	}
-	text := string(value[:min(len(value), keptText)])
-	if json.Unmarshal(value, &review) == nil && review.Text != "" {
-		text = review.Text
+	// A field of another type is left out, and the others are there.
+	if _ = json.Unmarshal(value, &review); review.Text == "" {
+		return Said{Text: kept(string(value[:min(len(value), keptText)]))}
 	}
-	if len(text) > keptText {
-		text = text[:keptText]
+	said = Said{Title: kept(review.Title), Text: kept(review.Text), Language: kept(review.Language)}
+	if stars := int(review.Rating); float64(stars) == review.Rating && stars >= 1 && stars <= 5 {
+		said.Stars = stars
 	}
-	return strings.Clone(strings.ToValidUTF8(text, ""))
+	return said
+}
+
+func kept(text string) string {
+	return strings.Clone(strings.ToValidUTF8(text[:min(len(text), keptText)], ""))
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/charmbracelet/x/ansi"
 )
 
 // Item is what the stream has learned of one item by now.
@@ -142,7 +140,7 @@ func (i Item) line() string {
 	if i.arrow() != "=" {
 		moved = fmt.Sprintf(" %s from %.2f", i.arrow(), i.Before)
 	}
-	return ansi.Truncate(fmt.Sprintf("item     %s: sentiment %.2f%s, %s reviews, popularity %.0f",
+	return fit(fmt.Sprintf("item     %s: sentiment %.2f%s, %s reviews, popularity %.0f",
 		clean(i.ItemID), i.Sentiment, moved, thousands(i.Reviews), i.Popularity), lineWidth, "…")
 }
 

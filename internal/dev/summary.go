@@ -10,8 +10,10 @@ import (
 
 // Summary is what a run came to.
 type Summary struct {
-	Scored      int64
-	Labels      map[string]int64
+	Scored int64
+	Labels map[string]int64
+	// Agreement with the stars of those who gave some, in a line; "" where nobody did.
+	Agreement   string
 	Tombstones  int64
 	DeadLetters map[string]int64 // by class
 	Duration    time.Duration
@@ -35,11 +37,13 @@ func latencyOf(took []time.Duration) Latency {
 
 // Summary of everything so far.
 func (b *Board) Summary(now time.Time) Summary {
-	s := Summary{Scored: b.scored, Labels: b.labels, Tombstones: b.tombstones, DeadLetters: b.dead, Duration: now.Sub(b.begin)}
+	s := Summary{Scored: b.scored, Labels: b.labels, Agreement: b.agreement.line(plainly), Tombstones: b.tombstones, DeadLetters: b.dead, Duration: now.Sub(b.begin)}
 	s.Live, s.Backlog = latencyOf(b.live.kept), latencyOf(b.late.kept)
 	s.Rate = b.average()
 	return s
 }
+
+func plainly(s ...string) string { return strings.Join(s, " ") }
 
 // Write prints the summary, a few lines for a person.
 func (s Summary) Write(w io.Writer) error {
@@ -49,6 +53,9 @@ func (s Summary) Write(w io.Writer) error {
 		fmt.Fprintf(&out, " (%.0f/s)", s.Rate)
 	}
 	fmt.Fprintf(&out, "%s\ndead letters: %s%s\n", counts(s.Labels, ": ", ""), thousands(sum(s.DeadLetters)), counts(s.DeadLetters, " (", ")"))
+	if s.Agreement != "" {
+		fmt.Fprintln(&out, s.Agreement)
+	}
 	if s.Tombstones > 0 {
 		fmt.Fprintf(&out, "tombstones passed on: %s\n", thousands(s.Tombstones))
 	}

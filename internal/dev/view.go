@@ -13,6 +13,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 )
@@ -24,6 +25,8 @@ type ViewConfig struct {
 	Kafka, HTTP string
 	// Live draws a screen rather than writing lines; see IsTerminal.
 	Live bool
+	// ASCII is for terminals that know no other characters; see OnlyASCII.
+	ASCII bool
 	// In takes keys where Live; nil means standard input.
 	In io.Reader
 	// Out takes the screen or the lines, and the summary.
@@ -55,9 +58,12 @@ func OpenView(ctx context.Context, cfg ViewConfig) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := Facts{Kafka: cfg.Kafka, HTTP: cfg.HTTP, Input: cfg.Feed.Input, Output: cfg.Feed.Output, DeadLetters: cfg.Feed.DeadLetters, Ranking: cfg.Ranking != nil}
+	facts := Facts{Kafka: cfg.Kafka, HTTP: cfg.HTTP, Input: cfg.Feed.Input, Output: cfg.Feed.Output, DeadLetters: cfg.Feed.DeadLetters, Ranking: cfg.Ranking != nil, ASCII: cfg.ASCII}
 	return &View{cfg: cfg, feed: feed, board: NewBoard(facts, time.Now(), lipgloss.NewRenderer(cfg.Out))}, nil
 }
+
+// Live says whether it draws a screen.
+func (v *View) Live() bool { return v.cfg.Live }
 
 // Close ends the view's clients.
 func (v *View) Close() { v.feed.close() }
@@ -156,6 +162,11 @@ func (v *View) runLive(ctx context.Context) error {
 	if in == nil {
 		in = os.Stdin
 	}
+	// A terminal that needs more cells than any that we know cuts its line, rather than going on in the next one.
+	if _, err := io.WriteString(v.cfg.Out, ansi.ResetAutoWrapMode); err != nil {
+		return fmt.Errorf("view: %w", err)
+	}
+	defer func() { _, _ = io.WriteString(v.cfg.Out, ansi.SetAutoWrapMode) }()
 	program := tea.NewProgram(&screen{view: v}, tea.WithAltScreen(), tea.WithInput(in), tea.WithOutput(v.cfg.Out), tea.WithoutSignalHandler(), tea.WithFPS(20))
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers/decompress"
@@ -173,7 +172,7 @@ func (r Ranking) Line() string {
 	if r.Blamed != "" {
 		blamed = "; bad reviews of " + clean(r.Blamed)
 	}
-	return ansi.Truncate(fmt.Sprintf("ranking  for %s: %s%s", clean(r.UserID), strings.Join(items, ", "), blamed), lineWidth, "…")
+	return fit(fmt.Sprintf("ranking  for %s: %s%s", clean(r.UserID), strings.Join(items, ", "), blamed), lineWidth, "…")
 }
 
 // ranking of the board as one line.

@@ -93,6 +93,7 @@ var outside = []struct {
 	{"github.com/goccy/go-yaml", []string{"internal/config", "models", "cmd"}, "one way to read a configuration"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "flags are the command's matter"},
 	{"github.com/charmbracelet", []string{"internal/dev", "cmd"}, "the live view is the embedded mode's"},
+	{"github.com/mattn/go-runewidth", []string{"internal/dev"}, "what a line needs on a terminal is the live view's matter"},
 	{"testing", []string{"internal/kafkatest", "features/storetest", "e2e"}, "code that ships does not carry the test framework"},
 }
 
