@@ -169,12 +169,12 @@ func TestFitCutsBetweenClustersAndKeepsColours(t *testing.T) {
 
 func TestCleanLeavesOneHarmlessLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"a\tb\r\n c\u2028d":                             "a b c d",
+		"a\tb\r\n c\u2028d": "a b c d",
 		"\x1b[2J\x07\u202eabc\u2066\u200b\u00ad\u009b31m": "[2Jabc31m",
-		"cafe\u0301 \u1112\u1161\u11ab":                 "café 한",
-		"\u0301\u200dx":                                 "x",
-		"q" + strings.Repeat("\u0323", 40):              "q" + strings.Repeat("\u0323", marks),
-		"🤦🏻\u200d♀\ufe0f":                               "🤦🏻\u200d♀\ufe0f",
+		"cafe\u0301 \u1112\u1161\u11ab":                   "café 한",
+		"\u0301\u200dx":                                   "x",
+		"q" + strings.Repeat("\u0323", 40):                "q" + strings.Repeat("\u0323", marks),
+		"🤦🏻\u200d♀\ufe0f":                                 "🤦🏻\u200d♀\ufe0f",
 	} {
 		if got := clean(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)

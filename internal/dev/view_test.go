@@ -14,6 +14,7 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -353,10 +354,29 @@ func TestLiveViewDrawsAndQuits(t *testing.T) {
 		}
 		if got := out.String(); !strings.Contains(got, "\x1b[?1049h") || !strings.Contains(got, "\x1b[?1049l") {
 			t.Errorf("quit by %q: the screen was not taken and given back: %q", quit, got)
+		} else if off, on := strings.Index(got, ansi.ResetAutoWrapMode), strings.LastIndex(got, ansi.SetAutoWrapMode); off < 0 || off > strings.Index(got, "\x1b[?1049h") || on < off {
+			t.Errorf("quit by %q: lines may wrap on the screen, or do so no longer after it: %q", quit, got)
 		}
 		_ = press.Close()
 		view.Close()
 		cancel()
+	}
+}
+
+func TestViewTakesWhatItUnderstandsOfAnInput(t *testing.T) {
+	long := strings.Repeat("é", keptText)
+	for value, want := range map[string]Said{
+		`{"title":"Well made","text":"Good.","rating":4,"language":"en"}`: {Title: "Well made", Text: "Good.", Stars: 4, Language: "en"},
+		`{"text":"Good.","rating":4.5,"language":7,"title":null}`:         {Text: "Good."},
+		`{"text":"Good.","rating":"5","title":["x"],"language":"de"}`:     {Text: "Good.", Language: "de"},
+		`{"text":"Good.","rating":50}`:                                    {Text: "Good."},
+		`{"text":7,"rating":5}`:                                           {Text: `{"text":7,"rating":5}`},
+		`{"text":"cut o`:                                                  {Text: `{"text":"cut o`},
+		`{"text":"` + long + `"}`:                                         {Text: long[:keptText]},
+	} {
+		if got := readSaid([]byte(value)); got != want {
+			t.Errorf("%s: got %+v, want %+v", value, got, want)
+		}
 	}
 }
 
