@@ -212,6 +212,7 @@ func listen(network, host, port, advertise string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	l = framed{l}
 	addr := l.Addr().(*net.TCPAddr) //nolint:errcheck // a TCP listener has no other
 	if advertise == "" && addr.IP.IsUnspecified() {
 		advertise = "127.0.0.1"
