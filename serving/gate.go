@@ -276,7 +276,7 @@ func (t *ticket) read(r *http.Request, limit int) ([]byte, error) {
 		switch {
 		case len(body) > limit:
 			return nil, errLarge
-		case err == io.EOF: //nolint:errorlint // a Reader's contract
+		case err == io.EOF:
 			return body, nil
 		case err != nil:
 			return nil, err

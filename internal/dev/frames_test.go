@@ -27,7 +27,7 @@ func TestARequestThatIsNoneIsGivenNoMemory(t *testing.T) {
 		defer c.Close()
 		go func() {
 			_, _ = io.WriteString(client, sent)
-			_ = client.(*net.TCPConn).CloseWrite() //nolint:errcheck // it is one
+			_ = client.(*net.TCPConn).CloseWrite()
 		}()
 		for size := make([]byte, 4); ; {
 			if _, err := io.ReadFull(c, size); err != nil {

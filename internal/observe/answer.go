@@ -71,7 +71,7 @@ type reading struct {
 
 func (r *reading) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a Reader's contract
+	if err == io.EOF {
 		_ = r.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

@@ -333,7 +333,8 @@ func named(c *config.Config, logger *slog.Logger) (*config.Config, func()) {
 	for _, v := range c.Features.Views {
 		groups = append(groups, c.Features.Group(v.Name))
 	}
-	own, release := *c, func() {}
-	own.Kafka, release = c.Kafka.Named(groups, logger)
+	own := *c
+	kafka, release := c.Kafka.Named(groups, logger)
+	own.Kafka = kafka
 	return &own, release
 }
