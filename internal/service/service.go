@@ -320,7 +320,9 @@ func (s *Service) Close() error {
 		s.attempts.Close()
 	}
 	err := errors.Join(append(errs, s.core.end())...)
-	s.unname()
+	if s.unname != nil { // an offline run has no name
+		s.unname()
+	}
 	return err
 }
 
