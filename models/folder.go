@@ -139,19 +139,14 @@ func readManifest(folder string) (manifest, error) {
 		return m, err
 	}
 	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict(), yaml.UseOrderedMap()).Decode(&m)
-	var located yaml.Error
-	switch {
-	case errors.Is(err, io.EOF): // it is empty
-	case errors.As(err, &located) && located.GetToken() != nil:
-		at := located.GetToken().Position
-		return m, fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, located.GetMessage())
-	case err != nil:
-		return m, fmt.Errorf("%s: %w", path, err)
+	if err != nil && !errors.Is(err, io.EOF) { // it is empty
+		return m, unreadable(path, data, err)
 	}
-	if err := m.validate(); err != nil {
-		return m, fmt.Errorf("%s: %w", path, err)
+	var problems []error
+	for _, problem := range separate(m.validate()) {
+		problems = append(problems, fmt.Errorf("%s: %w", path, problem))
 	}
-	return m, nil
+	return m, errors.Join(problems...)
 }
 
 func (m *manifest) validate() error {
