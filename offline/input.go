@@ -159,7 +159,7 @@ func (i *Input) refuse(head []byte) error {
 	}
 	// Text has no zero byte, and where one stands in a JSON string it is written otherwise.
 	first, _, _ := bytes.Cut(head, []byte("\n"))
-	if bytes.IndexByte(first, 0) >= 0 {
+	if bytes.IndexByte(first, 0) >= 0 || i.objects && !text && bytes.ContainsFunc(first, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' }) {
 		return i.wrong("binary", "write it as such")
 	}
 	if !i.objects {

@@ -264,6 +264,7 @@ func TestWhatIsNoFileOfLinesIsNamedWithWhatToDo(t *testing.T) {
 		{"Parquet", "PAR1\x15\x04\x15\x80\x00\xff", []string{"is Parquet", "duckdb"}, true},
 		{"zstd", "\x28\xb5\x2f\xfd\x24\x00\x01", []string{"zstd -dc"}, true},
 		{"UTF-16", "\xff\xfe{\x00", []string{"UTF-16", "iconv"}, true},
+		{"something else without a zero", "\xa7\x02\x1b\xff\xfe" + strings.Repeat("\xf1\x07q", 20) + "\n", []string{"is binary"}, false},
 		{"something else", "\x7fELF\x02\x01\x01\x00\n", []string{"is binary"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
