@@ -123,8 +123,8 @@ func (c KafkaConfig) Validate(path string) error {
 	between("transaction_timeout", c.TransactionTimeout, time.Second, 15*time.Minute)
 	between("session_timeout", c.SessionTimeout, time.Second, 5*time.Minute)
 	between("rebalance_timeout", c.RebalanceTimeout, 5*time.Second, 30*time.Minute)
-	if c.FetchMaxBytes < 64<<10 {
-		errs = append(errs, fmt.Errorf("%s.fetch_max_bytes is %v: want at least 64KiB", path, c.FetchMaxBytes))
+	if c.FetchMaxBytes < 64<<10 || c.FetchMaxBytes > 1<<30 {
+		errs = append(errs, fmt.Errorf("%s.fetch_max_bytes is %v: want between 64KiB and 1GiB", path, c.FetchMaxBytes))
 	}
 	if c.FetchMaxDecompressed < 8<<20 || c.FetchMaxDecompressed > 1<<30 {
 		errs = append(errs, fmt.Errorf("%s.fetch_max_decompressed is %v: want between 8MiB and 1GiB", path, c.FetchMaxDecompressed))

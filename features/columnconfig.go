@@ -156,8 +156,8 @@ func (c *ColumnConfig) validateWays(p *problems, path string) {
 		p.add("%s.length is %q: want %s, %s or %s", path, c.Length, LengthCharacters, LengthWords, LengthItems)
 	}
 	if s := c.Since; s != nil {
-		if s.Unit < 0 {
-			p.add("%s.since.unit is %v: want more than 0, such as 24h", path, s.Unit)
+		if s.Unit < 0 || s.Unit > longest {
+			p.add("%s.since.unit is %v: want more than 0, such as 24h, and at most %v", path, s.Unit, longest)
 		}
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
 			p.add("%s.since.until is %q: want the path of a time", path, s.Until)

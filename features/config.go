@@ -191,6 +191,13 @@ const (
 	maxText   = 1024 // bytes of a key, and of a text in an aggregate
 )
 
+const (
+	// longest time that a key may say, a hundred years: what is to be for good says so.
+	longest = 100 * 365 * 24 * time.Hour
+	// maxMaxKeys of a view.
+	maxMaxKeys = 1_000_000_000
+)
+
 var (
 	legalName  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$`)
 	legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
@@ -214,8 +221,8 @@ func (c Config) Validate(path string) error {
 		p.add("%s.members is %d: want between 1 and 100", path, c.Members)
 	}
 	p.errs = append(p.errs, c.Lookup.Validate(path+".lookup"))
-	if c.Retention < time.Minute {
-		p.add("%s.retention is %v: want at least 1m", path, c.Retention)
+	if c.Retention < time.Minute || c.Retention > longest {
+		p.add("%s.retention is %v: want at least 1m, and at most %v", path, c.Retention, longest)
 	}
 	for i, v := range c.Views {
 		at := fmt.Sprintf("%s.views[%d]", path, i)
@@ -242,12 +249,15 @@ func (v ViewConfig) validate(p *problems, path string) {
 		p.path(path+".time", v.Time, "created_at")
 	}
 	v.TimesConfig.validate(p, path)
-	if v.MaxAge < 0 {
-		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be", path, v.MaxAge)
+	if v.MaxAge < 0 || v.MaxAge > longest {
+		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be, at most %v", path, v.MaxAge, longest)
+	}
+	if v.MaxKeys < 0 || v.MaxKeys > maxMaxKeys {
+		p.add("%s.max_keys is %d: want at most %d, or 0 for %d", path, v.MaxKeys, maxMaxKeys, defaultMaxKeys)
 	}
 	switch {
-	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second:
-		p.add("%s.ttl is %v: want 0 to keep keys for good, or at least 1s", path, v.TTL)
+	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second || v.TTL > longest:
+		p.add("%s.ttl is %v: want 0 to keep keys for good, or at least 1s and at most %v", path, v.TTL, longest)
 	case v.TTL > 0 && v.Source == SourceStore:
 		p.add("%s.ttl is %v: others fill the view, and what they put goes when they have it go; remove it", path, v.TTL)
 	case v.TTL > 0 && v.MaxAge > v.TTL:
@@ -401,8 +411,8 @@ func (p *problems) path(key, path, example string) {
 }
 
 func (p *problems) halfLife(path string, d time.Duration) {
-	if d < 0 || d > 0 && d < time.Second {
-		p.add("%s.half_life is %v: want at least 1s, or 0 to count all alike", path, d)
+	if d < 0 || d > 0 && d < time.Second || d > longest {
+		p.add("%s.half_life is %v: want at least 1s and at most %v, or 0 to count all alike", path, d, longest)
 	}
 }
 

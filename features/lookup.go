@@ -76,20 +76,29 @@ func (c LookupConfig) Validate(path string) error {
 	if c.Deadline < time.Millisecond || c.Deadline > 10*time.Second {
 		p.add("%s.deadline is %v: want between 1ms and 10s", path, c.Deadline)
 	}
-	if c.CacheKeys < 0 {
-		p.add("%s.cache_keys is %d: want 0 for none, or how many", path, c.CacheKeys)
+	if c.CacheKeys < 0 || c.CacheKeys > maxMaxKeys {
+		p.add("%s.cache_keys is %d: want 0 for none, or how many, at most %d", path, c.CacheKeys, maxMaxKeys)
 	}
 	if c.CacheKeys > 0 && c.CacheBytes < 1<<20 {
 		p.add("%s.cache_bytes is %v: want at least 1MiB, or cache_keys: 0 for no cache", path, c.CacheBytes)
 	}
+	if c.CacheBytes > 1<<40 {
+		p.add("%s.cache_bytes is %v: want at most 1024GiB", path, c.CacheBytes)
+	}
 	if c.FreshFor < 0 || c.StaleFor < c.FreshFor {
 		p.add("%s.fresh_for is %v and stale_for is %v: want 0 or more, and stale_for not below fresh_for", path, c.FreshFor, c.StaleFor)
 	}
-	if c.TripAfter < 1 {
-		p.add("%s.trip_after is %d: want at least 1 failure", path, c.TripAfter)
+	if c.FreshFor > longest {
+		p.add("%s.fresh_for is %v: want at most %v", path, c.FreshFor, longest)
 	}
-	if c.RetryAfter < 10*time.Millisecond {
-		p.add("%s.retry_after is %v: want at least 10ms", path, c.RetryAfter)
+	if c.StaleFor > longest {
+		p.add("%s.stale_for is %v: want at most %v", path, c.StaleFor, longest)
+	}
+	if c.TripAfter < 1 || c.TripAfter > 1_000_000 {
+		p.add("%s.trip_after is %d: want at least 1 failure, and at most 1000000", path, c.TripAfter)
+	}
+	if c.RetryAfter < 10*time.Millisecond || c.RetryAfter > time.Hour {
+		p.add("%s.retry_after is %v: want at least 10ms, and at most 1h", path, c.RetryAfter)
 	}
 	return errors.Join(p.errs...)
 }

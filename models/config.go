@@ -73,6 +73,14 @@ func DefaultConfig() Config {
 	}
 }
 
+// Bounds of what a config may ask for, all of them far above any machine.
+const (
+	maxSlots   = 1024
+	maxTimeout = 24 * time.Hour
+	maxRows    = 1 << 20
+	maxBuckets = 1000
+)
+
 // Validate names every problem with its key, below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var errs []error
@@ -88,31 +96,44 @@ func (c Config) Validate(path string) error {
 	if _, err := onnx.ParseDevice(c.Device); err != nil {
 		add("device is %q: want cpu, cuda, or cuda:N with the number of a GPU", c.Device)
 	}
-	if c.Slots < 0 {
-		add("slots is %d: want at least 1, or 0 for one on each core", c.Slots)
+	atMost := func(key string, got, most int, zero string) {
+		if got < 0 || got > most {
+			add("%s is %d: want 1 to %d, or 0 for %s", key, got, most, zero)
+		}
 	}
-	if c.Threads < 0 {
-		add("threads is %d: want at least 1, or 0 for the default", c.Threads)
+	atMost("slots", c.Slots, maxSlots, "one on each core")
+	atMost("threads", c.Threads, maxSlots, "the default")
+	if c.HangTimeout < 0 || c.HangTimeout > maxTimeout {
+		add("hang_timeout is %v: want well over the longest run, such as 30s, at most %v, or 0 for no limit", c.HangTimeout, maxTimeout)
 	}
-	if c.HangTimeout < 0 {
-		add("hang_timeout is %v: want well over the longest run, such as 30s, or 0 for no limit", c.HangTimeout)
-	}
-	if c.LoadTimeout < 0 {
-		add("load_timeout is %v: want well over what the largest model takes to load, such as 5m, or 0 for ten times hang_timeout", c.LoadTimeout)
+	if c.LoadTimeout < 0 || c.LoadTimeout > 10*maxTimeout {
+		add("load_timeout is %v: want well over what the largest model takes to load, such as 5m, at most %v, or 0 for ten times hang_timeout", c.LoadTimeout, 10*maxTimeout)
 	}
 	if c.Batch.MaxItems < 0 {
 		add("batch.max_items is %d: want at least 1, or 0 for the default", c.Batch.MaxItems)
 	}
+	if c.Batch.MaxItems > maxRows {
+		add("batch.max_items is %d: want at most %d", c.Batch.MaxItems, maxRows)
+	}
 	if c.Batch.MaxTokens < 0 {
 		add("batch.max_tokens is %d: want at least the models' token limit, or 0 for the default", c.Batch.MaxTokens)
+	}
+	if c.Batch.MaxTokens > batching.MaxCost {
+		add("batch.max_tokens is %d: want at most %d", c.Batch.MaxTokens, batching.MaxCost)
+	}
+	if n := len(c.Batch.Buckets); n > maxBuckets {
+		add("batch.buckets has %d lengths: want at most %d, since few shapes are the point of them", n, maxBuckets)
 	}
 	if p := c.Batch.MaxPadding; p != 0 && !(p >= 1 && p <= 100) {
 		add("batch.max_padding is %v: want 1 (rows of equal length only) to 100, such as 1.1, or 0 for the default", p)
 	}
 	for i, b := range c.Batch.Buckets {
-		if b < 1 || i > 0 && b <= c.Batch.Buckets[i-1] {
+		if b < 1 || b > batching.MaxCost || i > 0 && b <= c.Batch.Buckets[i-1] {
 			add("batch.buckets[%d] is %d: want lengths in tokens, each above the last, such as [32, 64, 128, 256]", i, b)
 		}
+	}
+	if c.Batch.Bound > maxRows {
+		add("batch.bound is %d: want at most %d", c.Batch.Bound, maxRows)
 	}
 	if c.Batch.Bound < 0 {
 		add("batch.bound is %d: want at least 1, or 0 for the default", c.Batch.Bound)

@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"nearline/internal/files"
+	"nearline/internal/plainyaml"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
@@ -123,7 +124,7 @@ type settings struct {
 // Bounds of files, all of them guesses far above any: nearline.yaml may have many golden examples, and what JSON says of a model may be
 // its tokenizer.
 const (
-	maxManifestBytes = 64 << 20
+	maxManifestBytes = 4 << 20
 	maxSettingsBytes = tokenizer.MaxBytes
 )
 
@@ -137,6 +138,12 @@ func readManifest(folder string) (manifest, error) {
 	}
 	if err != nil {
 		return m, err
+	}
+	if err := plainyaml.Check(data); err != nil {
+		if bound, ok := errors.AsType[*plainyaml.BoundError](err); ok {
+			return m, fmt.Errorf("%s:%d: %w", path, bound.Line, err)
+		}
+		return m, fmt.Errorf("%s: %w", path, err)
 	}
 	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict(), yaml.UseOrderedMap()).Decode(&m)
 	if err != nil && !errors.Is(err, io.EOF) { // it is empty

@@ -63,19 +63,25 @@ func DefaultCycle() CycleConfig {
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c CycleConfig) Validate(path string) error {
 	var errs []error
-	atLeast := func(key string, got, want int64) {
-		if got < want {
-			errs = append(errs, fmt.Errorf("%s.%s is %d: want at least %d", path, key, got, want))
+	between := func(key string, got, low, high int64) {
+		switch {
+		case got < low:
+			errs = append(errs, fmt.Errorf("%s.%s is %d: want at least %d", path, key, got, low))
+		case got > high:
+			errs = append(errs, fmt.Errorf("%s.%s is %d: want at most %d", path, key, got, high))
 		}
 	}
-	atLeast("max_records", int64(c.MaxRecords), 1)
-	atLeast("max_bytes", int64(c.MaxBytes), 1<<10)
-	atLeast("members", int64(c.Members), 1)
+	between("max_records", int64(c.MaxRecords), 1, 1_000_000)
+	between("max_bytes", int64(c.MaxBytes), 1<<10, 4<<30)
+	between("members", int64(c.Members), 1, 100)
 	if c.MaxTime < 10*time.Millisecond || c.MaxTime > 30*time.Second {
 		errs = append(errs, fmt.Errorf("%s.max_time is %v: want between 10ms and 30s, below the rebalance timeout of 60s", path, c.MaxTime))
 	}
 	if c.Shutdown < time.Second {
 		errs = append(errs, fmt.Errorf("%s.shutdown is %v: want at least 1s, so that the cycle in hand can commit", path, c.Shutdown))
+	}
+	if c.Shutdown > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("%s.shutdown is %v: want at most 24h", path, c.Shutdown))
 	}
 	return errors.Join(errs...)
 }

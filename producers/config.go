@@ -17,6 +17,7 @@ const (
 	// minMaxRecordBytes leaves room for any dead letter's headers with a reference, which take at most some 5 kB: a
 	// cause, the names of a topic and a model, the first bytes.
 	minMaxRecordBytes = 8192
+	maxMaxRecordBytes = 64 << 20
 )
 
 // Config says where outputs go, and what they carry.
@@ -65,6 +66,9 @@ func (c Config) Validate(path string) error {
 	}
 	if c.MaxRecordBytes < minMaxRecordBytes {
 		add("max_record_bytes is %d: want at least %d, or 0 for Kafka's default of %d", c.MaxRecordBytes, minMaxRecordBytes, defaultMaxRecordBytes)
+	}
+	if c.MaxRecordBytes > maxMaxRecordBytes {
+		add("max_record_bytes is %d: want at most %d, since brokers and clients take requests of 100 MiB", c.MaxRecordBytes, maxMaxRecordBytes)
 	}
 	return errors.Join(errs...)
 }

@@ -19,6 +19,8 @@ const (
 	// defaultMaxDepth is a guess: real events nest a handful of levels, and 100 costs nothing.
 	defaultMaxDepth = 100
 	maxMaxDepth     = 1000
+	// maxMaxValueBytes is more than a batch of Kafka's may hold.
+	maxMaxValueBytes = 1 << 30
 )
 
 // InputConfig says how events are read.
@@ -134,8 +136,8 @@ func (c InputConfig) Validate(path string) error {
 	if c.Format == FormatJSON && c.Schema != "" {
 		p.add("schema is %q: format json has none, remove it or set format: avro", c.Schema)
 	}
-	if c.MaxValueBytes < 0 {
-		p.add("max_value_bytes is %d: want at least 1, or 0 for the default of %d", c.MaxValueBytes, defaultMaxValueBytes)
+	if c.MaxValueBytes < 0 || c.MaxValueBytes > maxMaxValueBytes {
+		p.add("max_value_bytes is %d: want 1 to %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, defaultMaxValueBytes)
 	}
 	if c.MaxDepth < 0 || c.MaxDepth > maxMaxDepth {
 		p.add("max_depth is %d: want 1 to %d, or 0 for the default of %d", c.MaxDepth, maxMaxDepth, defaultMaxDepth)

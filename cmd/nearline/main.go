@@ -22,7 +22,7 @@ import (
 
 func main() {
 	// The first signal asks to stop, and the cycle in hand commits; the second one does what signals do.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	context.AfterFunc(ctx, stop)
 	root := command()
 	// What records, models and files say reaches a terminal as text.
@@ -54,6 +54,15 @@ func status(err error) int {
 		return special.ExitStatus()
 	}
 	return 1
+}
+
+// stopSignals ask to stop. A terminal that is closed hangs up; nohup has that ignored, and it stays so.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // endAnyway ends a command that an interrupt did not end: it may wait for a pipe, or for native code. Those that serve have deadlines of

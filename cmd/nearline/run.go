@@ -87,16 +87,23 @@ func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
 // veiled is the veil of the configuration that a command has loaded, in the command's context.
 type veiled struct{}
 
-// hiding has the errors of all commands below c show what is written in a configuration, and never what it stands for.
+// says are the commands that print what they have found: names from files and from the cluster, which are to do nothing to a terminal. Others print
+// data, or draw.
+var says = map[string]bool{"check": true, "topics": true, "list": true, "inspect": true, "replay": true, "count": true, "health": true}
+
+// hiding has the errors of all commands below c show what is written in a configuration, and never what it stands for; and nothing that they say drive a terminal.
 func hiding(c *cobra.Command) {
 	for _, below := range c.Commands() {
 		hiding(below)
 	}
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
+			if says[c.Name()] {
+				c.SetOut(observe.PrintableWriter(c.OutOrStdout()))
+			}
 			err := run(c, args)
 			loaded, _ := c.Context().Value(veiled{}).(*veil.Veil) // nil for a command without a configuration
-			return loaded.Error(err)
+			return observe.PrintableError(loaded.Error(err))
 		}
 	}
 }

@@ -150,6 +150,17 @@ func (s *started) ends(says ...string) {
 	wantAll(s.t, "the output", s.seen.String(), says...)
 }
 
+func TestHangupDrainsAsTerminationDoes(t *testing.T) {
+	for _, hangup := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM} {
+		p := start(t, program(t, "dev", "--models", repository(t), "--kafka", "127.0.0.1:0", "--http", "off", "--backlog", "50"), (*exec.Cmd).StdoutPipe)
+		p.until("positive 0.50")
+		if err := p.Process.Signal(hangup); err != nil {
+			t.Fatal(err)
+		}
+		p.ends("reviews scored in")
+	}
+}
+
 func TestInterruptEndsDevWithASummary(t *testing.T) {
 	c := program(t, "dev", "--models", repository(t), "--kafka", "127.0.0.1:0", "--http", "off", "--backlog", "50")
 	p := start(t, c, (*exec.Cmd).StdoutPipe)

@@ -39,6 +39,9 @@ var (
 	legalRegion = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 )
 
+// maxTTL is a hundred years: what is to be for good says so.
+const maxTTL = 100 * 365 * 24 * time.Hour
+
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var errs []error
@@ -52,8 +55,8 @@ func (c Config) Validate(path string) error {
 	if c.Endpoint != "" && !isURL(c.Endpoint) {
 		add("endpoint is %q: want a URL such as http://localhost:8000, or none for the region's", c.Endpoint)
 	}
-	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second {
-		add("ttl is %v: want at least 1s, or 0 to keep keys for good", c.TTL)
+	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
+		add("ttl is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
 		add("timeout is %v: want between 1ms and 1m", c.Timeout)

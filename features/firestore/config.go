@@ -40,6 +40,9 @@ var (
 	legalPrefix   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
 )
 
+// maxTTL is a hundred years: what is to be for good says so.
+const maxTTL = 100 * 365 * 24 * time.Hour
+
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var errs []error
@@ -56,8 +59,8 @@ func (c Config) Validate(path string) error {
 	if c.Emulator != "" && !isAddress(c.Emulator) {
 		add("emulator is %q: want host:port, such as localhost:8080, or none for the real one", c.Emulator)
 	}
-	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second {
-		add("ttl is %v: want at least 1s, or 0 to keep keys for good", c.TTL)
+	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
+		add("ttl is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
 		add("timeout is %v: want between 1ms and 1m", c.Timeout)

@@ -44,6 +44,9 @@ func DefaultConfig() Config {
 // legalPrefix has no brace: all keys would be in one slot of a cluster.
 var legalPrefix = regexp.MustCompile(`^[a-zA-Z0-9._:-]{1,100}$`)
 
+// maxTTL is a hundred years: what is to be for good says so.
+const maxTTL = 100 * 365 * 24 * time.Hour
+
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var errs []error
@@ -62,8 +65,8 @@ func (c Config) Validate(path string) error {
 	case c.Master == "" && clustered && c.Database > 0:
 		add("database is %d: want 0, a cluster has no other", c.Database)
 	}
-	if c.Database < 0 {
-		add("database is %d: want 0 or more", c.Database)
+	if c.Database < 0 || c.Database > 1_000_000 {
+		add("database is %d: want 0 or more, and at most 1000000", c.Database)
 	}
 	if c.Username != "" && c.Password == "" {
 		add("username is %q and %s.password is empty: want both, such as password: ${env:REDIS_PASSWORD}", c.Username, path)
@@ -71,8 +74,8 @@ func (c Config) Validate(path string) error {
 	if !legalPrefix.MatchString(c.Prefix) {
 		add("prefix is %q: want letters, digits, dots, dashes, underscores and colons, such as nearline", c.Prefix)
 	}
-	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second {
-		add("ttl is %v: want at least 1s, or 0 to keep keys for good", c.TTL)
+	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
+		add("ttl is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
 		add("timeout is %v: want between 1ms and 1m", c.Timeout)

@@ -12,16 +12,25 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"nearline/features/bigtable"
 	"nearline/features/dynamodb"
 	"nearline/features/firestore"
 	"nearline/features/redis"
+	"nearline/internal/plainyaml"
 )
 
-// maxDepth of merge keys and aliases that lead to each other. Nobody needs more than two.
-const maxDepth = 16
+const (
+	// maxDepth of merge keys and aliases that lead to each other. Nobody needs more than two.
+	maxDepth = 16
+	// maxNested values in each other, and maxValues in all, with those that aliases stand for: a few of these may stand for any number.
+	maxNested = 100
+	maxValues = 50_000
+	// maxListed elements of a list.
+	maxListed = 10_000
+	// maxProblems that are told.
+	maxProblems = 1000
+)
 
 // decoder fills structs from a YAML tree, and goes on after a mistake, so that an operator sees all of them at once with
 // the line of each. That is why the library's own decoder, which stops at the first, only gets to parse: everything
@@ -40,6 +49,9 @@ type decoder struct {
 	spoiled map[string]bool
 	// texts are what scalars stand for, and what is written of them.
 	texts *texts
+	// nested values are being read in each other, and so many may be read yet.
+	nested int
+	left   *int
 }
 
 func newDecoder(file string) *decoder {
@@ -58,12 +70,17 @@ func newDecoder(file string) *decoder {
 		lines:   map[string]int{},
 		spoiled: map[string]bool{},
 		texts:   &texts{literal: map[string]bool{}},
+		left:    new(int),
 	}
 }
 
 // decode reads the only document of data into the struct that target points to.
 func (d *decoder) decode(data []byte, target any) {
-	file, err := parser.ParseBytes(data, 0)
+	file, err := plainyaml.Parse(data)
+	if bound, ok := errors.AsType[*plainyaml.BoundError](err); ok {
+		d.add(bound.Line, "", bound.Error())
+		return
+	}
 	if err != nil {
 		d.refuse(err)
 		return
@@ -83,6 +100,7 @@ func (d *decoder) decode(data []byte, target any) {
 		return
 	}
 	ast.Walk(anchorFinder(d.anchors), body)
+	*d.left = maxValues
 	d.value("", body, reflect.ValueOf(target).Elem())
 }
 
@@ -115,7 +133,10 @@ func syntaxHint(message string) string {
 }
 
 func (d *decoder) add(line int, path, message string) {
-	d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: message})
+	if len(d.problems) >= maxProblems {
+		return
+	}
+	d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: told(message)})
 	if path != "" {
 		d.spoiled[path] = true
 	}
@@ -124,6 +145,16 @@ func (d *decoder) add(line int, path, message string) {
 // value reads node into v, which is addressable and holds the default. A null leaves it, but where there is a choice that has defaults of its own:
 // there nothing would be chosen.
 func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
+	if !d.spend(node) {
+		return
+	}
+	d.nested++
+	defer func() { d.nested-- }()
+	if d.nested > maxNested {
+		d.add(lineOf(node), path, fmt.Sprintf("%.60s... nests deeper than %d: want fewer in each other; does an alias lead back to itself?", path, maxNested))
+		*d.left = 0 // there is no end of them
+		return
+	}
 	if _, known := d.lines[path]; !known && path != "" {
 		d.lines[path] = lineOf(node)
 	}
@@ -181,6 +212,17 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	default:
 		d.scalar(path, node, v.Kind() == reflect.String, func(text string) error { return setScalar(v, text) })
 	}
+}
+
+// spend one of the values that may be read; with none left nothing is read any more, and that is told once.
+func (d *decoder) spend(node ast.Node) bool {
+	if *d.left <= 0 {
+		return false
+	}
+	if *d.left--; *d.left == 0 {
+		d.add(lineOf(node), "", fmt.Sprintf("there are more than %d values, with those that aliases stand for: want fewer, or a smaller file", maxValues))
+	}
+	return *d.left > 0
 }
 
 // try reads node into what inner points to, for a type that reads itself, and keeps the problems out of the list.
@@ -246,6 +288,10 @@ func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
 			example = fmt.Sprintf(", such as [%s]", text)
 		}
 		d.add(lineOf(node), path, fmt.Sprintf("%s is %s: want a list%s", path, describe(node), example))
+		return
+	}
+	if n := len(sequence.Values); n > maxListed {
+		d.add(lineOf(node), path, fmt.Sprintf("%s has %d elements: want at most %d", path, n, maxListed))
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values))

@@ -21,7 +21,7 @@ type pair struct {
 // pairs are the keys of a mapping in order, with those that it merges in before its own.
 func (d *decoder) pairs(path string, node ast.Node, wanted string) ([]pair, bool) {
 	var pairs []pair
-	if err := d.collectPairs(node, &pairs, 0); err != nil {
+	if err := d.collectPairs(node, &pairs, map[string]int{}, 0); err != nil {
 		at := path
 		if at == "" {
 			at = "the configuration"
@@ -41,7 +41,11 @@ type notMapping struct{ node ast.Node }
 
 func (*notMapping) Error() string { return "is not a mapping" }
 
-func (d *decoder) collectPairs(node ast.Node, pairs *[]pair, depth int) error {
+// collectPairs with the place of each key among them.
+func (d *decoder) collectPairs(node ast.Node, pairs *[]pair, places map[string]int, depth int) error {
+	if depth > 0 && !d.spend(node) {
+		return nil // which is told
+	}
 	if depth > maxDepth {
 		return errors.New("merges itself: want << with an alias to a mapping that stands elsewhere")
 	}
@@ -72,7 +76,7 @@ func (d *decoder) collectPairs(node ast.Node, pairs *[]pair, depth int) error {
 			slices.Reverse(sources)
 		}
 		for _, source := range sources {
-			if err := d.collectPairs(source, pairs, depth+1); err != nil {
+			if err := d.collectPairs(source, pairs, places, depth+1); err != nil {
 				return err
 			}
 		}
@@ -86,9 +90,10 @@ func (d *decoder) collectPairs(node ast.Node, pairs *[]pair, depth int) error {
 			return fmt.Errorf("has a key that is %s: want a name", describe(v.Key))
 		}
 		own := pair{key, lineOf(v.Key), v.Value}
-		if i := slices.IndexFunc(*pairs, func(p pair) bool { return p.key == key }); i >= 0 {
+		if i, there := places[key]; there {
 			(*pairs)[i] = own
 		} else {
+			places[key] = len(*pairs)
 			*pairs = append(*pairs, own)
 		}
 	}

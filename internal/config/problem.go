@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"nearline/internal/observe"
 )
 
 // Problem is one thing wrong with a configuration.
@@ -24,6 +26,17 @@ func (p *Problem) Error() string {
 		return fmt.Sprintf("%s: %s", p.File, p.Message)
 	}
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
+}
+
+// maxMessage is how much of a message is told: names that it quotes may be as long as the file.
+const maxMessage = 4 << 10
+
+// told is a message as it is printed.
+func told(message string) string {
+	if n := len(message); n > maxMessage {
+		message = message[:maxMessage/2] + "..." + message[n-maxMessage/2:]
+	}
+	return observe.Printable(message)
 }
 
 // Problems are all that an error of Load or Parse joins, in the order of the file.
@@ -57,6 +70,10 @@ func flatten(err error) []error {
 // a value that could not be read are left out.
 func (d *decoder) locate(err error) {
 	for _, e := range flatten(err) {
+		if len(d.problems) >= maxProblems {
+			d.problems = append(d.problems, &Problem{File: d.file, Message: "there are more problems than these"})
+			return
+		}
 		path, _, _ := strings.Cut(e.Error(), " ")
 		path = strings.TrimSuffix(path, ":")
 		if d.follows(path) {
@@ -66,7 +83,7 @@ func (d *decoder) locate(err error) {
 		for at := path; at != "" && line == 0; at = parent(at) {
 			line = d.lines[at]
 		}
-		d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: d.texts.show(path, e.Error())})
+		d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: told(d.texts.show(path, e.Error()))})
 	}
 }
 

@@ -29,9 +29,17 @@ var (
 	legalName  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
 )
 
+// maxMany pipelines, and as many views: each has clients of its own. A guess.
+const maxMany = 500
+
 // Validate names every problem, each with its key, its value and the remedy.
 func (c *Config) Validate() error {
 	v := &validation{}
+	v.many("pipelines", len(c.Pipelines))
+	v.many("features.views", len(c.Features.Views))
+	if len(v.errs) > 0 {
+		return errors.Join(v.errs...)
+	}
 	v.join(c.Kafka.Validate("kafka"))
 	v.join(c.Models.Validate("models"))
 	c.validateVersions(v)
@@ -238,8 +246,8 @@ func (c *Config) validateRank(v *validation, path string, r *Rank) {
 	if r.As == "" {
 		v.add("%s.as is empty: want the column's name in the result, such as ranking", path)
 	}
-	if r.Top < 0 {
-		v.add("%s.top is %d: want how many candidates a result has, or 0 for all", path, r.Top)
+	if r.Top < 0 || r.Top > 1_000_000 {
+		v.add("%s.top is %d: want how many candidates a result has, at most 1000000, or 0 for all", path, r.Top)
 	}
 }
 
@@ -405,6 +413,12 @@ type validation struct{ errs []error }
 
 func (v *validation) add(format string, args ...any) {
 	v.errs = append(v.errs, fmt.Errorf(format, args...))
+}
+
+func (v *validation) many(key string, n int) {
+	if n > maxMany {
+		v.add("%s has %d elements: want at most %d, and another process for the rest", key, n, maxMany)
+	}
 }
 
 func (v *validation) join(err error) { v.errs = append(v.errs, err) }

@@ -41,7 +41,7 @@ var layers = []layer{
 	{"features/storetest", []string{"features", "pipeline"}, "what every store has to do, whichever it is"},
 	{"offline", []string{"pipeline", "internal/plain"}, "a room knows the heart, never its siblings"},
 	{"serving", []string{"pipeline"}, "a room knows the heart; models reach it through interfaces of its own"},
-	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files"},
+	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files", "internal/plainyaml"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
 	{"models/onnx", []string{"pipeline", "batching", "internal/files"}, "sessions run what the scheduler hands them"},
 	{"models/tokenizer", []string{"internal/files"}, "text to tokens, nothing else"},
@@ -49,7 +49,7 @@ var layers = []layer{
 
 	{"internal/config", []string{
 		"pipeline", "batching", "consumers", "schemas", "producers", "features", "features/redis", "features/dynamodb", "features/bigtable",
-		"features/firestore", "offline", "serving", "models", "internal/observe", "internal/files", "internal/veil",
+		"features/firestore", "offline", "serving", "models", "internal/observe", "internal/files", "internal/plainyaml", "internal/veil",
 	}, "the whole configuration is made of the rooms' own"},
 	{"internal/committed", []string{"pipeline", "consumers/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
@@ -57,6 +57,7 @@ var layers = []layer{
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
 	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
+	{"internal/plainyaml", nil, "YAML to trees, whatever is in it"},
 	{"internal/veil", nil, "texts to texts, whatever is in them"},
 	{"internal/layers", nil, "this test"},
 	{"internal/mutants", nil, "it breaks texts, whatever is in them"},

@@ -27,10 +27,17 @@ func NewLogger(w io.Writer, level slog.Leveler) (*slog.Logger, *Damper) {
 	return slog.New(damper), damper
 }
 
-// readable durations: JSON would have them in nanoseconds.
+// readable durations, which JSON would have in nanoseconds, and texts that do nothing to a terminal.
 func readable(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
+	switch a.Value.Kind() {
+	case slog.KindDuration:
 		a.Value = slog.StringValue(a.Value.Duration().String())
+	case slog.KindString:
+		a.Value = slog.StringValue(Printable(a.Value.String()))
+	case slog.KindAny:
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.AnyValue(PrintableError(err))
+		}
 	}
 	return a
 }
