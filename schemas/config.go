@@ -136,8 +136,11 @@ func (c InputConfig) Validate(path string) error {
 	if c.Format == FormatJSON && c.Schema != "" {
 		p.add("schema is %q: format json has none, remove it or set format: avro", c.Schema)
 	}
-	if c.MaxValueBytes < 0 || c.MaxValueBytes > maxMaxValueBytes {
-		p.add("max_value_bytes is %d: want 1 to %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, defaultMaxValueBytes)
+	if c.MaxValueBytes < 0 {
+		p.add("max_value_bytes is %d: want at least 1, or 0 for the default of %d", c.MaxValueBytes, defaultMaxValueBytes)
+	}
+	if c.MaxValueBytes > maxMaxValueBytes {
+		p.add("max_value_bytes is %d: want at most %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, defaultMaxValueBytes)
 	}
 	if c.MaxDepth < 0 || c.MaxDepth > maxMaxDepth {
 		p.add("max_depth is %d: want 1 to %d, or 0 for the default of %d", c.MaxDepth, maxMaxDepth, defaultMaxDepth)
