@@ -44,7 +44,7 @@ const (
 
 // ScaleConfig is log, then mean and deviation, or min and max.
 type ScaleConfig struct {
-	// Log is the natural logarithm of 1 + the number, as numpy.log1p; a number below 0 counts as 0.
+	// Log is the natural logarithm of 1 + the number, as numpy.log1p; one of -1 or below, which has none, counts as 0.
 	Log bool `yaml:"log"`
 	// Mean and Deviation: (number - mean) / deviation, as StandardScaler.
 	Mean      *float64 `yaml:"mean"`

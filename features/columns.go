@@ -213,10 +213,8 @@ func (c *Columns) put(s *scope, on dependence, values []given, numbers []float64
 			v = &t.fallback
 		}
 		switch {
-		case t.Text && v.kind == isNumber:
-			texts[t.place], _ = textOf(pipeline.FloatValue(v.number))
 		case t.Text:
-			texts[t.place] = v.text
+			texts[t.place] = v.asText()
 		case v.kind == isText:
 			return c.fault("column %s: %q is a text, and model %s reads a number", t.Name, shown(v.text), c.model)
 		case v.kind == isNumber:

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/twmb/murmur3"
@@ -62,7 +63,16 @@ func (s *scope) value(of *source) pipeline.Value {
 type given struct {
 	kind   givenKind
 	number float64
-	text   string
+	text   string // also of a number that came as one, to the digit; "" of one that was computed
+}
+
+// asText is what a column of texts has of it.
+func (g *given) asText() string {
+	if g.kind == isNumber && g.text == "" {
+		text, _ := textOf(pipeline.FloatValue(g.number))
+		return text
+	}
+	return g.text
 }
 
 type givenKind uint8
@@ -133,7 +143,11 @@ func (v *columnValue) operand(value pipeline.Value) (given, error) {
 	}
 	if c.Values == nil && c.Hash == 0 && c.OneHot == nil && value.Kind != pipeline.String {
 		if number, ok := numberOf(value); ok {
-			return given{kind: isNumber, number: number}, nil
+			given := given{kind: isNumber, number: number}
+			if value.Kind != pipeline.Bool {
+				given.text, _ = textOf(value)
+			}
+			return given, nil
 		}
 	}
 	text, scalar := textOf(value)
@@ -175,13 +189,19 @@ func (v *columnValue) shaped(of given) (given, error) {
 
 func (s *ScaleConfig) of(number float64) float64 {
 	if s.Log {
-		number = math.Log1p(max(number, 0))
+		// Of -1 and below numpy has no number, and models were trained on none.
+		if number <= -1 {
+			number = 0
+		}
+		number = math.Log1p(number)
 	}
 	switch {
 	case s.Mean != nil:
 		return (number - *s.Mean) / *s.Deviation
 	case s.Min != nil:
-		return (number - *s.Min) / (*s.Max - *s.Min)
+		// In this order, each step rounded, as scikit-learn computes it.
+		scale := 1 / (*s.Max - *s.Min)
+		return float64(number*scale) + (0 - float64(*s.Min*scale))
 	}
 	return number
 }
@@ -196,12 +216,15 @@ func (v *columnValue) length(value pipeline.Value) (given, error) {
 	case !ok:
 		return given{}, fmt.Errorf("%s is no text", v.from.path)
 	case v.config.Length == LengthWords:
-		n = len(strings.Fields(text))
+		n = len(strings.FieldsFunc(text, isSpace))
 	default:
 		n = utf8.RuneCountInString(text)
 	}
 	return given{kind: isNumber, number: float64(n)}, nil
 }
+
+// isSpace says what Python's str.split splits at: white space, and the four separators of ASCII.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
 func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 	then, guess, err := v.times.of(value, v.from.path)
@@ -251,12 +274,7 @@ func (v *columnValue) cross(s *scope) (given, error) {
 		if err != nil {
 			return given{}, err
 		}
-		switch part.kind {
-		case isNumber:
-			texts[i], _ = textOf(pipeline.FloatValue(part.number))
-		case isText:
-			texts[i] = part.text
-		}
+		texts[i] = part.asText()
 		any = any || part.kind != missing
 	}
 	if !any {

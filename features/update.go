@@ -10,11 +10,13 @@ import (
 	"nearline/pipeline"
 )
 
-// textOf is a value as text: of a string itself, of a number its digits. Other kinds have none.
+// textOf is a value as text: of a string itself, of a number its digits, the same however it was written. Other kinds have none.
 func textOf(v pipeline.Value) (string, bool) {
 	switch v.Kind {
-	case pipeline.String, pipeline.Number:
+	case pipeline.String:
 		return v.Str, true
+	case pipeline.Number:
+		return pipeline.Digits(v.Str), true
 	case pipeline.Int:
 		return strconv.FormatInt(v.Int, 10), true
 	case pipeline.Float:

@@ -188,9 +188,9 @@ func (t *tableModel) prepare(in Input, r *row) (int, error) {
 			continue
 		}
 		for at := number; c.Whole && at < len(table.Numbers); at += t.numbers {
-			// Beyond 2^53 a number is not the one that was written.
-			if v := table.Numbers[at]; v != math.Trunc(v) || !(math.Abs(v) <= 1<<53) {
-				return 0, fmt.Errorf("column %s is %v: want a whole number", c.Name, v)
+			// From 2^53 on a number may be not the one that was written: 2^53+1 has come to be 2^53.
+			if v := table.Numbers[at]; v != math.Trunc(v) || !(math.Abs(v) < 1<<53) {
+				return 0, fmt.Errorf("column %s is %v: want a whole number between -2^53 and 2^53", c.Name, v)
 			}
 		}
 		number++

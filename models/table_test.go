@@ -247,12 +247,14 @@ func TestOneBadRowOfATableHurtsNoOther(t *testing.T) {
 	broken.Numbers = []float64{broken.Numbers[0], 2.5} // of visits, which are whole
 	missing := tables[2]
 	missing.Numbers = []float64{missing.Numbers[0], math.NaN()}
-	inputs := []Input{{Table: tables[0]}, {Table: broken}, {Table: missing}, {Text: "a text"}, {Table: tables[3]}}
+	rounded := tables[0]
+	rounded.Numbers = []float64{rounded.Numbers[0], 1 << 53} // which 2^53+1 has come to be
+	inputs := []Input{{Table: tables[0]}, {Table: broken}, {Table: missing}, {Text: "a text"}, {Table: tables[3]}, {Table: rounded}}
 	predictions, faults, err := m.Predict(t.Context(), batching.Stream, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range map[int]string{1: "column visits is 2.5: want a whole number", 2: "column visits is NaN", 3: "the table has 0 rows"} {
+	for i, want := range map[int]string{1: "column visits is 2.5: want a whole number", 2: "column visits is NaN", 3: "the table has 0 rows", 5: "want a whole number between -2^53 and 2^53"} {
 		if faults[i] == nil || !strings.Contains(faults[i].Error(), want) {
 			t.Errorf("row %d: got %v, want it to say %q", i, faults[i], want)
 		}

@@ -120,6 +120,9 @@ func (d *draft) row(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
 	row := &pipeline.Row{Record: record, Text: all[textStart:]}
 	if id := d.slots[slotID]; id.found {
 		row.ID = all[id.start:id.end]
+		if id.kind == pipeline.Number {
+			row.ID = pipeline.Digits(row.ID) // 318 for 318.0, too
+		}
 	}
 	copied := 0
 	copies, reads := d.slots[slotCopies:d.layout.reads], d.slots[d.layout.reads:]
@@ -156,7 +159,7 @@ func (s *slot) in(all string) pipeline.Value {
 func (d *draft) check() *pipeline.Fault {
 	switch id := d.slots[slotID]; {
 	case !id.found || id.kind == pipeline.Null || id.kind == pipeline.String:
-	case id.kind == pipeline.Number && integer(d.strings[id.start:id.end]):
+	case id.kind == pipeline.Number && pipeline.Whole(string(d.strings[id.start:id.end])):
 	case id.kind == pipeline.Number:
 		return d.invalid(slotID, "is a number that is no integer", "want a string or an integer")
 	default:
@@ -191,9 +194,6 @@ func (d *draft) invalid(slot int, is, want string) *pipeline.Fault {
 	return &pipeline.Fault{Class: pipeline.ClassInvalid, Stage: pipeline.StageDecode,
 		Cause: fmt.Sprintf("%s at %q %s: %s", t.name, t.path, is, want)}
 }
-
-// integer says that a JSON number is written as one: digits, and perhaps a minus.
-func integer(literal []byte) bool { return !bytes.ContainsAny(literal, ".eE") }
 
 // inRange says that a JSON number is finite as a 64-bit float.
 func inRange(literal []byte) bool {

@@ -387,3 +387,16 @@ func BenchmarkJSONDecode(b *testing.B) {
 		})
 	}
 }
+
+// To JSON 318.0 and 3.18e2 are the number 318, and a digit more is another one, whatever a float of 64 bits makes of it.
+func TestAnIDThatIsANumberIsTheSameHoweverItIsWritten(t *testing.T) {
+	d := decoder(t, InputConfig{}, OutputConfig{})
+	for literal, want := range map[string]string{
+		"318": "318", "318.0": "318", "3.18e2": "318", "9007199254740993": "9007199254740993", "9007199254740993.0": "9007199254740993", `"318.0"`: "318.0",
+	} {
+		row, fault := d.Decode(&pipeline.Record{Value: []byte(`{"review_id":` + literal + `,"text":"a"}`)})
+		if fault != nil || row.ID != want {
+			t.Errorf("%s: got %+v, %v, want the id %s", literal, row, fault, want)
+		}
+	}
+}

@@ -36,7 +36,11 @@ func TestRowsStayAsTheyAre(t *testing.T) {
 		if string(row.text) != c.want {
 			t.Errorf("got %s, want %s", row.text, c.want)
 		}
-		if row.keys[0] != "a" || row.keys[1] != "7.0" || row.times[0] != 5000 && row.times[0] != 5_000_000 || row.times[1] != 6000 {
+		key := "7.0" // a text is itself
+		if strings.Contains(c.in, `"id":7.0`) {
+			key = "7" // a number is the number, however it is written
+		}
+		if row.keys[0] != "a" || row.keys[1] != key || row.times[0] != 5000 && row.times[0] != 5_000_000 || row.times[1] != 6000 {
 			t.Errorf("%s: got keys %q and times %v", c.in, row.keys, row.times)
 		}
 	}
