@@ -162,7 +162,8 @@ func (c *ColumnConfig) validateWays(p *problems, path string) {
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
 			p.add("%s.since.until is %q: want the path of a time", path, s.Until)
 		}
-		s.TimesConfig.validate(p, path+".since")
+		timed := s.TimesConfig
+		timed.validate(p, path+".since")
 	}
 	if c.OneHot != nil && len(c.OneHot) == 0 {
 		p.add("%s.one_hot is empty: want the texts that have a column each", path)

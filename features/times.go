@@ -150,7 +150,8 @@ func (t *times) ofText(text string) (time.Time, bool) {
 		hour, later = "23", time.Hour
 	}
 	clock := date + "T" + hour + ":" + minute + ":" + second + "." + or(fraction, "0")
-	at, err := time.Time{}, error(nil)
+	var at time.Time
+	var err error
 	switch {
 	case utc != "":
 		at, err = time.Parse(time.RFC3339, clock+"Z")
