@@ -180,6 +180,8 @@ func (s *settings) addExtra(named map[string]json.RawMessage) error {
 		flags := t
 		flags.ID = nil
 		switch before, ok := s.flags[t.Content]; {
+		case !ok && s.unsplit && !t.Special: // version 4 takes it for special all the same
+			return s.differs("split_special_tokens", fmt.Sprintf("%q of additional_special_tokens says that it is not special", t.Content))
 		case !ok:
 			t.Special = true
 			s.add(t)
