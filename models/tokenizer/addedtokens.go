@@ -200,6 +200,7 @@ func makeAddedTokens(at string, groups [][]addedFile, unsplit bool, m model, n n
 		last[f.Content] = i
 		special[f.Content] = special[f.Content] || f.Special
 	}
+	holders := make(map[int64]string)
 	for _, group := range groups {
 		next := max(int64(m.size()), added.limit)
 		for _, f := range group {
@@ -211,6 +212,10 @@ func makeAddedTokens(at string, groups [][]addedFile, unsplit bool, m model, n n
 				id = next
 				next++
 			}
+			if other, ok := holders[id]; ok {
+				return added, fmt.Errorf("%s: %q and %q get the same id, %d, as model.vocab has gaps or an id twice: want ids one after the other", at, other, f.Content, id)
+			}
+			holders[id] = f.Content
 			added.ids[f.Content] = id
 			added.limit = max(added.limit, id+1)
 		}

@@ -122,8 +122,8 @@ func (n *bertNormalizer) answer(r rune) answer {
 }
 
 func (n *bertNormalizer) appendNormal(dst, src []byte, s *scratch) []byte {
-	if r, size := utf8.DecodeRune(src); size > 0 && n.answers.at(r) == answerDrop {
-		s.shifted = true
+	if r, size := utf8.DecodeRune(src); size > 0 && (n.answers.at(r) == answerDrop || n.answers.at(r) == answerLong) {
+		s.shifted = s.shifted || n.dropsFirst(src, s)
 	}
 	for i := 0; i < len(src); {
 		if src[i] < utf8.RuneSelf {
@@ -151,6 +151,33 @@ func (n *bertNormalizer) appendNormal(dst, src []byte, s *scratch) []byte {
 		}
 	}
 	return dst
+}
+
+// dropsFirst says whether nothing is left of what src begins with. Stripping drops by place, after the marks are in their order: what comes first
+// then stands for the first character, whichever it was.
+func (n *bertNormalizer) dropsFirst(src []byte, s *scratch) bool {
+	if r, _ := utf8.DecodeRune(src); !n.strip || n.clean && isRemoved(r) {
+		return n.answers.at(r) == answerDrop
+	}
+	least, dropped := 256, false
+	for i := 0; i < len(src); {
+		r, size := utf8.DecodeRune(src[i:])
+		i += size
+		if n.clean && isRemoved(r) {
+			continue
+		}
+		s.runes = decompose(s.runes[:0], r, src[i-size:], norm.NFD)
+		for _, d := range s.runes {
+			class := int(combiningClasses.at(d))
+			if class < least && (class > 0 || least == 256) {
+				least, dropped = class, isNonspacing(d)
+			}
+			if class == 0 {
+				return dropped
+			}
+		}
+	}
+	return dropped
 }
 
 // appendASCII normalizes src up to its first byte that is not ASCII, and returns how far that is.

@@ -106,7 +106,7 @@ func parse(data []byte, s *settings) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := whole.checkFirst("pre_tokenizer", normalizer.spreads(added.normal), added.normal != nil); err != nil {
+	if err := whole.checkFirst("pre_tokenizer", normalizer, added.normal); err != nil {
 		return nil, err
 	}
 	if err := s.checkEnds(template, func(token string) (int64, bool) { return lookUp(token, added, model) }); err != nil {

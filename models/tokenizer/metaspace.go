@@ -74,9 +74,27 @@ func (ns normalizers) spreads(tokens *tokenMatcher) bool {
 	return false
 }
 
+// dropPrepended says whether what a Prepend has put before the text may go again.
+func (ns normalizers) dropPrepended() bool {
+	prepended := false
+	for _, n := range ns {
+		switch n.(type) {
+		case prepend:
+			prepended = true
+		case unicodeForm, *precompiled, lowercase:
+		default:
+			if prepended {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // checkFirst refuses what would need more than is known of where words come from. The reference asks of each word whether it begins where the
 // input does, and one character of the input may have become several, of several words; added tokens split, too.
-func (ps preTokenizers) checkFirst(at string, rewritten, split bool) error {
+func (ps preTokenizers) checkFirst(at string, ns normalizers, tokens *tokenMatcher) error {
+	rewritten, split := ns.spreads(tokens), tokens != nil || ns.dropPrepended()
 	for _, p := range ps {
 		switch p := p.(type) {
 		case metaspace:
