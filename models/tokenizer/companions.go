@@ -228,7 +228,13 @@ func (s *settings) prefix(f *file) error {
 		return s.marks(f, want, said)
 	}
 	var has bool
-	if json.Unmarshal(state[key], &has) != nil || has == want {
+	if isNull(state[key]) {
+		return nil // it is told of as missing
+	}
+	if err := json.Unmarshal(state[key], &has); err != nil {
+		return fmt.Errorf("pre_tokenizer: %w", err)
+	}
+	if has == want {
 		return nil
 	}
 	if s.family == nil || !s.family.byteLevel {

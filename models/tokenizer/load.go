@@ -322,16 +322,18 @@ func (*orNull[T]) nullable() {}
 // refuseNull refuses a null where v has no place for it, as the reference does: Go's decoder leaves a value as it was.
 func refuseNull(at string, raw []byte, v any) error {
 	t := reflect.TypeOf(v).Elem()
-	var keys map[string]json.RawMessage
-	if t.Kind() != reflect.Struct || json.Unmarshal(raw, &keys) != nil {
+	if t.Kind() != reflect.Struct {
 		return nil
 	}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &keys); err != nil {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	for field := range t.Fields() {
 		if value, ok := keys[field.Tag.Get("json")]; !ok || !isNull(value) {
 			continue
 		}
-		_, nullable := reflect.New(field.Type).Interface().(interface{ nullable() })
+		_, nullable := reflect.TypeAssert[interface{ nullable() }](reflect.New(field.Type))
 		if !nullable && field.Type.Kind() != reflect.Pointer && field.Type != reflect.TypeFor[json.RawMessage]() {
 			return fmt.Errorf("%s.%s is null: want a value, or no such key where there is a default", at, field.Tag.Get("json"))
 		}
