@@ -65,14 +65,17 @@ func TestFilesBesideATokenizerCount(t *testing.T) {
 		}
 	}
 	for content, want := range map[string]string{
-		`{"truncation_side": "middle"}`:                                    `tokenizer_config.json: truncation_side is "middle": want left or right`,
-		`{"tokenizer_class": "BertTokenizer", "do_lower_case": "no"}`:      `do_lower_case is "no": want true or false`,
-		`{"tokenizer_class": "ConvBertTokenizer", "do_lower_case": false}`: "do_lower_case is false, and the normalizer of tokenizer.json has true: transformers 4 and 5 do not agree",
-		`{"tokenizer_class": "BertTokenizer", "cls_token": "[MASK]"}`:      `cls_token is "[MASK]", and the post_processor`,
-		`{"tokenizer_class": "RoFormerTokenizer"}`:                         "RoFormerTokenizer of tokenizer_config.json cuts Chinese words with jieba",
-		`{"added_tokens_decoder": {"x": {"content": "a"}}}`:                `added_tokens_decoder: "x" is no id`,
-		`{"split_special_tokens": 1}`:                                      "split_special_tokens is 1: want true or false",
-		`[]`:                                                               "tokenizer_config.json",
+		`{"truncation_side": "middle"}`:                                                            `tokenizer_config.json: truncation_side is "middle": want left or right`,
+		`{"tokenizer_class": "BertTokenizer", "do_lower_case": "no"}`:                              `do_lower_case is "no": want true or false`,
+		`{"tokenizer_class": "ConvBertTokenizer", "do_lower_case": false}`:                         "do_lower_case is false, and the normalizer of tokenizer.json has true: transformers 4 and 5 do not agree",
+		`{"tokenizer_class": "BertTokenizer", "cls_token": "[MASK]"}`:                              `cls_token is "[MASK]", and the post_processor`,
+		`{"tokenizer_class": "RoFormerTokenizer"}`:                                                 "RoFormerTokenizer of tokenizer_config.json cuts Chinese words with jieba",
+		`{"added_tokens_decoder": {"x": {"content": "a"}}}`:                                        `added_tokens_decoder: "x" is no id`,
+		`{"split_special_tokens": 1}`:                                                              "split_special_tokens is 1: want true or false",
+		`{"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": true, "split_by_punct": true}`: "split_by_punct is true, and tokenizer.json says otherwise",
+		`{"tokenizer_class": "AlbertTokenizer", "do_lower_case": false}`:                           "do_lower_case is false, and tokenizer.json says otherwise",
+		`{"tokenizer_class": "LlamaTokenizer", "add_bos_token": false}`:                            "add_bos_token is false, and the post_processor of tokenizer.json adds 1 tokens there",
+		`[]`: "tokenizer_config.json",
 	} {
 		if _, err := tokenIDs(t, config(content), text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", content, err, want)

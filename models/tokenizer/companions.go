@@ -321,18 +321,18 @@ func (s *settings) unsaid(f *file) error {
 	if s.family == nil {
 		return nil
 	}
-	for _, key := range s.family.five {
-		if _, said := s.keys[key]; !said {
-			continue
-		}
-		want, err := s.flag(key, false)
+	for _, key := range slices.Sorted(maps.Keys(s.family.five)) {
+		want, err := s.flag(key, s.family.five[key])
 		if err != nil {
 			return err
 		}
 		kinds, inverted := map[string]string{"do_lower_case": "Lowercase", "keep_accents": "StripAccents", "split_by_punct": "Punctuation"}[key], key == "keep_accents"
 		has := false
 		for _, raw := range []json.RawMessage{f.Normalizer, f.PreTokenizer} {
-			eachPart(raw, func(kind string, _ map[string]json.RawMessage) { has = has || kind == kinds })
+			eachPart(raw, func(kind string, state map[string]json.RawMessage) {
+				lowers := kind == "BertNormalizer" && key == "do_lower_case" && bytes.Equal(state["lowercase"], boolean(true))
+				has = has || kind == kinds || lowers
+			})
 		}
 		if has == inverted == want {
 			return s.differs(key, "tokenizer.json says otherwise")

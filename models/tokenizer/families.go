@@ -12,7 +12,7 @@ type family struct {
 	marksIfSaid  bool // the same, where it is said
 	ends         bool // puts its cls_token and sep_token around a text, in version 5
 
-	five   []string // settings that version 5 alone obeys
+	five   map[string]bool // settings that version 5 alone obeys, with what they are where nobody says
 	tokens map[string]string
 	masks  bool // the mask takes the spaces before it
 }
@@ -63,16 +63,16 @@ var families = map[string]*family{
 
 	"XLMRobertaTokenizer": {marks: true, ends: true, tokens: robertaTokens, masks: true}, "CamembertTokenizer": {marks: true},
 	"BarthezTokenizer": {marks: true}, "BigBirdTokenizer": {marks: true}, "XGLMTokenizer": {marks: true}, "T5Tokenizer": {marks: true},
-	"AlbertTokenizer":    {marks: true, ends: true, five: accents, tokens: albertTokens, masks: true},
-	"DebertaV2Tokenizer": {marks: true, ends: true, five: []string{"do_lower_case", "split_by_punct"}, tokens: debertaTokens},
-	"FNetTokenizer":      {marks: true, five: accents}, "RemBertTokenizer": {marks: true, five: accents},
-	"XLNetTokenizer": {marks: true, five: accents},
+	"AlbertTokenizer":    {marks: true, ends: true, five: lowerWithoutAccents, tokens: albertTokens, masks: true},
+	"DebertaV2Tokenizer": {marks: true, ends: true, five: map[string]bool{"do_lower_case": false, "split_by_punct": false}, tokens: debertaTokens},
+	"FNetTokenizer":      {marks: true, five: lowerWithoutAccents}, "RemBertTokenizer": {marks: true, five: map[string]bool{"do_lower_case": false, "keep_accents": true}},
+	"XLNetTokenizer": {marks: true, five: map[string]bool{"do_lower_case": false, "keep_accents": false}},
 
 	"LlamaTokenizer": {llama: true, marksIfSaid: true}, "CodeLlamaTokenizer": {llama: true, marksIfSaid: true}, "GemmaTokenizer": {llama: true},
 	"GPTNeoXTokenizer": {llama: true, byteLevel: true}, "CohereTokenizer": {llama: true, byteLevel: true},
 }
 
-var accents = []string{"do_lower_case", "keep_accents"}
+var lowerWithoutAccents = map[string]bool{"do_lower_case": true, "keep_accents": false}
 
 // modelClasses are the classes of model types, for folders that name none.
 var modelClasses = map[string]string{
