@@ -76,14 +76,18 @@ func (ns normalizers) spreads(tokens *tokenMatcher) bool {
 
 // dropPrepended says whether what a Prepend has put before the text may go again.
 func (ns normalizers) dropPrepended() bool {
-	prepended := false
+	before := ""
 	for _, n := range ns {
-		switch n.(type) {
+		switch n := n.(type) {
 		case prepend:
-			prepended = true
+			before = n.text + before
 		case unicodeForm, *precompiled, lowercase:
+		case *replace: // it may take what is put before, or that and more of the same
+			if _, found := n.find([]byte(before+before), new(budget)); found && before != "" {
+				return true
+			}
 		default:
-			if prepended {
+			if before != "" {
 				return true
 			}
 		}
