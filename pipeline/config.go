@@ -90,7 +90,7 @@ func (c CycleConfig) Validate(path string) error {
 type ByteSize int64
 
 // sizeLike is a size with a unit of another kind.
-var sizeLike = regexp.MustCompile(`^\s*([0-9]+)\s*([kKmMgG])[iI]?[bB]?\s*$`)
+var sizeLike = regexp.MustCompile(`^\s*(\d+)\s*([kKmMgG])[iI]?[bB]?\s*$`)
 
 // UnmarshalText reads a number with an optional unit, KiB, MiB, GiB or B.
 func (b *ByteSize) UnmarshalText(text []byte) error {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/charmbracelet/x/ansi"
@@ -86,7 +87,7 @@ func versionsIn(folder string) error {
 				return fmt.Errorf("there is no folder %s: did you mean %s?", folder, filepath.Join(shipped, folder, strconv.Itoa(versions[len(versions)-1])))
 			}
 		}
-		return fmt.Errorf("there is no folder %s: want that of a model, which has its model.onnx or nearline.yaml", folder)
+		return fmt.Errorf("there is no folder %s (%w): want that of a model, which has its model.onnx or nearline.yaml", folder, syscall.ENOENT)
 	}
 	if err != nil || len(entries) == 0 { // which whoever reads it names
 		return nil //nolint:nilerr // see above

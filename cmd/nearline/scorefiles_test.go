@@ -82,7 +82,7 @@ func TestScoreThatCannotBeginDestroysNothing(t *testing.T) {
 			at := scoredFolder(t)
 			before := contents(t, at("."))
 			args := []string{"score", "--models", models, "--model", "sentiment"}
-			for _, arg := range strings.Fields(c.args) {
+			for arg := range strings.FieldsSeq(c.args) {
 				if name, ok := strings.CutPrefix(arg, "@"); ok {
 					arg = at(".") + "/" + name
 				}
@@ -281,9 +281,10 @@ func TestWhatIsNoFileOfLinesIsNamedWithWhatToDo(t *testing.T) {
 			for what, args := range runs {
 				says := append([]string{file, "want JSON lines"}, c.says...)
 				execute(t, "", append(slices.Clone(args), file)...).fails(t, says...)
-				if what == "score" {
+				switch what {
+				case "score":
 					args = args[:len(args)-1]
-				} else if what == "rows" {
+				case "rows":
 					args = append(slices.Clone(args), "-")
 				}
 				execute(t, c.in, args...).fails(t, append([]string{"standard input"}, c.says...)...)

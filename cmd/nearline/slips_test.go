@@ -21,7 +21,7 @@ func TestSlipsAreAnsweredWithWhatWasMeant(t *testing.T) {
 		"score --in in.jsonl":                          {"nearline score wants --model or --config"},
 		"score --config tickets.yaml":                  {"--config wants --pipeline NAME, too"},
 		"score --config a --pipeline b --model c":      {"--config and --model exclude each other"},
-		"score --modle sentiment":                      {"unknown flag: --modle: did you mean --model?"},
+		"score --modell sentiment":                     {"unknown flag: --modell: did you mean --model?"},
 		"score --model":                                {"flag needs an argument: --model NAME"},
 		"score --model sentiment/1 --models " + models: {"want the name alone", "--model sentiment", "models.versions"},
 		"score --models " + models + " --model zoo/sentiment":  {"did you mean --models zoo --model sentiment?"},

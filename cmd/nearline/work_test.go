@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -199,6 +200,19 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	defer connection.Close()
 	if _, err := connection.Write([]byte("GET /metrics HTTP/1.1\r\nHost: x\r\n")); err != nil {
 		t.Fatal(err)
+	}
+	// It is no request as long as it lies in the backlog of the port.
+	for accepted := false; !accepted; time.Sleep(5 * time.Millisecond) {
+		answer, err := http.Get("http://" + serving.Address + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted = bytes.Contains(text, []byte("nearline_http_connections 2\n"))
 	}
 	p.interrupt()
 	p.until("stopping")

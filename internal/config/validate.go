@@ -368,8 +368,8 @@ func (c *Config) written(p *Pipeline) []written {
 	for i, step := range p.Steps {
 		if step.Aggregate != nil {
 			key := fmt.Sprintf("steps[%d].aggregate.view is %q, whose topic", i, step.Aggregate.View)
-			topics = append(topics, written{key, c.Features.UpdatesTopic(step.Aggregate.View)}, written{key, c.Features.StateTopic(step.Aggregate.View)})
-			topics = append(topics, written{fmt.Sprintf("steps[%d].aggregate.view is %q, whose dead letters' topic", i, step.Aggregate.View), c.Features.DeadLetters})
+			topics = append(topics, written{key, c.Features.UpdatesTopic(step.Aggregate.View)}, written{key, c.Features.StateTopic(step.Aggregate.View)},
+				written{fmt.Sprintf("steps[%d].aggregate.view is %q, whose dead letters' topic", i, step.Aggregate.View), c.Features.DeadLetters})
 		}
 	}
 	return topics

@@ -145,7 +145,7 @@ func TestRefusedOpenLeavesNothingOpen(t *testing.T) {
 		"a port that is taken": {
 			models: map[string]string{"constant": constant, "broken": constant},
 			http:   taken.Addr().String(),
-			says:   "choose another address with serving.http or --http",
+			says:   "choose another address with serving.http",
 		},
 		"columns that two models have": {
 			models: map[string]string{"constant": constant, "broken": constant},

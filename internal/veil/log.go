@@ -1,6 +1,7 @@
 package veil
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -70,7 +71,7 @@ func (h *handler) any(key string, value any) slog.Attr {
 		text = of.String()
 	default:
 		text = fmt.Sprint(value)
-		if document, err := json.Marshal(value); err == nil && string(h.veil.JSON(document)) != string(document) {
+		if document, err := json.Marshal(value); err == nil && !bytes.Equal(h.veil.JSON(document), document) {
 			return slog.String(key, h.veil.Text(text))
 		}
 	}
