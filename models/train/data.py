@@ -1,7 +1,7 @@
-"""Readers and splits of the three data sets. Nothing here keeps a row outside of memory.
+"""Readers and splits of the data sets. Nothing here keeps a row outside of memory.
 
 Every row belongs to one split, chosen by a hash of what ties rows together: the movie for IMDb,
-the product for Women's, the sentence for SST-2. `train` fits weights, `validation` chooses
+the product for Women's and for goods, the sentence for SST-2. `train` fits weights, `validation` chooses
 (direction of truncation, checkpoint, temperature), and `reported` is looked at for the figures
 alone. SST-2's reported split is its published dev file.
 """
@@ -19,6 +19,7 @@ from typing import Callable, Iterator, Literal
 Split = Literal["train", "validation", "reported"]
 
 NEGATIVE, POSITIVE = 0, 1
+NEITHER = -1
 REPORTED_PERCENT = 14
 VALIDATION_PERCENT = 6
 SST2_VALIDATION_MIN_WORDS = 8
@@ -79,6 +80,26 @@ def womens(folder: Path, split: Split) -> list[Example]:
     ]
 
 
+def goods(folder: Path, split: Split) -> list[Example]:
+    """Reviews of one, two, four and five stars: three stars are neither. `helpful` counts the votes for a review."""
+    return [example for example in every_goods(folder, split) if example.sentiment != NEITHER]
+
+
+def every_goods(folder: Path, split: Split) -> list[Example]:
+    """Those of three stars too, whose sentiment is NEITHER."""
+    return [
+        Example(
+            text=row["text"].strip(),
+            sentiment=NEITHER if row["rating"] == "3" else int(row["rating"] > "3"),
+            group=f"{row['domain']} {row['product']}",
+            title=row["title"].strip(),
+            helpful=int(row["helpful_yes"] or 0),
+        )
+        for row in rows(folder / "goods" / "train.tsv.xz", "\t")
+        if row["text"].strip() and split_of(row["product"]) == split
+    ]
+
+
 def sst2(folder: Path, split: Split) -> list[Example]:
     """SST-2's train file holds phrases of its sentences, so the validation sentences take their
     own phrases of SST2_LEAK_MIN_WORDS and more words out of `train` with them."""
@@ -124,4 +145,10 @@ def sanity(folder: Path, split: Split) -> list[Example]:
         return [Example(row["text"], int(row["label"] == "positive"), row["shop"]) for row in table]
 
 
-READERS: dict[str, Callable[[Path, Split], list[Example]]] = {"imdb": imdb, "sst2": sst2, "womens": womens, "sanity": sanity}
+READERS: dict[str, Callable[[Path, Split], list[Example]]] = {
+    "imdb": imdb,
+    "sst2": sst2,
+    "womens": womens,
+    "goods": goods,
+    "sanity": sanity,
+}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +32,22 @@ def report(name: str, examples: list[data.Example], probabilities: Floats, helpf
         f"area under the curve {metrics.area_under_curve(probabilities[:, 1], labels):.4f}  "
         f"ECE {metrics.calibration_error(probabilities, labels):.4f}"
     )
-    if name.startswith("womens"):
-        groups = [example.group for example in examples]
-        gains = [example.helpful for example in examples]
-        value, products = metrics.ndcg(list(helpfulness), groups, gains)
-        longest, _ = metrics.ndcg([float(len(example.text)) for example in examples], groups, gains)
-        line += f"  NDCG@10 {value:.4f} (longest first {longest:.4f}, {products} products)"
+    if name.startswith(("womens", "goods")):
+        line += f"  {ranking(examples, helpfulness)}"
     print(line, flush=True)
+
+
+def ranking(examples: list[data.Example], helpfulness: Sequence[float]) -> str:
+    """NDCG@10 over products of ten and more reviews, and over those of two and more reviews with ten and more votes."""
+    groups = [example.group for example in examples]
+    gains = [example.helpful for example in examples]
+    length = [float(len(example.text)) for example in examples]
+    shown = []
+    for reviews, votes in ((metrics.MIN_REVIEWS, 1), (2, 10)):
+        value, products = metrics.ndcg(list(helpfulness), groups, gains, reviews, votes)
+        longest, _ = metrics.ndcg(length, groups, gains, reviews, votes)
+        shown.append(f"NDCG@10 {value:.4f} (longest first {longest:.4f}, {products} products of {reviews}+ reviews, {votes}+ votes)")
+    return "  ".join(shown)
 
 
 def labels_of(examples: list[data.Example]) -> NDArray[np.int64]:
@@ -77,11 +87,11 @@ def plot(path: Path, sets: dict[str, tuple[Floats, NDArray[np.int64]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds imdb/, sst2/ and womens/")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds imdb/, sst2/, womens/ and goods/")
     parser.add_argument("--model", type=Path, required=True, help="model.onnx, with its tokenizer.json beside it")
     parser.add_argument("--against", type=Path, help="another graph, to count equal labels with")
     parser.add_argument("--split", choices=["validation", "reported"], default="reported")
-    parser.add_argument("--sets", default="sst2,womens,womens+title,imdb,sanity")
+    parser.add_argument("--sets", default="sst2,womens,womens+title,goods,goods+title,imdb,sanity")
     parser.add_argument("--slots", type=int, default=2, help="how many texts run at once, one thread each")
     parser.add_argument("--every", type=int, default=1, help="use every n-th row of IMDb and SST-2")
     parser.add_argument("--slices", action="store_true")
@@ -90,7 +100,7 @@ def main() -> None:
 
     tokenizer = options.model.parent / "tokenizer.json"
     models = {path: Served(path, tokenizer, options.slots) for path in (options.model, options.against) if path}
-    drawn = {}
+    drawn, ranked, helpful = {}, [], []
     for name in options.sets.split(","):
         examples = data.READERS[name.removesuffix("+title")](options.data, options.split)
         if name in ("imdb", "sst2"):
@@ -102,12 +112,17 @@ def main() -> None:
             print("as shipped" if path == options.model else "against", flush=True)
             report(name, examples, probabilities, helpfulness)
             found.append(probabilities)
+            if name in ("womens+title", "goods+title") and path == options.model:
+                ranked += examples
+                helpful += list(helpfulness)
         if len(found) == 2:
             print(f"  labels equal: {(found[0].argmax(axis=1) == found[1].argmax(axis=1)).mean():.4f}", flush=True)
         if options.slices:
             report_slices(models[options.model], texts, labels_of(examples), found[0])
-        if name not in ("sanity", "womens"):
+        if name not in ("sanity", "womens", "goods"):
             drawn[name] = (found[0], labels_of(examples))
+    if ranked:
+        print(f"all products  {ranking(ranked, helpful)}")
     if options.plot:
         plot(options.plot, drawn)
 

@@ -2,7 +2,7 @@
 
     python helpfulness.py --data DATA --base BASE --out RUN/helpfulness.safetensors
 
-The ranking is within a product, so it is a ridge regression on differences from the product's mean, in the features and in the
+Of the reviews of clothes and of goods. The ranking is within a product, so it is a ridge regression on differences from the product's mean, in the features and in the
 target alike. Its strength is chosen by cross-validation over the products of the training split, all of their reviews; then a slope
 and an offset put its scores on the scale of the target. The encoder is no feature: it has seen these votes in training, so that
 a cross-validation over the same products would flatter it.
@@ -33,10 +33,12 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 FOLDS = 10
+# Products of fewer reviews or votes than these say nothing, and are not ranked either.
+LEAST_REVIEWS, LEAST_VOTES = 2, 10
 # Rarer words than this tell too little to be worth a column.
 MIN_TEXTS = 20
 # The endless one leaves the words out.
-STRENGTHS = [300.0, 1000.0, 3000.0, 10000.0, np.inf]
+STRENGTHS = [300.0, 1000.0, 3000.0, 10000.0, 30000.0, np.inf]
 
 
 def ranked_products(examples: list[data.Example], most: int) -> list[data.Example]:
@@ -44,7 +46,16 @@ def ranked_products(examples: list[data.Example], most: int) -> list[data.Exampl
     products: dict[str, list[data.Example]] = defaultdict(list)
     for example in examples:
         products[example.group].append(example)
-    return [example for rows in products.values() if len(rows) >= metrics.MIN_REVIEWS for example in rows[:most]]
+    return [
+        example
+        for rows in products.values()
+        if len(rows) >= LEAST_REVIEWS and sum(row.helpful for row in rows) >= LEAST_VOTES
+        for example in rows[:most]
+    ]
+
+
+def quality(scores: Singles, groups: list[str], votes: list[int]) -> tuple[float, int]:
+    return metrics.ndcg(list(scores), groups, votes, LEAST_REVIEWS, LEAST_VOTES)
 
 
 def features(encoder: Encoder, texts: list[str]) -> tuple[Singles, NDArray[np.int64]]:
@@ -109,13 +120,14 @@ class Moments:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds womens/")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds womens/ and goods/")
     parser.add_argument("--base", type=Path, required=True, help="the folder of tokenizer.json")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, default=10_000, help="reviews of one product")
     options = parser.parse_args()
 
-    examples = ranked_products(data.womens(options.data, "train"), options.most)
+    everything = data.womens(options.data, "train") + data.every_goods(options.data, "train")
+    examples = ranked_products(everything, options.most)
     groups, votes = [example.group for example in examples], [example.helpful for example in examples]
     x, ids = features(Encoder(options.base), [data.with_title(example) for example in examples])
 
@@ -132,16 +144,18 @@ def main() -> None:
     parts = [Moments.of(centred[fold == index], y[fold == index], weights[fold == index]) for index in range(FOLDS)]
     whole = Moments(sum(part.features for part in parts), sum(part.target for part in parts))
 
-    longest, products = metrics.ndcg(list(x[:, 0]), groups, votes)
+    longest, products = quality(x[:, 0], groups, votes)
     print(f"{len(examples)} reviews, {products} products, {len(ids)} words, longest first {longest:.4f}")
-    quality = {}
+    reached = {}
     for strength in STRENGTHS:
         scores = np.empty(len(x))
         for index, part in enumerate(parts):
             scores[fold == index] = x[fold == index] @ whole.without(part).ridge(penalty(strength))
-        quality[strength] = metrics.ndcg(list(scores), groups, votes)[0]
-        print(f"  {strength:g}: {quality[strength]:.4f}", flush=True)
-    found = whole.ridge(penalty(max(quality, key=quality.__getitem__))).astype(np.float64)
+        reached[strength] = quality(scores, groups, votes)[0]
+        clothes = [index for index, group in enumerate(groups) if group.isdigit()]
+        of_clothes = metrics.ndcg(list(scores[clothes]), [groups[i] for i in clothes], [votes[i] for i in clothes])[0]
+        print(f"  {strength:g}: {reached[strength]:.4f}, of clothes with ten and more reviews {of_clothes:.4f}", flush=True)
+    found = whole.ridge(penalty(max(reached, key=reached.__getitem__))).astype(np.float64)
 
     scores = x @ found
     slope, offset = np.polyfit(scores, np.log(target.mean() / (1 - target.mean())) + 4 * (target - target.mean()), 1)

@@ -58,9 +58,11 @@ def two_sided(odds: Floats) -> Floats:
     return np.stack([1 - positive, positive], 1)
 
 
-def ndcg(scores: Sequence[float], groups: Sequence[str], gains: Sequence[int]) -> tuple[float, int]:
-    """NDCG@10 with linear gains, averaged over the groups (products) of at least MIN_REVIEWS rows
-    with any gain. Also returns how many groups these are."""
+def ndcg(
+    scores: Sequence[float], groups: Sequence[str], gains: Sequence[int], least: int = MIN_REVIEWS, votes: int = 1
+) -> tuple[float, int]:
+    """NDCG@10 with linear gains, averaged over the groups (products) of at least `least` rows
+    with that many votes together. Also returns how many groups these are."""
     members: dict[str, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         members[group].append(index)
@@ -68,7 +70,7 @@ def ndcg(scores: Sequence[float], groups: Sequence[str], gains: Sequence[int]) -
     values = []
     for indices in members.values():
         gain = np.array([gains[i] for i in indices], dtype=float)
-        if len(indices) < MIN_REVIEWS or gain.sum() == 0:
+        if len(indices) < least or gain.sum() < votes:
             continue
         order = np.argsort([-scores[i] for i in indices], kind="stable")
         best = np.sort(gain)[::-1]
