@@ -14,6 +14,7 @@ import argparse
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import torch
@@ -33,12 +34,14 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 FOLDS = 10
-# Products of fewer reviews or votes than these say nothing, and are not ranked either.
+# Products of fewer reviews or votes than these say nothing. Those of metrics.MIN_REVIEWS reviews choose the strength.
 LEAST_REVIEWS, LEAST_VOTES = 2, 10
 # Rarer words than this tell too little to be worth a column.
 MIN_TEXTS = 20
 # The endless one leaves the words out.
-STRENGTHS = [300.0, 1000.0, 3000.0, 10000.0, 30000.0, np.inf]
+STRENGTHS = [1000.0, 3000.0, 10000.0, np.inf]
+# What a review of goods weighs beside one of clothes.
+GOODS_SHARES = [0.0, 0.2, 1.0]
 
 
 def ranked_products(examples: list[data.Example], most: int) -> list[data.Example]:
@@ -54,8 +57,12 @@ def ranked_products(examples: list[data.Example], most: int) -> list[data.Exampl
     ]
 
 
-def quality(scores: Singles, groups: list[str], votes: list[int]) -> tuple[float, int]:
-    return metrics.ndcg(list(scores), groups, votes, LEAST_REVIEWS, LEAST_VOTES)
+def quality(scores: Singles, groups: list[str], votes: list[int], of: Callable[[str], bool] = bool) -> tuple[float, int]:
+    """NDCG@10 over the products that `of` holds for, and their number."""
+    kept = [index for index, group in enumerate(groups) if of(group)]
+    return metrics.ndcg(
+        list(scores[kept]), [groups[i] for i in kept], [votes[i] for i in kept], metrics.MIN_REVIEWS, LEAST_VOTES
+    )
 
 
 def features(encoder: Encoder, texts: list[str]) -> tuple[Singles, NDArray[np.int64]]:
@@ -110,6 +117,9 @@ class Moments:
     def without(self, other: Moments) -> Moments:
         return Moments(self.features - other.features, self.target - other.target)
 
+    def plus(self, other: Moments, share: float) -> Moments:
+        return Moments(self.features + np.float32(share) * other.features, self.target + np.float32(share) * other.target)
+
     def ridge(self, penalty: Singles) -> Singles:
         """The weights; 0 where the penalty is endless."""
         kept = np.flatnonzero(np.isfinite(penalty))
@@ -141,21 +151,28 @@ def main() -> None:
     size = np.array([float(sizes[group]) for group in groups])
     weights = (size**-0.5 / np.mean(size**-0.5)).astype(np.float32)
     fold = np.array([data.bucket(f"fold {group}", FOLDS) for group in groups])
-    parts = [Moments.of(centred[fold == index], y[fold == index], weights[fold == index]) for index in range(FOLDS)]
-    whole = Moments(sum(part.features for part in parts), sum(part.target for part in parts))
+    clothes = np.array([group.isdigit() for group in groups])
 
+    def of_folds(rows: NDArray[np.bool_]) -> list[Moments]:
+        return [Moments.of(*(part[rows & (fold == index)] for part in (centred, y, weights))) for index in range(FOLDS)]
+
+    parts_of_clothes, parts_of_goods = of_folds(clothes), of_folds(~clothes)
     longest, products = quality(x[:, 0], groups, votes)
     print(f"{len(examples)} reviews, {products} products, {len(ids)} words, longest first {longest:.4f}")
     reached = {}
-    for strength in STRENGTHS:
-        scores = np.empty(len(x))
-        for index, part in enumerate(parts):
-            scores[fold == index] = x[fold == index] @ whole.without(part).ridge(penalty(strength))
-        reached[strength] = quality(scores, groups, votes)[0]
-        clothes = [index for index, group in enumerate(groups) if group.isdigit()]
-        of_clothes = metrics.ndcg(list(scores[clothes]), [groups[i] for i in clothes], [votes[i] for i in clothes])[0]
-        print(f"  {strength:g}: {reached[strength]:.4f}, of clothes with ten and more reviews {of_clothes:.4f}", flush=True)
-    found = whole.ridge(penalty(max(reached, key=reached.__getitem__))).astype(np.float64)
+    for share in GOODS_SHARES:
+        parts = [first.plus(second, share) for first, second in zip(parts_of_clothes, parts_of_goods)]
+        whole = Moments(sum(part.features for part in parts), sum(part.target for part in parts))
+        for strength in STRENGTHS:
+            scores = np.empty(len(x))
+            for index, part in enumerate(parts):
+                scores[fold == index] = x[fold == index] @ whole.without(part).ridge(penalty(strength))
+            value = quality(scores, groups, votes)[0]
+            of_clothes = quality(scores, groups, votes, str.isdigit)[0]
+            print(f"  goods {share:g}, {strength:g}: {value:.4f}, of clothes alone {of_clothes:.4f}", flush=True)
+            if not reached or value > max(reached):
+                reached[value] = whole.ridge(penalty(strength)).astype(np.float64)
+    found = reached[max(reached)]
 
     scores = x @ found
     slope, offset = np.polyfit(scores, np.log(target.mean() / (1 - target.mean())) + 4 * (target - target.mean()), 1)

@@ -74,5 +74,6 @@ def ndcg(
             continue
         order = np.argsort([-scores[i] for i in indices], kind="stable")
         best = np.sort(gain)[::-1]
-        values.append((gain[order][:RANKED] @ discounts) / (best[:RANKED] @ discounts))
+        weights = discounts[: len(gain)]
+        values.append((gain[order][:RANKED] @ weights) / (best[:RANKED] @ weights))
     return float(np.mean(values)), len(values)

@@ -33,7 +33,7 @@ from scorer import to_table
 Singles = NDArray[np.float32]
 
 # What a row weighs: a whole text of each source, and a part of one.
-WHOLE = {texts.SST2: 0.3, texts.IMDB: 1.0, texts.WOMENS: 0.5, texts.GOODS: 1.2}
+WHOLE = {texts.SST2: 1.0, texts.IMDB: 1.0, texts.WOMENS: 0.5, texts.GOODS: 1.2}
 PART = {texts.SST2: 0.0, texts.IMDB: 0.08, texts.WOMENS: 0.1, texts.GOODS: 0.25}
 LABEL_SHARE = 0.5
 STRENGTH, STEPS, SMOOTHING, CUT = 1e-4, 40, 1.0, 2e-4
@@ -74,7 +74,7 @@ def whole(corpus: Corpus, items: NDArray) -> Windows:
     return Windows(start, corpus.end[items] - start, np.full(len(items), texts.SERVED), items)
 
 
-def training(corpus: Corpus, told: dict[str, NDArray]) -> tuple[Windows, Singles, Singles]:
+def training(corpus: Corpus, told: dict[str, NDArray], phrases: float) -> tuple[Windows, Singles, Singles]:
     """Rows, their targets and their weights, classes even within each source's whole texts."""
     pool = Windows(*(told[name].astype(np.int64) for name in ("start", "length", "kind", "item")))
     thought = 1 / (1 + np.exp(-told["odds"].astype(np.float32).mean(1)))
@@ -82,7 +82,7 @@ def training(corpus: Corpus, told: dict[str, NDArray]) -> tuple[Windows, Singles
     full = np.isin(pool.kind, (texts.SERVED, texts.PHRASE))
     of_item[pool.item[full]] = thought[full]
     rows, targets, weights = [], [], []
-    for source, weight in WHOLE.items():
+    for source, weight in (WHOLE | {texts.SST2: phrases}).items():
         items = corpus.items(source)
         label = corpus.label[items]
         target = np.where(label < 0, of_item[items], LABEL_SHARE * label + (1 - LABEL_SHARE) * of_item[items])
@@ -135,11 +135,12 @@ def main() -> None:
     parser.add_argument("--packed", type=Path, required=True)
     parser.add_argument("--told", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--phrases", type=float, default=WHOLE[texts.SST2], help="what one of SST-2 weighs")
     options = parser.parse_args()
     corpus = Corpus(pack.load((options.packed / "part0").read_bytes()), torch.device("cpu"))
     with np.load(options.told) as file:
         told = {name: file[name] for name in file.files}
-    windows, target, weights = training(corpus, told)
+    windows, target, weights = training(corpus, told, options.phrases)
     x = presence(corpus, windows)
     print(f"{x.shape[0]} rows, {x.nnz / 1e6:.1f}M runs", flush=True)
     table, offset = fitted(x, target, weights)
