@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 FOLDS = 10
-# Products of fewer reviews or votes than these say nothing. Those of metrics.MIN_REVIEWS reviews choose the strength.
-LEAST_REVIEWS, LEAST_VOTES = 2, 10
+# Products of fewer reviews or votes than these say too little.
+LEAST_REVIEWS, LEAST_VOTES = 10, 10
 # Rarer words than this tell too little to be worth a column.
 MIN_TEXTS = 20
 # The endless one leaves the words out.
