@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -152,6 +153,10 @@ func (s *started) ends(says ...string) {
 }
 
 func TestHangupDrainsAsTerminationDoes(t *testing.T) {
+	// Where the tests run under nohup, the program would heed that, too. What is caught here is not ignored by children.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	for _, hangup := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM} {
 		p := start(t, program(t, "dev", "--models", repository(t), "--kafka", "127.0.0.1:0", "--http", "off", "--backlog", "50"), (*exec.Cmd).StdoutPipe)
 		p.until("positive 0.50")
