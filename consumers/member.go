@@ -143,7 +143,11 @@ func (m *Member) options() []kgo.Opt {
 				c.Lost(partitions[c.Topic])
 			}
 			if change != changeAssigned {
-				m.holding.lose(partitions[c.Topic])
+				gone := partitions[c.Topic]
+				if change == changeLost {
+					gone = m.holding.all() // a loss is of everything, and an earlier revocation may not have been passed on
+				}
+				m.holding.lose(gone)
 				m.stale.Store(true)
 				return
 			}

@@ -95,7 +95,10 @@ func (w Watched) namesakes(ctx context.Context) (hosts []string, err error) {
 			err = described.Error()
 		}
 		for _, m := range described[group].Members {
-			see(m.MemberID, m.ClientID, m.ClientHost)
+			// What was killed stays a member until its session ends, and never comes to the epoch that the group has had since this one joined.
+			if m.MemberEpoch == described[group].Epoch {
+				see(m.MemberID, m.ClientID, m.ClientHost)
+			}
 		}
 		return hosts, err
 	}
