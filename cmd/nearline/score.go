@@ -113,7 +113,7 @@ func nameOfModel(name string) error {
 
 func score(c *cobra.Command, f scoreFlags) (err error) {
 	ctx := c.Context()
-	files, err := openFiles(c, f, f.models)
+	files, err := openFiles(c, c.ErrOrStderr(), f, f.models)
 	if err != nil {
 		return err
 	}
@@ -160,11 +160,12 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 
 // scorePipeline runs the steps of a configuration's pipeline.
 func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
+	rejects := c.ErrOrStderr() // as it is: what hides the values of variables in messages would change lines that are data
 	loaded, err := loadConfig(c, f.config)
 	if err != nil {
 		return err
 	}
-	files, err := openFiles(c, f, loaded.Models.Repository)
+	files, err := openFiles(c, rejects, f, loaded.Models.Repository)
 	if err != nil {
 		return err
 	}

@@ -25,9 +25,10 @@ type scoreFiles struct {
 	outFile, rejectsFile *files.Replacement
 }
 
-// openFiles opens the input, and makes sure that the outputs can be written and destroy nothing that the run reads.
-func openFiles(c *cobra.Command, f scoreFlags, repository string) (_ *scoreFiles, err error) {
-	s := &scoreFiles{flags: f, out: c.OutOrStdout(), rejects: c.ErrOrStderr()}
+// openFiles opens the input, and makes sure that the outputs can be written and destroy nothing that the run reads. Rejects go to stderr where no
+// flag names a file for them.
+func openFiles(c *cobra.Command, stderr io.Writer, f scoreFlags, repository string) (_ *scoreFiles, err error) {
+	s := &scoreFiles{flags: f, out: c.OutOrStdout(), rejects: stderr}
 	uses := []files.Use{files.Reads("--config", f.config), files.Reads("--onnxruntime", f.runtime)}
 	if f.in == "-" {
 		uses = append(uses, files.ReadsStream("standard input", c.InOrStdin()))

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nearline/offline"
 )
 
 func TestCommandsShowWhatIsWrittenInTheFile(t *testing.T) {
@@ -57,4 +61,53 @@ serving: {http: off}
 			}
 		})
 	}
+}
+
+// Rejected lines are data, though they go where messages go.
+func TestScoreWritesRejectsToStandardErrorAsTheyAre(t *testing.T) {
+	folder := t.TempDir()
+	at := func(name string) string { return filepath.Join(folder, name) }
+	write(t, at("nearline.yaml"), fmt.Sprintf(`
+kafka: {brokers: ["kafka:9092"], replica: "${env:PLANTED_REGION}"}
+models: {repository: %q}
+pipelines:
+  - name: job
+    input: {topic: jobs}
+    steps: [{predict: {model: sentiment}}]
+    output: {topic: jobs.done}
+    dead_letters: jobs.dlq
+`, repository(t)))
+	rejected := `{"text":"posted in germany"` // which no brace ends
+	write(t, at("in"), rejected+"\n"+review)
+	score := func(more ...string) (string, error) {
+		t.Helper()
+		stderr, err := os.Create(at("stderr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stderr.Close()
+		c := program(t, append([]string{"score", "--config", at("nearline.yaml"), "--pipeline", "job", "--in", at("in")}, more...)...)
+		c.Env = append(c.Env, "PLANTED_REGION=germany")
+		c.Stderr = stderr
+		failed := c.Run()
+		said, err := os.ReadFile(at("stderr"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(said), failed
+	}
+	said, err := score("--out", at("out"))
+	if err != nil {
+		t.Fatalf("got %v, want none; standard error: %s", err, said)
+	}
+	var reject offline.Reject
+	if err := json.NewDecoder(strings.NewReader(said)).Decode(&reject); err != nil || reject.Value != rejected {
+		t.Errorf("got %q (%v), want %q: standard error: %s", reject.Value, err, rejected, said)
+	}
+	// And the file that the shell has opened for them is not written twice.
+	said, err = score("--out", at("stderr"))
+	if err == nil {
+		t.Error("got exit status 0, want that the run is refused")
+	}
+	wantAll(t, "standard error", said, "--out", "standard error", "the same file")
 }
