@@ -43,7 +43,7 @@ candidates of everybody like that, and rank steps find them there (otherwise: {v
 
 Lines are JSON objects; gzip is read as it is, whatever the file is called. --out and --rejects are replaced when the run has ended well, and until then
 what was there stays. A run that is interrupted or fails, such as for a full disk, leaves what it has in FILE.partial, whole lines, and says with which
---from-line to go on.
+--from-line to go on. Where the folder takes no new file, a file that is there already is written to as it is.
 
 The exit status is 0 when all lines were dealt with, 1 when the run could not begin or did not end, and 3 when it ended but rejected every line, or more
 than --max-rejects; then --out is left as it was, and --rejects has the causes.`,

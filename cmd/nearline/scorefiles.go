@@ -188,7 +188,7 @@ func (s *scoreFiles) abandon(stats offline.Stats, failed error) error {
 
 // keep the first bytes of what is partial, if there are any.
 func keep(file *files.Replacement, size int64) (kept bool, err error) {
-	if size == 0 || !file.Partial() {
+	if size == 0 || !file.Keeps() {
 		return false, file.End(false)
 	}
 	return true, file.Keep(size)

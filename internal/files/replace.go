@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,14 +16,19 @@ import (
 // Replacement is what a command writes into a file that an operator names. It takes the place of an older file when it is whole, and until
 // then lies beside it under another name. So whatever goes wrong, what was there stays.
 //
-// What is no regular file, such as a pipe or /dev/stdout, is written to as it is.
+// What is no regular file, such as a pipe or /dev/stdout, is written to as it is. So is a file whose folder takes no other.
 type Replacement struct {
 	*os.File
-	path string // that it will have, links resolved; "" where the file is written to as it is
+	path    string // that it will have, links resolved; "" where the file is written to as it is
+	over    bool   // the bytes take the place of the older ones, rather than the file, which would have another owner
+	regular bool   // it is written to as it is, and may be cut
 }
 
 // partialTries bounds how many partial files of one name may lie about.
 const partialTries = 1000
+
+// What access(2) is asked for.
+const mayWrite, mayEnter = 2, 1
 
 // Writable says what keeps a file from being written, as far as that can be known without doing so.
 func Writable(path string) error {
@@ -37,6 +43,9 @@ func Writable(path string) error {
 		folder := filepath.Dir(to.path)
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 			return fmt.Errorf("%s: there is no folder %s: make it first", path, folder)
+		}
+		if err := syscall.Access(folder, mayWrite|mayEnter); err != nil {
+			return fmt.Errorf("%s: no file can be made in the folder %s: %w: want another place, or a file that is there already and may be written", path, folder, err)
 		}
 		return nil
 	}
@@ -77,24 +86,43 @@ func Replace(path string) (*Replacement, error) {
 	return begin(to)
 }
 
-// begin a partial file, with the rights of the one that it replaces.
+// begin a partial file, with the owner and the rights of the one that it replaces.
 func begin(to target) (*Replacement, error) {
 	for n := 1; ; n++ {
 		partial := partialName(to.path, n)
-		file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+		file, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
 		switch {
 		case errors.Is(err, fs.ErrExist) && n < partialTries:
 			continue // somebody else's, or what an earlier run has left to go on from
+		case to.info != nil && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)):
+			file, err = os.OpenFile(to.path, os.O_WRONLY|os.O_TRUNC, 0)
+			return &Replacement{File: file, regular: true}, err
 		case err != nil:
 			return nil, err
 		}
+		r := &Replacement{File: file, path: to.path}
 		if to.info != nil {
+			r.over = !own(file, to.info)
 			if err := file.Chmod(to.info.Mode().Perm()); err != nil {
 				return nil, errors.Join(err, file.Close(), os.Remove(partial))
 			}
 		}
-		return &Replacement{file, to.path}, nil
+		return r, nil
 	}
+}
+
+// own gives a file the owner and the group of another, and says whether it has them.
+func own(file *os.File, other fs.FileInfo) bool {
+	want, known := other.Sys().(*syscall.Stat_t)
+	if !known {
+		return true
+	}
+	if info, err := file.Stat(); err == nil {
+		if has, ok := info.Sys().(*syscall.Stat_t); ok && has.Uid == want.Uid && has.Gid == want.Gid {
+			return true
+		}
+	}
+	return file.Chown(int(want.Uid), int(want.Gid)) == nil
 }
 
 // partialName is the nth that a file may have before it is whole.
@@ -113,26 +141,64 @@ func partialName(path string, n int) string {
 // Partial says that the file lies beside its place until it is whole.
 func (r *Replacement) Partial() bool { return r.path != "" }
 
+// Keeps says that Keep can leave the first bytes alone: a stream cannot be cut.
+func (r *Replacement) Keeps() bool { return r.path != "" || r.regular }
+
 // End puts a whole file into its place, and takes one away that is not whole.
 func (r *Replacement) End(whole bool) error {
-	if r.path == "" {
+	switch {
+	case r.path == "" && (whole || !r.regular):
 		return r.Close()
-	}
-	if !whole {
+	case r.path == "":
+		return errors.Join(r.Truncate(0), r.Close())
+	case !whole:
 		return errors.Join(r.Close(), os.Remove(r.Name()))
 	}
-	if err := errors.Join(r.Sync(), r.Close()); err != nil {
-		return fmt.Errorf("%w: what was written is in %s", err, r.Name())
+	if err := r.Sync(); err != nil {
+		return fmt.Errorf("%w: what was written is in %s", errors.Join(err, r.Close()), r.Name())
 	}
-	if err := os.Rename(r.Name(), r.path); err != nil {
+	err := r.place()
+	_ = r.Close() // nothing is left to be written
+	if err != nil {
 		return fmt.Errorf("%w: what was written is whole, and in %s", err, r.Name())
 	}
 	return nil
 }
 
-// Keep leaves the first bytes of a partial file where they are, for somebody to go on from. What is written to as it is cannot be cut.
+// place what is whole. A file that is mounted by itself, as into a container, cannot be replaced, nor can somebody else's in a folder such as
+// /tmp: it stays, and what is in it is replaced.
+func (r *Replacement) place() error {
+	if !r.over {
+		err := os.Rename(r.Name(), r.path)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV), errors.Is(err, fs.ErrPermission):
+		default:
+			return err
+		}
+	}
+	old, err := os.OpenFile(r.path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = r.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(old, r.File)
+	}
+	if err == nil {
+		err = old.Sync()
+	}
+	if err = errors.Join(err, old.Close()); err != nil {
+		return err
+	}
+	_ = os.Remove(r.Name()) // all of it is where it belongs
+	return nil
+}
+
+// Keep leaves the first bytes of a file where they are, for somebody to go on from, if it Keeps.
 func (r *Replacement) Keep(size int64) error {
-	if r.path == "" {
+	if !r.Keeps() {
 		return r.Close()
 	}
 	return errors.Join(r.Truncate(size), r.Sync(), r.Close())

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -54,6 +55,58 @@ func TestReplacementTakesItsPlaceWhenItIsWhole(t *testing.T) {
 	if info, err = os.Stat(old); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("got %v, %v, want the rights of the file that was replaced", info, err)
 	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 2 {
+		t.Errorf("got %v, %v, want nothing left over", left, err)
+	}
+}
+
+func TestAReplacedFileKeepsItsOwner(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	path := filepath.Join(t.TempDir(), "out")
+	put(t, path, "yesterday")
+	const app = 12345
+	if err := errors.Join(os.Chmod(path, 0o640), os.Chown(path, app, app+1)); err != nil {
+		t.Skipf("give a file away: %v", err)
+	}
+	r, err := Replace(path)
+	if err == nil {
+		err = r.End(true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t); owner.Uid != app || owner.Gid != app+1 || info.Mode().Perm() != 0o640 {
+		t.Errorf("got owner %d:%d and %v, want those of the file that was replaced", owner.Uid, owner.Gid, info.Mode())
+	}
+}
+
+// Who may not give files away leaves somebody else's where it is, and replaces what is in it.
+func TestAFileOfSomebodyElseStaysTheirs(t *testing.T) {
+	folder := t.TempDir()
+	path, same := filepath.Join(folder, "out"), filepath.Join(folder, "same")
+	put(t, path, "yesterday, and more of it")
+	if err := os.Link(path, same); err != nil {
+		t.Skipf("make a hard link: %v", err)
+	}
+	r, err := Replace(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.over = true
+	if _, err := r.WriteString("today"); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, path, "yesterday, and more of it")
+	if err := r.End(true); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, same, "today")
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 2 {
 		t.Errorf("got %v, %v, want nothing left over", left, err)
 	}
@@ -143,8 +196,26 @@ func TestWhatCannotBeWrittenIsKnownBefore(t *testing.T) {
 		if _, err := Replace(closed); !os.IsPermission(err) {
 			t.Errorf("got %v, want that it may not be written", err)
 		}
+		full := filepath.Join(folder, "full") // which takes no other
+		open := filepath.Join(full, "open")
+		if err := os.Mkdir(full, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		put(t, open, "mine")
+		if err := os.Chmod(full, 0o500); err != nil { //nolint:gosec // a folder
+			t.Fatal(err)
+		}
+		if err := Writable(filepath.Join(full, "new")); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("got %v, want that no file can be made there", err)
+		}
+		if r, err := Replace(open); err != nil || r.Partial() || r.End(true) != nil {
+			t.Errorf("got %v, want that the file is written to as it is", err)
+		}
+		if err := os.Chmod(full, 0o700); err != nil { //nolint:gosec // a folder
+			t.Error(err)
+		}
 	}
-	if left, err := os.ReadDir(folder); err != nil || len(left) > 2 {
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 3 {
 		t.Errorf("got %v, %v, want that nothing was begun", left, err)
 	}
 }
