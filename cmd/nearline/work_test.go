@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,9 @@ import (
 	"time"
 
 	"nearline/internal/dev"
+	"nearline/internal/observe"
+	"nearline/internal/plain"
+	"nearline/internal/veil"
 )
 
 func TestDevEndsByItselfWithCounts(t *testing.T) {
@@ -249,4 +253,35 @@ func TestSendGoesOnAtARateUntilInterrupted(t *testing.T) {
 	execute(t, "", "tail", "--kafka", broker, "--topic", dev.TopicRaw, "--from-beginning", "--max", "60").ok(t)
 	p.interrupt()
 	p.ends("records sent to reviews.raw")
+}
+
+// terminal has the descriptor of one, and keeps what is written to it.
+type terminal struct {
+	bytes.Buffer
+	*os.File
+}
+
+func (t *terminal) Write(p []byte) (int, error) { return t.Buffer.Write(p) }
+
+func TestLogsOnATerminalAreText(t *testing.T) {
+	file, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer file.Close()
+	if !dev.IsTerminal(file) {
+		t.Skip("/dev/ptmx is no terminal here")
+	}
+	shown := &terminal{File: file}
+	shielded := &plain.Writer{To: shown} // as main has it
+	hides := veil.New(func(string) bool { return false })
+	for name, out := range map[string]io.Writer{"run": hides.Writer(shielded), "dev": dev.NewLogs(shielded)} {
+		shown.Buffer.Reset()
+		logger, damper := observe.NewLogger(out, slog.LevelInfo)
+		logger.Info("hello")
+		damper.Flush()
+		if got := shown.String(); !strings.Contains(got, "level=INFO msg=hello") {
+			t.Errorf("%s: got %q, want text", name, got)
+		}
+	}
 }

@@ -81,3 +81,11 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Fd of the terminal, so that a logger knows that a person reads; no descriptor has the number of what has none.
+func (w *Writer) Fd() uintptr {
+	if file, ok := w.To.(interface{ Fd() uintptr }); ok {
+		return file.Fd()
+	}
+	return ^uintptr(0)
+}

@@ -3,6 +3,7 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"testing"
 )
 
@@ -39,5 +40,17 @@ func TestPlainJSONIsTheSameValue(t *testing.T) {
 	var got string
 	if err := json.Unmarshal(made, &got); err != nil || got != text || DrivesTerminal(string(made)) {
 		t.Errorf("got %q (%v) of %q, want the same text, plainly written", got, err, made)
+	}
+}
+
+type withFd struct{ bytes.Buffer }
+
+func (*withFd) Fd() uintptr { return 7 }
+
+func TestTheTerminalBehindAWriterIsKnown(t *testing.T) {
+	for to, want := range map[io.Writer]uintptr{&withFd{}: 7, &bytes.Buffer{}: ^uintptr(0)} {
+		if got := (&Writer{To: to}).Fd(); got != want {
+			t.Errorf("%T: got %d, want %d", to, got, want)
+		}
 	}
 }
