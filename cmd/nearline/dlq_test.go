@@ -307,3 +307,25 @@ func TestBinaryOriginalReachesNoTerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestLettersAsJSONStayJSONWhateverTheyHold(t *testing.T) {
+	broker := startBroker(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	const evil = "a\x7f\x1b\u009b\u202e\u2028z"
+	letter := &kgo.Record{Topic: dev.TopicDeadLetters, Headers: []kgo.RecordHeader{{Key: "nearline-dlq-class", Value: []byte("decode")}, {Key: "nearline-dlq-cause", Value: []byte(evil)}}}
+	if err := client.ProduceSync(t.Context(), letter).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"list"}, {"count", "--by", "cause"}} {
+		r := execute(t, "", append(append([]string{"dlq"}, args...), "--kafka", broker, "--json")...)
+		r.ok(t)
+		var got struct{ Cause string }
+		if err := json.Unmarshal([]byte(r.out), &got); err != nil || got.Cause != evil || plain.DrivesTerminal(r.out) {
+			t.Errorf("%v: got %q (%v), want JSON of the same cause that drives no terminal", args, r.out, err)
+		}
+	}
+}

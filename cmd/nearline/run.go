@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"nearline/internal/config"
 	"nearline/internal/observe"
+	"nearline/internal/plain"
 	"nearline/internal/service"
 	"nearline/internal/veil"
 )
@@ -99,13 +101,21 @@ func hiding(c *cobra.Command) {
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if says[c.Name()] {
-				c.SetOut(observe.PrintableWriter(c.OutOrStdout()))
+				c.SetOut(saying(c))
 			}
 			err := run(c, args)
 			loaded, _ := c.Context().Value(veiled{}).(*veil.Veil) // nil for a command without a configuration
 			return observe.PrintableError(loaded.Error(err))
 		}
 	}
+}
+
+// saying is where a command says what it has found. JSON stays JSON: its strings have escapes of their own.
+func saying(c *cobra.Command) io.Writer {
+	if json := c.Flags().Lookup("json"); json != nil && json.Value.String() == "true" {
+		return &plain.Writer{To: c.OutOrStdout()}
+	}
+	return observe.PrintableWriter(c.OutOrStdout())
 }
 
 // things says how many are wrong.
