@@ -11,7 +11,7 @@ var (
 	reference = regexp.MustCompile(`\$?\$\{env:([^}]*)\}`)
 	variable  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	// bare is a reference as a shell writes it, or Compose. Nothing reads it here, so it would stay in an address or a password. With one more $
-	// before it, it stands for itself, too.
+	// before it, it may be an escape, as Compose has it, or a text with two of them: a password is not to change without a word.
 	bare = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)(:?-[^}]*)?\}|^\$\$?([A-Z_][A-Z0-9_]*)$`)
 )
 
@@ -24,14 +24,15 @@ func expand(text string, lookup func(string) (string, bool), held func(value, re
 			return match
 		}
 		if strings.HasPrefix(match, "$$") {
-			return match[1:]
+			problem = fmt.Errorf("%s may stand for %s or for itself: want ${env:NAME}, and the text that is meant in that variable", match, match[1:])
+			return match
 		}
 		parts := bare.FindStringSubmatch(match)
 		meant := "${env:" + parts[1] + parts[3]
 		if fallback := strings.TrimLeft(parts[2], ":"); fallback != "" {
 			meant += ":" + fallback
 		}
-		problem = fmt.Errorf("%s is no reference: did you mean %s}? $%s stands for itself", match, meant, match)
+		problem = fmt.Errorf("%s is no reference: did you mean %s}? If it is the text itself, have a variable hold it", match, meant)
 		return match
 	})
 	if problem != nil {

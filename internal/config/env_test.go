@@ -4,7 +4,7 @@ import "testing"
 
 func TestExpand(t *testing.T) {
 	lookup := func(name string) (string, bool) {
-		value, ok := map[string]string{"A": "one", "EMPTY": "", "NESTED": "${env:A}"}[name]
+		value, ok := map[string]string{"A": "one", "EMPTY": "", "DOLLARS": "$$SECRET${x}", "NESTED": "${env:A}"}[name]
 		return value, ok
 	}
 	for _, c := range []struct{ text, want, problem string }{
@@ -21,12 +21,16 @@ func TestExpand(t *testing.T) {
 		{"${env:MISSING}", "", "the environment variable MISSING is not set: set it, or give a default as in ${env:MISSING:-default}"},
 		{"${env:}", "", `"" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
 		{"${env:A B}", "", `"A B" is not the name of a variable: want ${env:NAME} or ${env:NAME:-default}`},
-		{"${A}", "", "${A} is no reference: did you mean ${env:A}? $${A} stands for itself"},
-		{"$A", "", "$A is no reference: did you mean ${env:A}? $$A stands for itself"},
-		{"${A}:${PORT}", "", "${PORT} is no reference: did you mean ${env:PORT}? $${PORT} stands for itself"},
-		{"${A:-two}", "", "${A:-two} is no reference: did you mean ${env:A:-two}? $${A:-two} stands for itself"},
-		{"redis://:${A}@h", "", "${A} is no reference: did you mean ${env:A}? $${A} stands for itself"},
-		{"$${A}", "${A}", ""},
+		{"${A}", "", "${A} is no reference: did you mean ${env:A}? If it is the text itself, have a variable hold it"},
+		{"$A", "", "$A is no reference: did you mean ${env:A}? If it is the text itself, have a variable hold it"},
+		{"${A}:${PORT}", "", "${PORT} is no reference: did you mean ${env:PORT}? If it is the text itself, have a variable hold it"},
+		{"${A:-two}", "", "${A:-two} is no reference: did you mean ${env:A:-two}? If it is the text itself, have a variable hold it"},
+		{"redis://:${A}@h", "", "${A} is no reference: did you mean ${env:A}? If it is the text itself, have a variable hold it"},
+		{"$${A}", "", "$${A} may stand for ${A} or for itself: want ${env:NAME}, and the text that is meant in that variable"},
+		{"a$${x}b", "", "$${x} may stand for ${x} or for itself: want ${env:NAME}, and the text that is meant in that variable"},
+		{"$$SECRET", "", "$$SECRET may stand for $SECRET or for itself: want ${env:NAME}, and the text that is meant in that variable"},
+		{"${env:DOLLARS}", "$$SECRET${x}", ""},
+		{"pa$$word$$", "pa$$word$$", ""},
 		{"a$A", "a$A", ""},
 		{"${env:A", "", "a ${env: is not closed: want ${env:NAME} or ${env:NAME:-default}"},
 	} {
