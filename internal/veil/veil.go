@@ -4,10 +4,12 @@
 package veil
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -78,7 +80,7 @@ func (v *Veil) hideParts(value, written string) {
 
 // add a value in the forms that it is printed in.
 func (v *Veil) add(value, written string) {
-	if v.plain(value) {
+	if v.plain(value) || here(value) {
 		return
 	}
 	quoted := inside(strconv.Quote(value))
@@ -94,26 +96,17 @@ func (v *Veil) add(value, written string) {
 	}
 }
 
+// here says that a host is this machine, or any address that it has: no secret, and a part of other addresses.
+func here(host string) bool {
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && (address.IsLoopback() || address.IsUnspecified())
+}
+
 // inside of the quotes.
 func inside(quoted string) string { return quoted[1 : len(quoted)-1] }
 
 // Text with what is written in place of values.
 func (v *Veil) Text(text string) string {
-	return v.replace(text, func(written string) string { return written })
-}
-
-// JSON is Text for a document of JSON, which stays one.
-func (v *Veil) JSON(document []byte) []byte {
-	if v == nil || len(v.pieces) == 0 {
-		return document
-	}
-	return []byte(v.replace(string(document), func(written string) string {
-		escaped, _ := json.Marshal(written)
-		return inside(string(escaped))
-	}))
-}
-
-func (v *Veil) replace(text string, escape func(string) string) string {
 	if v == nil || !slices.ContainsFunc(v.pieces, func(p piece) bool { return strings.Contains(text, p.value) }) {
 		return text
 	}
@@ -127,10 +120,55 @@ func (v *Veil) replace(text string, escape func(string) string) string {
 			i++
 			continue
 		}
-		b.WriteString(escape(v.pieces[at].written))
+		b.WriteString(v.pieces[at].written)
 		i += len(v.pieces[at].value)
 	}
 	return b.String()
+}
+
+// JSON is Text for the strings of a document of JSON, which stays one: a number may have a value's digits, and an escape its letters.
+func (v *Veil) JSON(document []byte) []byte {
+	if v == nil || len(v.pieces) == 0 {
+		return document
+	}
+	var out []byte
+	for rest := document; ; {
+		opens := bytes.IndexByte(rest, '"')
+		if opens < 0 {
+			return append(out, rest...)
+		}
+		end := closes(rest, opens)
+		out = append(out, rest[:opens]...)
+		out = append(out, v.literal(rest[opens:end])...)
+		rest = rest[end:]
+	}
+}
+
+// closes says where the string ends that begins with a quote at from.
+func closes(document []byte, from int) int {
+	for i := from + 1; i < len(document); i++ {
+		switch document[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(document)
+}
+
+// literal is a string of JSON, as it is where nothing has to be hidden.
+func (v *Veil) literal(literal []byte) []byte {
+	var text string
+	if err := json.Unmarshal(literal, &text); err != nil {
+		return []byte(v.Text(string(literal))) // the document was none
+	}
+	shown := v.Text(text)
+	if shown == text {
+		return literal
+	}
+	encoded, _ := json.Marshal(shown) // texts always marshal
+	return encoded
 }
 
 // joins says that what stands between the two is a part of a word. The letter of an escape, as in \\n, is none.

@@ -32,6 +32,10 @@ func TestTextShowsWhatIsWritten(t *testing.T) {
 		{"pass word&", "https://h/?p=pass+word%26", "https://h/?p=${env:V0}"},
 		{"/var//zoo/", "open /var/zoo: no such file", "open ${env:V0}: no such file"},
 		{"kafka:9092", "kafka.brokers: kafka:9092 does not answer", "kafka.brokers: ${env:V0} does not answer"},
+		{"127.0.0.1:9092", "address=127.0.0.1:8080, broker 127.0.0.1:9092", "address=127.0.0.1:8080, broker ${env:V0}"},
+		{"redis://:hunter2@localhost:6379", "localhost:8080 hunter2", "localhost:8080 ${env:V0}"},
+		{"0.0.0.0", "0.0.0.0:8080", "0.0.0.0:8080"},
+		{"[0:0:0:0:0:0:0:1]:9092", "0:0:0:0:0:0:0:1", "0:0:0:0:0:0:0:1"},
 		{"abc", "abc", "abc"}, // too short to be a secret
 		{"9092", "9092 records", "9092 records"},
 	} {
@@ -71,6 +75,22 @@ func TestDocumentsStayJSON(t *testing.T) {
 	}
 	if v.Hide("hunter2hunter2", `${env:V:-"x"}`); !json.Valid(v.JSON([]byte(`{"problem":"a hunter2hunter2"}`))) {
 		t.Error("what is written is not escaped")
+	}
+}
+
+func TestOnlyStringsOfDocumentsAreHidden(t *testing.T) {
+	v := hiding("123456", "nhunter2", `a","b`, "größe&hunter2")
+	for document, want := range map[string]string{
+		`{"lag":123456,"text":"123456"}`:             `{"lag":123456,"text":"${env:V0}"}`,
+		`{"lag":[-123456.5e3],"\"":"}"}`:             `{"lag":[-123456.5e3],"\"":"}"}`,
+		`"line\nhunter2"`:                            `"line\nhunter2"`,
+		`["a","b"]`:                                  `["a","b"]`,
+		`["a\",\"b","gr\u00f6\u00dfe\u0026hunter2"]`: `["${env:V2}","${env:V3}"]`,
+		`"no end nhunter2`:                           `"no end ${env:V1}`,
+	} {
+		if got := string(v.JSON([]byte(document))); got != want {
+			t.Errorf("%s: got %s, want %s", document, got, want)
+		}
 	}
 }
 
