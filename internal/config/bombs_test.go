@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"nearline/features"
 )
 
 // doubled is n anchors, each of which stands for ten of the one before it.
@@ -55,6 +57,29 @@ func TestBombsAreRefused(t *testing.T) {
 		}
 		if n := len(Problems(err)); n > maxProblems+1 {
 			t.Errorf("%s: got %d problems, want a bound", c.name, n)
+		}
+	}
+}
+
+// What a type that reads itself tries first may be what passes a bound.
+func TestABoundIsToldWhereverItIsPassed(t *testing.T) {
+	const text = "columns: [{of: a}, {of: a}, {of: a}]\n"
+	for spare := range 20 {
+		for name, bounded := range map[string]func(*decoder){
+			"more than 50000 values": func(d *decoder) { d.budget.left = 1 + spare },
+			"nests deeper than 100":  func(d *decoder) { d.nested = maxNested - spare },
+		} {
+			var got struct {
+				Columns []features.ColumnConfig `yaml:"columns"`
+			}
+			d := newDecoder("bounds.yaml")
+			bounded(d)
+			d.decode([]byte(text), &got)
+			whole := len(got.Columns) == 3 && got.Columns[0].Of == "a" && got.Columns[1].Of == "a" && got.Columns[2].Of == "a"
+			told := len(d.problems) == 1 && strings.Contains(d.problems[0].Message, name)
+			if told == whole || !told && len(d.problems) > 0 {
+				t.Errorf("%s, %d spare: got %v and %+v, want all read, or the bound told once", name, spare, d.problems, got.Columns)
+			}
 		}
 	}
 }

@@ -49,9 +49,15 @@ type decoder struct {
 	spoiled map[string]bool
 	// texts are what scalars stand for, and what is written of them.
 	texts *texts
-	// nested values are being read in each other, and so many may be read yet.
+	// nested values are being read in each other.
 	nested int
-	left   *int
+	budget *budget
+}
+
+// budget is what may be read yet, for all decoders of a document. Passed is told at the end: a type that reads itself may try another form after an error.
+type budget struct {
+	left   int
+	passed *Problem
 }
 
 func newDecoder(file string) *decoder {
@@ -70,7 +76,7 @@ func newDecoder(file string) *decoder {
 		lines:   map[string]int{},
 		spoiled: map[string]bool{},
 		texts:   &texts{literal: map[string]bool{}},
-		left:    new(int),
+		budget:  &budget{left: maxValues},
 	}
 }
 
@@ -100,8 +106,10 @@ func (d *decoder) decode(data []byte, target any) {
 		return
 	}
 	ast.Walk(anchorFinder(d.anchors), body)
-	*d.left = maxValues
 	d.value("", body, reflect.ValueOf(target).Elem())
+	if p := d.budget.passed; p != nil {
+		d.add(p.Line, p.Path, p.Message)
+	}
 }
 
 // refuse takes an error of the parser apart: its own text draws the source around the place.
@@ -151,8 +159,7 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	d.nested++
 	defer func() { d.nested-- }()
 	if d.nested > maxNested {
-		d.add(lineOf(node), path, fmt.Sprintf("%.60s... nests deeper than %d: want fewer in each other; does an alias lead back to itself?", path, maxNested))
-		*d.left = 0 // there is no end of them
+		d.pass(node, path, fmt.Sprintf("%.60s... nests deeper than %d: want fewer in each other; does an alias lead back to itself?", path, maxNested))
 		return
 	}
 	if _, known := d.lines[path]; !known && path != "" {
@@ -216,13 +223,18 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 
 // spend one of the values that may be read; with none left nothing is read any more, and that is told once.
 func (d *decoder) spend(node ast.Node) bool {
-	if *d.left <= 0 {
+	if d.budget.passed != nil {
 		return false
 	}
-	if *d.left--; *d.left == 0 {
-		d.add(lineOf(node), "", fmt.Sprintf("there are more than %d values, with those that aliases stand for: want fewer, or a smaller file", maxValues))
+	if d.budget.left--; d.budget.left == 0 {
+		d.pass(node, "", fmt.Sprintf("there are more than %d values, with those that aliases stand for: want fewer, or a smaller file", maxValues))
 	}
-	return *d.left > 0
+	return d.budget.passed == nil
+}
+
+// pass a bound: nothing is read any more.
+func (d *decoder) pass(node ast.Node, path, message string) {
+	d.budget.passed = &Problem{Line: lineOf(node), Path: path, Message: message}
 }
 
 // try reads node into what inner points to, for a type that reads itself, and keeps the problems out of the list.
