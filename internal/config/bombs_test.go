@@ -35,16 +35,16 @@ func TestBombsAreRefused(t *testing.T) {
 		}(), "nest deeper than 100"},
 		{"keys", func() string {
 			var b strings.Builder
-			for i := range 15_000 {
+			for i := range 25_000 {
 				fmt.Fprintf(&b, "k%d: v\n", i)
 			}
 			return b.String()
 		}(), "too many keys"},
-		{"parts of crosses", doubled(9, "{of: a}", "{cross: [*]}") + "pipelines: [{steps: [{predict: {model: m, inputs: {x: *a9}}}]}]\n", "more than 50000 values"},
+		{"parts of crosses", doubled(9, "{of: a}", "{cross: [*]}") + "pipelines: [{steps: [{predict: {model: m, inputs: {x: *a9}}}]}]\n", "more than 200000 values"},
 		{"an alias to itself", "pipelines: [{steps: [{predict: {model: m, inputs: {x: &a {cross: [*a, *a]}}}}]}]\n", "nests deeper than 100"},
-		{"merges of merges", doubled(12, "{id: a}", "{<<: [*]}") + "pipelines: [{input: {map: *a12}}]\n", "more than 50000 values"},
+		{"merges of merges", doubled(12, "{id: a}", "{<<: [*]}") + "pipelines: [{input: {map: *a12}}]\n", "more than 200000 values"},
 		{"views of pipelines", "x-f: &f [" + strings.Repeat("a, ", 5000) + "]\nx-v: &v [" + strings.Repeat("{view: v, fields: *f}, ", 1000) +
-			"]\npipelines: [" + strings.Repeat("{steps: [{lookup: {views: *v}}]}, ", 1000) + "]\n", "more than 50000 values"},
+			"]\npipelines: [" + strings.Repeat("{steps: [{lookup: {views: *v}}]}, ", 1000) + "]\n", "more than 200000 values"},
 		{"a long list", "kafka: {brokers: [" + strings.Repeat("a, ", 20_000) + "]}\n", "kafka.brokers has 20000 elements: want at most 10000"},
 		{"many pipelines", "pipelines: [" + strings.Repeat("{}, ", 9000) + "]\n", "pipelines has 9000 elements: want at most 500"},
 		{"many views", "features: {views: [" + strings.Repeat("{}, ", 9000) + "]}\n", "features.views has 9000 elements: want at most 500"},
@@ -61,13 +61,39 @@ func TestBombsAreRefused(t *testing.T) {
 	}
 }
 
+func TestLargeMappingsAreRead(t *testing.T) {
+	for _, c := range []struct {
+		name, opens, entry, closes string
+		entries                    int
+	}{
+		{"block style", "", "            category-%d: %d\n", "", 12_000},
+		{"flow style", "            {", "category-%d: %d, ", "}\n", 60_000},
+	} {
+		var b strings.Builder
+		b.WriteString("kafka: {brokers: [\"kafka:9092\"]}\npipelines:\n- name: a\n  input: {topic: a}\n  output: {topic: b}\n  dead_letters: c\n" +
+			"  steps:\n  - predict:\n      model: m\n      inputs:\n        x:\n          values:\n" + c.opens)
+		for i := range c.entries {
+			fmt.Fprintf(&b, c.entry, i, i)
+		}
+		b.WriteString(c.closes)
+		loaded, err := Parse("large.yaml", []byte(b.String()))
+		if err != nil {
+			t.Errorf("%s: got %.300v, want it read", c.name, err)
+			continue
+		}
+		if got := len(loaded.Pipelines[0].Steps[0].Predict.Inputs["x"].Values); got != c.entries {
+			t.Errorf("%s: got %d entries, want %d", c.name, got, c.entries)
+		}
+	}
+}
+
 // What a type that reads itself tries first may be what passes a bound.
 func TestABoundIsToldWhereverItIsPassed(t *testing.T) {
 	const text = "columns: [{of: a}, {of: a}, {of: a}]\n"
 	for spare := range 20 {
 		for name, bounded := range map[string]func(*decoder){
-			"more than 50000 values": func(d *decoder) { d.budget.left = 1 + spare },
-			"nests deeper than 100":  func(d *decoder) { d.nested = maxNested - spare },
+			"more than 200000 values": func(d *decoder) { d.budget.left = 1 + spare },
+			"nests deeper than 100":   func(d *decoder) { d.nested = maxNested - spare },
 		} {
 			var got struct {
 				Columns []features.ColumnConfig `yaml:"columns"`

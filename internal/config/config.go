@@ -237,7 +237,7 @@ func DefaultPipeline() Pipeline {
 }
 
 // maxBytes bounds a configuration's file. A guess, far above any.
-const maxBytes = 1 << 20
+const maxBytes = 2 << 20
 
 // Load reads a regular file. The error joins every problem, each a *Problem; see Problems.
 func Load(path string) (*Config, error) {

@@ -25,7 +25,7 @@ const (
 	maxDepth = 16
 	// maxNested values in each other, and maxValues in all, with those that aliases stand for: a few of these may stand for any number.
 	maxNested = 100
-	maxValues = 50_000
+	maxValues = 200_000
 	// maxListed elements of a list.
 	maxListed = 10_000
 	// maxProblems that are told.

@@ -16,8 +16,9 @@ import (
 const (
 	// maxDepth of lists and mappings in each other.
 	maxDepth = 100
-	// maxCompared is how often keys of a mapping may be compared: with 10,000 keys in one it is reached within some seconds.
-	maxCompared = 50_000_000
+	// maxCompared is how often keys of mappings may be compared: with some 22,000 keys in one it is reached, within some seconds. Only mappings in
+	// block style cost so much.
+	maxCompared = 250_000_000
 	// maxCopied is how many values aliases may add.
 	maxCopied = 100_000
 )
@@ -97,7 +98,7 @@ func scan(tokens token.Tokens) error {
 		case len(levels)+flow > maxDepth:
 			return &BoundError{t.Position.Line, fmt.Sprintf("lists and mappings nest deeper than %d here: want fewer in each other", maxDepth)}
 		case compared > maxCompared:
-			return &BoundError{t.Position.Line, "there are too many keys up to here: want at most some thousand in one mapping"}
+			return &BoundError{t.Position.Line, "there are too many keys up to here: want at most 20000 in one mapping, or a long one written as {a: 1, b: 2}"}
 		}
 	}
 	return nil
