@@ -276,7 +276,7 @@ func TestLogsOnATerminalAreText(t *testing.T) {
 	shielded := &plain.Writer{To: shown} // as main has it
 	hides := veil.New(func(string) bool { return false })
 	for name, out := range map[string]io.Writer{"run": hides.Writer(shielded), "dev": dev.NewLogs(shielded)} {
-		shown.Buffer.Reset()
+		shown.Reset()
 		logger, damper := observe.NewLogger(out, slog.LevelInfo)
 		logger.Info("hello")
 		damper.Flush()
