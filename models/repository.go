@@ -64,6 +64,29 @@ func (c Config) locate(name string) (folder string, version int, err error) {
 	return filepath.Join(c.Repository, name, strconv.Itoa(version)), version, nil
 }
 
+// Folders are those of a repository that have a version of a model: NAME/VERSION/ with a graph or a nearline.yaml. What else there is in a repository
+// is not the models', though it may be called by numbers, such as reports of 2026/11.
+func Folders(repository string) []string {
+	entries, _ := os.ReadDir(repository)
+	var folders []string
+	for _, e := range entries {
+		versions, err := Versions(repository, e.Name())
+		if err != nil {
+			continue // not a model's folder
+		}
+		for _, version := range versions {
+			folder := filepath.Join(repository, e.Name(), strconv.Itoa(version))
+			if slices.ContainsFunc([]string{"nearline.yaml", "*.onnx", "onnx/*.onnx"}, func(pattern string) bool {
+				found, err := fs.Glob(os.DirFS(folder), pattern)
+				return err == nil && len(found) > 0
+			}) {
+				folders = append(folders, folder)
+			}
+		}
+	}
+	return folders
+}
+
 // present lists the models of a repository.
 func present(repository string) []string {
 	entries, _ := os.ReadDir(repository)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nearline/internal/files"
+	"nearline/models"
 	"nearline/offline"
 )
 
@@ -46,8 +47,11 @@ func openFiles(c *cobra.Command, stderr io.Writer, f scoreFlags, repository stri
 		if err := files.Writable(output.path); err != nil {
 			return nil, fmt.Errorf("%s: %w", output.flag, err)
 		}
-		if files.Inside(output.path, repository) {
-			return nil, fmt.Errorf("%s %s is a file of the models in %s: want another place", output.flag, output.path, repository)
+		// Beside the models there may be what a daily job writes.
+		for _, folder := range models.Folders(repository) {
+			if files.Inside(output.path, folder) {
+				return nil, fmt.Errorf("%s %s is a file of the models in %s: want another place", output.flag, output.path, repository)
+			}
 		}
 		uses = append(uses, files.Writes(output.flag, output.path))
 	}

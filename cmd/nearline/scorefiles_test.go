@@ -77,6 +77,7 @@ func TestScoreThatCannotBeginDestroysNothing(t *testing.T) {
 		{"a line beyond the end", "--in @in --out @out --from-line 3", []string{"only 1 lines", "line 3"}},
 		{"a limit that is none", "--in @in --out @out --max-rejects many", []string{"--max-rejects", "1%"}},
 		{"a model's file", "--in @in --out " + filepath.Join(models, "sentiment", "1", "nearline.yaml"), []string{"--out", "a file of the models"}},
+		{"a new file of a model", "--in @in --out " + filepath.Join(models, "sentiment", "1", "items.txt"), []string{"--out", "a file of the models"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := scoredFolder(t)
@@ -126,6 +127,36 @@ func TestScoreReplacesItsOutputsWhenAllIsThere(t *testing.T) {
 	all := contents(t, at("."))
 	if !strings.HasPrefix(all["out"], `{"review_id":"r1"`) || all["rejects"] != "" || len(all) != 6 {
 		t.Errorf("got %q, want one answer, no rejects, and nothing left over", all)
+	}
+}
+
+// Where the folder of a job is its repository, too, what it wrote yesterday is no model's.
+func TestScoreWritesBesideTheModelsEveryDay(t *testing.T) {
+	folder := repository(t)
+	t.Chdir(folder)
+	write(t, "in", review)
+	write(t, "2026/11/in", review)
+	write(t, "nearline.yaml", `
+kafka: {brokers: ["kafka:9092"]}
+models: {repository: .}
+pipelines:
+  - name: job
+    input: {topic: jobs}
+    steps: [{predict: {model: sentiment}}]
+    output: {topic: jobs.done}
+    dead_letters: jobs.dlq
+`)
+	for _, out := range []string{"scored.jsonl", "2026/11/scored.jsonl", "sentiment/scored.jsonl"} {
+		for range 2 {
+			execute(t, "", "score", "--config", "nearline.yaml", "--pipeline", "job", "--in", "in", "--out", out, "--rejects", "rejects.jsonl").ok(t)
+			execute(t, "", "score", "--models", ".", "--model", "sentiment", "--in", "in", "--out", out).ok(t)
+		}
+	}
+	if err := os.Symlink("sentiment/1", "current"); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{"sentiment/1/scored.jsonl", "current/nearline.yaml"} {
+		execute(t, "", "score", "--config", "nearline.yaml", "--pipeline", "job", "--in", "in", "--out", out).fails(t, "--out "+out, "a file of the models")
 	}
 }
 

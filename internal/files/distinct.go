@@ -63,10 +63,10 @@ func Distinct(uses ...Use) error {
 	return nil
 }
 
-// Inside says that a path leads to a file that is there, in a folder or below it.
+// Inside says that a path leads to a file in a folder or below it, or that one would be made there.
 func Inside(path, folder string) bool {
 	to, err := resolve(path)
-	if err != nil || to.info == nil || folder == "" {
+	if err != nil || folder == "" {
 		return false
 	}
 	real, err := filepath.EvalSymlinks(folder)
