@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,10 @@ func (r *reading) Read(p []byte) (int, error) {
 // maxProblem bounds what is said of an error: enough for a reason and a remedy.
 const maxProblem = 512
 
-// answering gives each write of an answer its time, so that a long answer may take longer if only somebody reads it. An error in plain text, as
+// pieceBytes of an answer are written in one time. More than the buffers of a connection hold would cut off who reads, but slowly.
+const pieceBytes = 64 << 10
+
+// answering gives each piece of an answer its time, so that a long answer may take longer if only somebody reads it. An error in plain text, as
 // the library's own handlers write it, is held back and becomes one in JSON.
 type answering struct {
 	http.ResponseWriter
@@ -115,8 +119,15 @@ func (a *answering) Write(p []byte) (int, error) {
 		a.plain.Write(p[:min(len(p), maxProblem-min(a.plain.Len(), maxProblem))])
 		return len(p), nil
 	}
-	a.renew()
-	return a.ResponseWriter.Write(p)
+	written := 0
+	for piece := range slices.Chunk(p, pieceBytes) {
+		a.renew()
+		n, err := a.ResponseWriter.Write(piece)
+		if written += n; err != nil {
+			return written, err
+		}
+	}
+	return written, nil
 }
 
 // end the answer: what is still buffered has its time.

@@ -2,12 +2,14 @@ package observe
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -99,6 +101,46 @@ func TestAClientThatNeverReadsIsCutOff(t *testing.T) {
 }
 
 // What a request's body has in time says nothing of the work on it.
+// untimed counts what is written of an answer before its deadline is moved on.
+type untimed struct {
+	*httptest.ResponseRecorder
+	since, most, before int // before is how much is taken in all
+}
+
+func (u *untimed) SetWriteDeadline(time.Time) error {
+	u.since = 0
+	return nil
+}
+
+func (u *untimed) Write(p []byte) (int, error) {
+	if u.Body.Len() >= u.before {
+		return 0, os.ErrDeadlineExceeded
+	}
+	u.since += len(p)
+	u.most = max(u.most, u.since)
+	return u.ResponseRecorder.Write(p)
+}
+
+// However much of an answer is written at once.
+func TestAClientThatReadsSlowlyHasTimeForEachPiece(t *testing.T) {
+	answer := bytes.Repeat([]byte("0123456789"), 100_000)
+	for _, c := range []struct {
+		takes, written int
+		failed         error
+	}{{2 * len(answer), len(answer), nil}, {3 * pieceBytes, 3 * pieceBytes, os.ErrDeadlineExceeded}} {
+		u := &untimed{ResponseRecorder: httptest.NewRecorder(), before: c.takes}
+		d := &deadlines{write: time.Hour, answers: newAnswers(), next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if n, err := w.Write(answer); n != c.written || !errors.Is(err, c.failed) {
+				t.Errorf("got %d, %v, want %d, %v", n, err, c.written, c.failed)
+			}
+		})}
+		d.ServeHTTP(u, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+		if u.most > pieceBytes || !bytes.Equal(u.Body.Bytes(), answer[:c.written]) {
+			t.Errorf("got %d bytes, of them %d under one deadline, want %d, and at most %d", u.Body.Len(), u.most, c.written, pieceBytes)
+		}
+	}
+}
+
 func TestWorkMayTakeLongerThanItsRequest(t *testing.T) {
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	url, _ := serve(t, ServerConfig{ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond}, func(s *Server) {

@@ -30,7 +30,7 @@ type ServerConfig struct {
 	MaxConnections int `yaml:"max_connections"`
 	// ReadTimeout is how long a client may take to send a header, and then as long again for the body; 0 is 10s.
 	ReadTimeout time.Duration `yaml:"read_timeout"`
-	// WriteTimeout is how long a client may take to read what it was answered; 0 is 10s. It does not bound the work on an answer.
+	// WriteTimeout is how long a client may take to read 64 KiB of what it was answered; 0 is 10s. It does not bound the work on an answer.
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 }
 
