@@ -102,8 +102,15 @@ many lines. A second interrupt ends a command by its signal.`,
 	}
 	root.SetFlagErrorFunc(flagSlip)
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return checkFlags(c) }
-	root.Version = observe.ReadBuild().String()
-	root.SetVersionTemplate("{{.Version}}\n")
+	// Not cobra's own flag: its template would link text/template, and with it every method of every type, 23 MB.
+	root.Flags().Bool("version", false, "print which build this is")
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if asked, err := c.Flags().GetBool("version"); !asked || err != nil {
+			return errors.Join(err, c.Help())
+		}
+		fmt.Fprintln(c.OutOrStdout(), observe.ReadBuild())
+		return nil
+	}
 	root.AddCommand(devCommand(), runCommand(), checkCommand(), topicsCommand(), healthCommand(), scoreCommand(), modelsCommand(),
 		dlqCommand(), featuresCommand(), sendCommand(), tailCommand(), tortureCommand(), versionCommand(), brokerCommand())
 	heedSlips(root)
