@@ -343,12 +343,16 @@ func (m *Member) Commit(ctx context.Context) error {
 func (m *Member) end(ctx context.Context) error {
 	m.begun = false
 	committed, err := m.session.End(ctx, kgo.TryCommit)
+	if err != nil {
+		m.lost.committed() // it may have been, and then nobody finds the loss again
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), context.Cause(ctx))
 	case err != nil:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), blame(err))
 	case !committed && m.agreed(ctx):
+		m.lost.forget()
 		m.quarantine.giveUp()
 		m.session.AllowRebalance()
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), pipeline.ErrRebalanced)
@@ -361,6 +365,7 @@ func (m *Member) end(ctx context.Context) error {
 
 // committed notes that the cycle in hand was.
 func (m *Member) committed() {
+	m.lost.committed()
 	m.holding.committed()
 	m.quarantine.committed()
 }
@@ -413,6 +418,7 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 // Abort gives the cycle's records back: they are polled again.
 func (m *Member) Abort(ctx context.Context) error {
 	m.quarantine.giveUp()
+	m.lost.forget()
 	m.resumes.hand = nil
 	if m.session == nil {
 		m.rewind()

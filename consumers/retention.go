@@ -10,7 +10,9 @@ import (
 // offset that was to be read next. A gap alone tells nothing, since compaction, aborted transactions and their
 // markers leave gaps too.
 type retentionWatch struct {
-	next    map[int32]int64 // by partition of the one topic
+	next map[int32]int64 // by partition of the one topic
+	// found in the cycle in hand. A loss is told once the cycle is committed: one that is given back finds it again, here or in another member.
+	found   []loss
 	resumes *resumption
 	logger  *slog.Logger
 	metrics *Metrics
@@ -24,8 +26,28 @@ func newRetentionWatch(config Config, resumes *resumption) *retentionWatch {
 	return &retentionWatch{next: make(map[int32]int64), resumes: resumes, logger: logger, metrics: config.Metrics}
 }
 
-// forget where the partitions stood: others may have read on in them meanwhile.
-func (w *retentionWatch) forget() { clear(w.next) }
+// loss of records in a partition.
+type loss struct {
+	topic         string
+	partition     int32
+	from, records int64
+}
+
+// forget where the partitions stood: others may have read on in them meanwhile. So may a cycle have been given back.
+func (w *retentionWatch) forget() {
+	clear(w.next)
+	w.found = nil
+}
+
+// committed tells what was found in the cycle.
+func (w *retentionWatch) committed() {
+	for _, l := range w.found {
+		w.metrics.lostToRetention(l.records)
+		w.logger.Error("retention removed records before they were read", "topic", l.topic, "partition", l.partition,
+			"records", l.records, "from", l.from, "to", l.from+l.records-1, "remedy", "give the topic a longer retention, or the service more replicas")
+	}
+	w.found = nil
+}
 
 // observe must see every poll, in order.
 func (w *retentionWatch) observe(client *kgo.Client, fetches kgo.Fetches) {
@@ -48,9 +70,7 @@ func (w *retentionWatch) observe(client *kgo.Client, fetches kgo.Fetches) {
 		first := p.Records[0].Offset
 		if known && next < p.LogStartOffset && next < first {
 			lost := min(p.LogStartOffset, first) - next
-			w.metrics.lostToRetention(lost)
-			w.logger.Error("retention removed records before they were read", "topic", p.Topic, "partition", p.Partition,
-				"records", lost, "from", next, "to", next+lost-1, "remedy", "give the topic a longer retention, or the service more replicas")
+			w.found = append(w.found, loss{topic: p.Topic, partition: p.Partition, from: next, records: lost})
 		}
 		w.next[p.Partition] = p.Records[len(p.Records)-1].Offset + 1
 	})
