@@ -66,7 +66,7 @@ type given struct {
 	text   string // also of a number that came as one, to the digit; "" of one that was computed
 }
 
-// asText is what a column of texts has of it.
+// asText is the value as a column of texts takes it.
 func (g *given) asText() string {
 	if g.kind == isNumber && g.text == "" {
 		text, _ := textOf(pipeline.FloatValue(g.number))
