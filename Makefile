@@ -224,24 +224,37 @@ endif
 clean: ## remove bin and .cache, what was fetched included
 	@rm -rf bin .cache
 
-# Reads go test -v: a line for each package that passed, everything of one that failed, and what was skipped, loudly.
+# Reads go test -v: a line for each package that passed, all that the failed tests of another one printed, and what was skipped, loudly. Its end
+# names each failed test again with the lines in which tests complain, since that end may be all that somebody sees.
 define SUMMARY
-/^=== (RUN|PAUSE|CONT|NAME) / || /^PASS$$/ { next }
-/^ *--- PASS: /   { if (/^---/) passed++; else cases++; next }
-/^--- FAIL: /     { failed++ }
-/^ *--- SKIP: /   { reason = line[n]; sub(/^ +/, "", reason); pending[++p] = $$3 ": " reason; next }
+function top(name) { sub(/\/.*/, "", name); return name }
+function forget(   i) { for (i = 1; i <= n; i++) delete line[i]; n = 0; split("", state) }
+function show(package,   i) {
+	for (i = 1; i <= n; i++) {
+		if (state[of[i]] == "passed") continue
+		print line[i]
+		if (line[i] ~ /_test\.go:[0-9]+: |^panic: |^fatal error: |DATA RACE/) failure[++failures] = package " " of[i] ": " line[i]
+	}
+	for (i in state) if (state[i] == "failed") failure[++failures] = package " " i " FAILED"
+}
+/^=== (RUN|PAUSE|CONT|NAME) / { now = top($$3); next }
+/^PASS$$/         { next }
+/^ *--- PASS: /   { if (/^---/) { passed++; state[$$3] = "passed" } else cases++; next }
+/^--- FAIL: /     { failed++; state[$$3] = "failed" }
+/^ *--- SKIP: /   { reason = line[n]; sub(/^ +/, "", reason); pending[++p] = $$3 ": " reason; if (/^---/) state[$$3] = "passed"; next }
 /^(ok  |FAIL\t)/  { for (; p > 0; p--) skipped[++skips] = $$2 " " pending[p] }
-/^ok  /           { print; packages++; n = 0; if (/no tests to run/) empty++; fflush(); next }
+/^ok  /           { print; packages++; forget(); if (/no tests to run/) empty++; fflush(); next }
 /\[no test files\]/ { without = without " " $$2; next }
-/^FAIL\t/         { for (i = 1; i <= n; i++) print line[i]; print; broken++; n = 0; fflush(); next }
-                  { line[++n] = $$0 }
+/^FAIL\t/         { show($$2); print; broken++; forget(); fflush(); next }
+                  { line[++n] = $$0; of[n] = now }
 END {
-	for (i = 1; i <= n; i++) print line[i]
+	show("")
 	printf "\n%d tests passed (and %d cases in them), %d failed, %d skipped; %d packages passed, %d failed\n", \
 		passed, cases, failed, skips, packages, broken
 	if (without != "") print "without tests:" without
 	if (empty) printf "NOT RUN: %d packages ran no test at all\n", empty
 	for (i = 1; i <= skips; i++) print "SKIPPED " skipped[i]
+	for (i = 1; i <= failures; i++) print "FAILED " failure[i]
 }
 endef
 export SUMMARY
