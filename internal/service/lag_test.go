@@ -58,7 +58,7 @@ func TestLagIsWhatTheGroupHasNotCommitted(t *testing.T) {
 		b.pipelines("opinions")
 		b.send("opinions.raw", 0, 100)
 		s := b.open(b.config("opinions"))
-		slow := &slowStep{Step: s.lines[0].steps[0], takes: 5 * time.Minute, began: make(chan struct{}, 10)}
+		slow := slowed(s.lines[0].steps[0], 5*time.Minute)
 		s.lines[0].steps = []pipeline.Step{slow}
 		r := b.run(s)
 		<-slow.began
@@ -66,7 +66,7 @@ func TestLagIsWhatTheGroupHasNotCommitted(t *testing.T) {
 		r.lags(100, 3)
 		b.send("opinions.raw", 100, 20)
 		r.lags(120, 3)
-		slow.takes = 0
+		slow.takes.Store(0)
 		time.Sleep(10 * time.Minute)
 		r.committed(time.Minute, 120)
 		r.lags(0, 3)

@@ -195,7 +195,7 @@ func TestLagIsOfThisMoment(t *testing.T) {
 	with(t, func(b *bench) {
 		b.pipelines("opinions")
 		s := b.open(b.config("opinions"))
-		slow := &slowStep{Step: s.lines[0].steps[0], takes: 10 * time.Minute, began: make(chan struct{}, 10)}
+		slow := slowed(s.lines[0].steps[0], 10*time.Minute)
 		s.lines[0].steps = []pipeline.Step{slow}
 		r := b.run(s)
 		b.send("opinions.raw", 0, 10)
@@ -212,7 +212,7 @@ func TestLagIsOfThisMoment(t *testing.T) {
 				b.Errorf("%v records wait, and /streamz says %s", want, text)
 			}
 		}
-		slow.takes = 0
+		slow.takes.Store(0)
 		r.committed(time.Hour, 310)
 		r.end()
 	})

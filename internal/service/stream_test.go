@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -377,7 +378,7 @@ func TestStopEndsTheCyclesInHand(t *testing.T) {
 	with(t, func(b *bench) {
 		b.pipelines("opinions")
 		s := b.open(b.config("opinions"))
-		slow := &slowStep{Step: s.lines[0].steps[0], takes: 5 * time.Second, began: make(chan struct{}, 10)}
+		slow := slowed(s.lines[0].steps[0], 5*time.Second)
 		s.lines[0].steps[0] = slow
 		r := b.run(s)
 		b.send("opinions.raw", 0, 10)
@@ -392,13 +393,22 @@ func TestStopEndsTheCyclesInHand(t *testing.T) {
 
 type slowStep struct {
 	pipeline.Step
-	takes time.Duration
+	takes atomic.Int64 // a duration; the test may change it while the step runs
 	began chan struct{}
 }
 
+func slowed(step pipeline.Step, takes time.Duration) *slowStep {
+	s := &slowStep{Step: step, began: make(chan struct{}, 10)}
+	s.takes.Store(int64(takes))
+	return s
+}
+
 func (s *slowStep) Run(ctx context.Context, rows []*pipeline.Row) error {
-	s.began <- struct{}{}
-	time.Sleep(s.takes)
+	select {
+	case s.began <- struct{}{}:
+	default: // nobody counts this far
+	}
+	time.Sleep(time.Duration(s.takes.Load()))
 	return s.Step.Run(ctx, rows)
 }
 
