@@ -53,7 +53,7 @@ build: compiler runtime ## bin/nearline
 test: compiler runtime vocabularies ## go vet, then all tests with the race detector, in random order
 	@$(GO) vet -tags '$(TAGS) $(SERVER_TAGS)' $(PKG)
 	@mkdir -p $(CACHE)
-	@$(GO) test -v $(if $(filter 1,$(CGO_ENABLED)),-race) -shuffle=on -tags $(TAGS) -timeout 20m $(ARGS) $(PKG) 2>&1 \
+	@$(GO) test -v $(if $(filter 1,$(CGO_ENABLED)),-race) -shuffle=on -tags $(TAGS) -timeout 60m $(ARGS) $(PKG) 2>&1 \
 		| tee $(CACHE)/test.log | awk "$$SUMMARY"
 
 .PHONY: mutants
@@ -209,7 +209,7 @@ endif
 .PHONY: vocabularies
 vocabularies:
 	@models/tokenizer/testdata/fetch_real.sh
-	@models/tokenizer/testdata/fetch_charsmaps.sh >/dev/null || true
+	@for try in 1 2 3; do models/tokenizer/testdata/fetch_charsmaps.sh >/dev/null && break || sleep $$try; done
 
 .PHONY: compiler
 compiler:

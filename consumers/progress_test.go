@@ -4,6 +4,7 @@ package consumers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -85,9 +86,16 @@ func (r *replica) work() {
 // loseOffsets as brokers do when the group has been empty for longer than they keep them.
 func (r *replica) loseOffsets() {
 	r.w.Helper()
-	deleted, err := r.admin.DeleteGroups(context.Background(), r.config.Group)
-	if err == nil {
-		err = deleted[r.config.Group].Err
+	var err error
+	for range 600 { // a member that stopped while it joined is in the group until its session has ended
+		var deleted kadm.DeleteGroupResponses
+		if deleted, err = r.admin.DeleteGroups(context.Background(), r.config.Group); err == nil {
+			err = deleted[r.config.Group].Err
+		}
+		if !errors.Is(err, kerr.NonEmptyGroup) {
+			break
+		}
+		time.Sleep(time.Second)
 	}
 	if err != nil {
 		r.w.Fatalf("delete the group: %v", err)

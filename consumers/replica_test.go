@@ -3,6 +3,7 @@
 package consumers
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -13,8 +14,9 @@ func TestReplicasOnOneHostHaveNamesOfTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Groups that no other process on this machine has.
-	both, one, other := t.Name()+"-both", t.Name()+"-one", t.Name()+"-other"
+	// Groups that no other process on this machine has, not even of another checkout.
+	own := fmt.Sprint(t.Name(), "-", os.Getpid())
+	both, one, other := own+"-both", own+"-one", own+"-other"
 	start := func(want string, groups ...string) (stop func()) {
 		t.Helper()
 		named, stop := DefaultKafka().Named(groups, slog.New(slog.DiscardHandler))

@@ -5,6 +5,7 @@ package consumers_test
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,7 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 		if !w.Settle(time.Minute) {
 			t.Errorf("%d records are left", w.Lag())
 		}
+		synctest.Wait() // it is counted once the commit is answered
 		if got := metric(t, registry, name); got != 15 {
 			t.Errorf("%v records counted as lost: want 15", got)
 		}

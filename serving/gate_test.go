@@ -117,7 +117,7 @@ func request(body string, headers ...string) string {
 func TestSlowPostsHoldABoundedMemory(t *testing.T) {
 	const most, posts = 1 << 20, 200
 	g := NewGate(Config{MaxInFlight: most}, 2, 1<<20)
-	address, end := serve(t, g, &ranker{largest: 1 << 20}, func(s *http.Server) { s.ReadTimeout = 2 * time.Second })
+	address, end := serve(t, g, &ranker{largest: 1 << 20}, func(s *http.Server) { s.ReadTimeout = 10 * time.Second })
 	defer end()
 	half := request(strings.Repeat(" ", 1<<20))
 	half = half[:len(half)/4]

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -9,12 +8,7 @@ import (
 )
 
 func TestHealthAsksTheServiceOfAConfiguration(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	path := configFile(t, startBroker(t, none))
 	config, err := os.ReadFile(path)
 	if err != nil {

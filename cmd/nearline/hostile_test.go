@@ -51,7 +51,7 @@ func TestHostileRecordsHurtNobodyElse(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := ledger.Await(ctx, []string{broker}, dev.TopicScored, dev.TopicDeadLetters, time.Minute)
+	report, err := ledger.Await(ctx, []string{broker}, dev.TopicScored, dev.TopicDeadLetters, 5*time.Minute)
 	peak := peakMemory(c)
 	_ = c.Process.Signal(os.Interrupt) // if it is gone, Wait says so
 	if err := c.Wait(); err != nil {

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +88,20 @@ type result struct {
 }
 
 // execute a command in this process.
+// freeAddress is one that a program may listen on soon. It is below the ports that the system gives to whoever asks for any.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for i := range 1000 {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+(os.Getpid()+i)%10000))
+		if err == nil {
+			_ = listener.Close()
+			return listener.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 func execute(t *testing.T, in string, args ...string) result {
 	t.Helper()
 	return executeIn(t.Context(), in, args...)

@@ -37,7 +37,13 @@ func TestDevEndsByItselfWithCounts(t *testing.T) {
 		{"with its state kept", []string{"--for", "8s", "--backlog", "20", "--rate", "10", "--data", t.TempDir()}, []string{"reviews scored in"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := execute(t, "", append([]string{"dev", "--for", "2s", "--models", models, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"}, c.args...)...)
+			args := append([]string{"dev", "--for", "2s", "--models", models, "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"}, c.args...)
+			r := execute(t, "", args...)
+			for _, say := range c.says {
+				if r.failure == nil && !strings.Contains(r.out, say) { // a busy machine had no time to score any
+					r = execute(t, "", append(args, "--for", "1m")...)
+				}
+			}
 			r.ok(t)
 			wantAll(t, "standard output", r.out, c.says...)
 		})
@@ -61,12 +67,7 @@ func TestDevInAPipeSaysWhereTheBrokerIsAndThatItIsReady(t *testing.T) {
 }
 
 func TestDevMakesTopicsForAnotherPipeline(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	c := program(t, "dev", "--models", repository(t), "--kafka", address, "--http", "off", "--topics", "other.raw,other.scored", "--backlog", "10")
 	p := start(t, c, (*exec.Cmd).StdoutPipe)
 	p.until("positive 0.50")

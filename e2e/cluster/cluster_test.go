@@ -22,7 +22,7 @@ func TestEveryListenerServesEveryBroker(t *testing.T) {
 
 func everyListener(t *testing.T, version string) {
 	c := ForTest(t, Options{Version: version})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for name, options := range map[string][]kgo.Opt{
 		"direct":   {},

@@ -116,6 +116,9 @@ func pull(ctx context.Context, engine *client.Client, name string) error {
 	return nil
 }
 
+// given are the ports that freePort has answered with: whoever asked may not listen yet.
+var given sync.Map
+
 // freePort of this machine, below the ports that outgoing connections take: a broker that is down must find its own again.
 func freePort(ctx context.Context) (int, error) {
 	var last error
@@ -124,6 +127,10 @@ func freePort(ctx context.Context) (int, error) {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", host(port))
 		if err != nil {
 			last = err
+			continue
+		}
+		if _, taken := given.LoadOrStore(port, true); taken {
+			_ = l.Close()
 			continue
 		}
 		return port, l.Close()

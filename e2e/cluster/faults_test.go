@@ -34,7 +34,8 @@ func TestFaultsHurtAndHeal(t *testing.T) {
 	}
 	heals := func(t *testing.T, address string) {
 		t.Helper()
-		if err := answers(t, address); err != nil {
+		// The first answers of a busy machine may come late.
+		if err := await(ctx, time.Minute, address+" to answer", func(context.Context) error { return answers(t, address) }); err != nil {
 			t.Errorf("%s does not answer: %v", address, err)
 		}
 	}

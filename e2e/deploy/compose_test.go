@@ -190,10 +190,10 @@ func (p *project) query(expression string) (int, error) {
 	return len(data.Result), err
 }
 
-// await asks until it is told that all is well, for two minutes.
+// await asks until it is told that all is well, for five minutes.
 func await(t *testing.T, what string, ask func() error) {
 	t.Helper()
-	deadline, again := time.NewTimer(2*time.Minute), time.NewTicker(500*time.Millisecond)
+	deadline, again := time.NewTimer(5*time.Minute), time.NewTicker(500*time.Millisecond)
 	defer deadline.Stop()
 	defer again.Stop()
 	for {
@@ -203,7 +203,7 @@ func await(t *testing.T, what string, ask func() error) {
 		}
 		select {
 		case <-deadline.C:
-			t.Fatalf("%s: not within 2 minutes: %v", what, err)
+			t.Fatalf("%s: not within 5 minutes: %v", what, err)
 		case <-again.C:
 		}
 	}
@@ -216,13 +216,13 @@ func reviewsAreScored(t *testing.T, p *project) {
 		t.Fatal(err)
 	}
 	defer kafka.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	results, deadLetters := 0, 0
 	for results < 500 || deadLetters < 1 {
 		fetches := kafka.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("%d results and %d dead letters in 3 minutes, want 500 and 1", results, deadLetters)
+			t.Fatalf("%d results and %d dead letters in 10 minutes, want 500 and 1", results, deadLetters)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			switch {
@@ -248,13 +248,13 @@ func badReviewsMoveAnItemDown(t *testing.T, p *project) {
 		t.Fatal(err)
 	}
 	defer kafka.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	next := func() (user string, items []string, scores []float64) {
 		for {
 			fetches := kafka.PollRecords(ctx, 1)
 			if ctx.Err() != nil {
-				t.Fatal("no ranking with fresh features that has moved, in 3 minutes")
+				t.Fatal("no ranking with fresh features that has moved, in 10 minutes")
 			}
 			for r := range fetches.RecordsAll() {
 				var result struct {

@@ -62,12 +62,12 @@ func read(t *testing.T, brokers []string) *results {
 // until n different reviews have a result.
 func (r *results) until(t *testing.T, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for len(r.seen) < n {
 		fetches := r.kafka.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("%d of %d reviews have a result after 3 minutes", len(r.seen), n)
+			t.Fatalf("%d of %d reviews have a result after 10 minutes", len(r.seen), n)
 		}
 		fetches.EachRecord(func(record *kgo.Record) { r.add(t, record) })
 	}

@@ -283,7 +283,7 @@ func TestWhatIsWrongSaysWhatToLookAt(t *testing.T) {
 		})
 	}
 	c := DefaultConfig()
-	c.Endpoint = "http://127.0.0.1:1"
+	c.Endpoint, c.Timeout = "http://127.0.0.1:1", time.Minute // however slow the machine is, the last try has said why
 	gone := opened(t, c)
 	wants(t, gone.Ping(t.Context()), "features.store.dynamodb", "endpoint", "credentials", "http://127.0.0.1:1", "refused")
 	_, err := gone.Get(t.Context(), view, []string{"a"})

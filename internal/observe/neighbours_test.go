@@ -66,11 +66,11 @@ func reads(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestSlowRequestsAreCutOff(t *testing.T) {
-	url, _ := serve(t, ServerConfig{ReadTimeout: 100 * time.Millisecond}, func(s *Server) {
+	url, _ := serve(t, ServerConfig{ReadTimeout: 2 * time.Second}, func(s *Server) {
 		s.Handle("POST /reads", "", http.HandlerFunc(reads))
 		s.Handle("POST /ignores", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	})
-	for _, slow := range []string{
+	requests := []string{
 		"", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
 		"POST /reads HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\nhalf",
 		"POST /reads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -78,10 +78,15 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 		"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf",
 		"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf",
 		get("/readyz") + "POST /reads HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf",
-	} {
-		answer, err := io.ReadAll(dial(t, url, slow)) // which ends when the server closes
+	}
+	connections := make([]io.Reader, len(requests))
+	for i, slow := range requests {
+		connections[i] = dial(t, url, slow)
+	}
+	for i, c := range connections {
+		answer, err := io.ReadAll(c) // which ends when the server closes
 		if err != nil {
-			t.Errorf("%q: got %q, %v, want that the server ends the connection", slow, answer, err)
+			t.Errorf("%q: got %q, %v, want that the server ends the connection", requests[i], answer, err)
 		}
 	}
 }
@@ -143,7 +148,7 @@ func TestAClientThatReadsSlowlyHasTimeForEachPiece(t *testing.T) {
 
 func TestWorkMayTakeLongerThanItsRequest(t *testing.T) {
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	url, _ := serve(t, ServerConfig{ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond}, func(s *Server) {
+	url, _ := serve(t, ServerConfig{ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second}, func(s *Server) {
 		s.Handle("POST /work", "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			reads(w, r)
 			close(begun)

@@ -153,6 +153,7 @@ func TestEventsOfTwoTopicsBecomeFeatures(t *testing.T) {
 		if status, body := r.ask("/v1/features/user/x"); status != http.StatusNotFound || !strings.Contains(fmt.Sprint(body["error"]), "there is item") {
 			t.Errorf("an unknown view is answered with %d %v, want 404 and the views that there are", status, body)
 		}
+		r.committed(time.Minute, 202)
 		b.count("posts.dlq", 1)
 		// The review of no item is a result all the same, and events have none.
 		reviews := 1

@@ -18,6 +18,22 @@ import (
 
 func (b *bench) admin() *kadm.Client { return kadm.NewClient(b.client) }
 
+// left waits until nobody is in the group. A member that stops while it joins is in it until its session has ended.
+func (b *bench) left(group string) {
+	b.Helper()
+	for range 600 {
+		groups, err := b.admin().DescribeGroups(b.Context(), group)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(groups[group].Members) == 0 {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	b.Fatalf("group %s still has members after ten minutes", group)
+}
+
 // deleted topics are gone, and with them what groups have committed of them, as real brokers do it.
 func (b *bench) deleted(names ...string) {
 	b.Helper()
@@ -110,6 +126,7 @@ func TestViewDoesNotBeginAnewInSilenceWhenItsStatesAreDeleted(t *testing.T) {
 				}
 				b.deleted(states)
 				remake()
+				r.committed(time.Minute, 100)
 				before := r.Committed()
 				b.load(50)
 				r.streamed(2*time.Minute, false, "the view does not begin anew by itself")
@@ -135,6 +152,7 @@ func TestViewDoesNotBeginAnewInSilenceWhenItsStatesAreDeleted(t *testing.T) {
 				for p := range int32(3) {
 					earliest.Add(kadm.Offset{Topic: updates, Partition: p, At: 0, LeaderEpoch: -1})
 				}
+				b.left(c.Features.Group("item"))
 				committed, err := b.admin().CommitOffsets(b.Context(), c.Features.Group("item"), earliest)
 				if err == nil {
 					err = committed.Error()
@@ -192,6 +210,7 @@ func TestViewThatLostItsOffsetsAndItsStatesDoesNotBeginAnewInSilence(t *testing.
 		b.load(100)
 		r.learned(time.Minute, b.want)
 		r.end()
+		b.left(c.Features.Group("item"))
 		lost, err := b.admin().DeleteGroups(b.Context(), c.Features.Group("item"))
 		if err == nil {
 			err = lost.Error()
@@ -239,6 +258,7 @@ func TestViewTakesItsStatesThatWerePutBack(t *testing.T) {
 			o.Metadata = ""
 			current.Add(o)
 		}
+		b.left(group)
 		committed, err := b.admin().CommitOffsets(b.Context(), group, current)
 		if err == nil {
 			err = committed.Error()
@@ -264,7 +284,12 @@ func TestViewBeginsAnewWhenBothItsTopicsAreDeleted(t *testing.T) {
 		// As brokers do with a topic's offsets when it is deleted.
 		var gone kadm.TopicsSet
 		gone.Add(c.Features.UpdatesTopic("item"), 0, 1, 2)
-		if _, err := b.admin().DeleteOffsets(b.Context(), c.Features.Group("item"), gone); err != nil {
+		b.left(c.Features.Group("item"))
+		lost, err := b.admin().DeleteOffsets(b.Context(), c.Features.Group("item"), gone)
+		if err == nil {
+			err = lost.Error()
+		}
+		if err != nil {
 			b.Fatal(err)
 		}
 		b.deleted(c.Features.StateTopic("item"), c.Features.UpdatesTopic("item"))

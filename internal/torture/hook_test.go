@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,9 +70,13 @@ func TestHookThatFailsIsReported(t *testing.T) {
 }
 
 func TestHooksComeOneAtATime(t *testing.T) {
-	r, _ := hooked(t, "sleep 0.2; echo done")
+	over := filepath.Join(t.TempDir(), "over")
+	r, _ := hooked(t, fmt.Sprintf("until [ -e '%s' ]; do sleep 0.01; done; echo done", over))
 	for range 3 {
 		r.strike(context.Background(), event{Fault: Hook, Lasts: time.Second})
+	}
+	if err := os.WriteFile(over, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	r.undoing.Wait()
 	if len(r.events) != 1 {

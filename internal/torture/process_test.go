@@ -53,7 +53,7 @@ func TestProcessIsStartedAgainWhenItEndsByItself(t *testing.T) {
 
 func TestProcessDiesOfItsMemory(t *testing.T) {
 	// tail keeps all of the one endless line. It begins once the process is confined.
-	p := shell(t, "ulimit -v 1000000; sleep 0.5; exec tail </dev/zero")
+	p := shell(t, "ulimit -v 8000000; sleep 2; exec tail </dev/zero")
 	p.memory = 64 << 20
 	if err := p.start("/bin/sh"); err != nil {
 		t.Fatal(err)

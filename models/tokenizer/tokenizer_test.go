@@ -130,10 +130,19 @@ func testAllocations(t *testing.T, g *golden, name string) {
 			continue
 		}
 		ids = tok.appendIDs(ids[:0], text, s)
-		if n := testing.AllocsPerRun(1, func() { ids = tok.appendIDs(ids[:0], text, s) }); n != 0 {
+		if n := allocations(func() { ids = tok.appendIDs(ids[:0], text, s) }); n != 0 {
 			t.Errorf("%s: %v allocations for %.100q, want none", name, n, text)
 		}
 	}
+}
+
+// allocations of f. The count is of the whole process, so that the runtime's own are in it now and then: what f does, it does each time.
+func allocations(f func()) float64 {
+	n := testing.AllocsPerRun(1, f)
+	for try := 0; n != 0 && try < 4; try++ {
+		n = testing.AllocsPerRun(1, f)
+	}
+	return n
 }
 
 func TestConcurrentCallsGetTheSameIDs(t *testing.T) {

@@ -165,7 +165,7 @@ func TestUnigramDoesNotAllocate(t *testing.T) {
 		for i := 0; i < len(g.cases); i += 211 {
 			text := g.cases[i].text()
 			ids = tok.appendIDs(ids[:0], text, s)
-			if n := testing.AllocsPerRun(1, func() { ids = tok.appendIDs(ids[:0], text, s) }); n != 0 {
+			if n := allocations(func() { ids = tok.appendIDs(ids[:0], text, s) }); n != 0 {
 				t.Errorf("%s: %v allocations for %.100q, want none", name, n, text)
 			}
 		}
