@@ -339,9 +339,9 @@ func allocated(f func()) uint64 {
 }
 
 const (
-	bombSize = 160 << 20
-	// bombCost is above what everything else in such a test allocates. Who takes a bomb apart allocates its size at least.
-	bombCost = 120 << 20
+	bombSize = 320 << 20
+	// bombCost is twice what everything else in such a test allocates. Who takes a bomb apart allocates its size at least.
+	bombCost = 240 << 20
 )
 
 func TestBombAmongTheAttemptsCostsNoMemoryAndNoWork(t *testing.T) {
