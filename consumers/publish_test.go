@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"nearline/internal/kafkatest"
 	"nearline/pipeline"
@@ -105,10 +104,7 @@ func TestRefusalsInSeveralPortionsAreFoundAtOnce(t *testing.T) {
 		kinds := slices.Repeat([]kafkatest.Kind{kafkatest.Good}, records)
 		kinds[3], kinds[30], kinds[58] = kafkatest.Refused, kafkatest.Refused, kafkatest.Refused
 		w.ProduceKinds(kinds...)
-		w.Cluster.Fault(kfake.Fault{
-			Keys: []kmsg.Key{kmsg.Produce}, Topic: aside, Err: kerr.InvalidRecord, Count: -1,
-			When: func(r kmsg.Request) bool { return carries(r.(*kmsg.ProduceRequest), string(kafkatest.Refused)) },
-		})
+		refuse(w, aside, kerr.InvalidRecord, string(kafkatest.Refused))
 		line := w.Line()
 		model := new(kafkatest.Model)
 		one := cycle(config(w, line, 0), model, crowd{each: each, bytes: 10})

@@ -42,10 +42,7 @@ func TestMemberDeadLettersExactlyTheRefusedRecords(t *testing.T) {
 					mix.Odd[kafkatest.Refused] = c.refused
 					w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
 					if c.fault != nil {
-						w.Cluster.Fault(kfake.Fault{
-							Keys: []kmsg.Key{kmsg.Produce}, Topic: kafkatest.Output, Err: c.fault, Count: -1,
-							When: func(r kmsg.Request) bool { return carries(r.(*kmsg.ProduceRequest), "scored refused") },
-						})
+						refuse(w, kafkatest.Output, c.fault, "scored refused")
 					}
 					var workers []*kafkatest.Worker
 					for i := range members {
@@ -89,12 +86,22 @@ func TestRecordsThatAreRefusedTogetherAloneBecomeNoDeadLetters(t *testing.T) {
 	})
 }
 
-// carries says that a request carries a record whose value begins so.
-func carries(r *kmsg.ProduceRequest, prefix string) bool {
+// refuse batches of a topic with a value that begins so. A request may have those of several partitions; the others are taken.
+func refuse(w *kafkatest.World, topic string, with *kerr.Error, prefix string) {
+	for p := range int32(8) { // more than there are
+		w.Cluster.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{p}, Err: with, Count: -1,
+			When: func(r kmsg.Request) bool { return carries(r.(*kmsg.ProduceRequest), p, prefix) },
+		})
+	}
+}
+
+// carries says that a request carries a record for a partition whose value begins so.
+func carries(r *kmsg.ProduceRequest, p int32, prefix string) bool {
 	for _, topic := range r.Topics {
 		for _, partition := range topic.Partitions {
 			var batch kmsg.RecordBatch
-			if batch.ReadFrom(partition.Records) != nil {
+			if partition.Partition != p || batch.ReadFrom(partition.Records) != nil {
 				continue
 			}
 			records, err := kfake.BatchRecords(batch)

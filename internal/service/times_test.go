@@ -211,9 +211,14 @@ func TestRefusedTimestampsMakeNoDeadLetters(t *testing.T) {
 			with(t, func(b *bench) {
 				b.pipelines("posts")
 				limit := 24 * time.Hour
-				b.world.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "posts.scored", Err: kerr.InvalidTimestamp, Count: -1, When: func(r kmsg.Request) bool {
-					return olderThan(r.(*kmsg.ProduceRequest), time.Now().Add(-limit).UnixMilli())
-				}})
+				for p := range int32(3) { // a request may have several, and only what is old is refused
+					b.world.Cluster.Fault(kfake.Fault{
+						Keys: []kmsg.Key{kmsg.Produce}, Topic: "posts.scored", Partitions: []int32{p}, Err: kerr.InvalidTimestamp, Count: -1,
+						When: func(r kmsg.Request) bool {
+							return olderThan(r.(*kmsg.ProduceRequest), p, time.Now().Add(-limit).UnixMilli())
+						},
+					})
+				}
 				const n = 400
 				stamps := map[string]int64{}
 				for i := range n {
@@ -242,12 +247,12 @@ func TestRefusedTimestampsMakeNoDeadLetters(t *testing.T) {
 	}
 }
 
-// olderThan says that a request has a record from before a time.
-func olderThan(r *kmsg.ProduceRequest, ms int64) bool {
+// olderThan says that a request has a record for a partition from before a time.
+func olderThan(r *kmsg.ProduceRequest, p int32, ms int64) bool {
 	for _, topic := range r.Topics {
 		for _, partition := range topic.Partitions {
 			var batch kmsg.RecordBatch
-			if batch.ReadFrom(partition.Records) != nil {
+			if partition.Partition != p || batch.ReadFrom(partition.Records) != nil {
 				continue
 			}
 			records, err := kfake.BatchRecords(batch)
