@@ -16,7 +16,7 @@ import (
 // out of order. It is the short run of what `make torture` does for long.
 func TestTortureOnRealCluster(t *testing.T) {
 	o := newOrdeal(t)
-	o.lasts, o.rate, o.seed, o.every, o.faults = 150*time.Second, 1000, 5, 3*time.Second, allFaults()
+	o.lasts, o.rate, o.seed, o.every, o.faults = 90*time.Second, 1000, 5, 3*time.Second, allFaults()
 	r := o.check(t, cluster.ForTest(t, cluster.Options{}))
 	// Fewer, and nothing was shown.
 	if r.Records < 2000 || r.Faults < 10 {

@@ -2,10 +2,13 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers/decompress"
@@ -49,12 +52,8 @@ func (l *load) run(ctx, intake context.Context) error {
 	}
 	defer client.Close()
 	written := 0
-	var failed error // written by the client's one promise goroutine, read after Flush
-	promise := func(r *kgo.Record, err error) {
-		if err != nil && failed == nil {
-			failed = fmt.Errorf("write record to %s: %w", r.Topic, err)
-		}
-	}
+	refused := refusals{first: make(map[*kgo.Record]time.Time)}
+	promise := refused.note
 	last, due := time.Now(), 0.0
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -68,6 +67,9 @@ func (l *load) run(ctx, intake context.Context) error {
 			written++
 		}
 		l.progress.written.Store(int64(written))
+		for _, r := range refused.again() {
+			client.Produce(ctx, r, promise)
+		}
 		select {
 		case <-ticker.C:
 		case fault := <-l.poisons:
@@ -77,10 +79,60 @@ func (l *load) run(ctx, intake context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	if err := client.Flush(ctx); err != nil {
-		return fmt.Errorf("write the load: %w", context.Cause(ctx))
+	for {
+		if err := client.Flush(ctx); err != nil {
+			return fmt.Errorf("write the load: %w", context.Cause(ctx))
+		}
+		again := refused.again()
+		if len(again) == 0 {
+			return refused.failed
+		}
+		for _, r := range again {
+			client.Produce(ctx, r, promise)
+		}
+		<-ticker.C
 	}
-	return failed
+}
+
+// forgetful is for how long a broker may refuse timestamps that the topic takes: one that comes back after a kill -9 may lead partitions before it has read the
+// settings of their topic.
+const forgetful = time.Minute
+
+// refusals are records that were refused for their timestamps, and what ends the load.
+type refusals struct {
+	mu      sync.Mutex // guards what follows
+	records []*kgo.Record
+	first   map[*kgo.Record]time.Time // when a record that is written again was first refused
+	failed  error                     // the first error that is none of these; read after Flush
+}
+
+// note what became of a record.
+func (f *refusals) note(r *kgo.Record, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first, again := f.first[r]
+	delete(f.first, r)
+	if !again {
+		first = time.Now()
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, kerr.InvalidTimestamp) && time.Since(first) < forgetful:
+		r = &kgo.Record{Key: r.Key, Value: r.Value, Timestamp: r.Timestamp}
+		f.first[r] = first
+		f.records = append(f.records, r)
+	case f.failed == nil:
+		f.failed = fmt.Errorf("write record to %s: %w", r.Topic, err)
+	}
+}
+
+// again are the records to write again.
+func (f *refusals) again() []*kgo.Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	records := f.records
+	f.records = nil
+	return records
 }
 
 // record of a number: of a hundred, two do not decode, two are tombstones, and five have no key; and twelve have a timestamp that is not when they were
