@@ -88,6 +88,15 @@ type result struct {
 }
 
 // execute a command in this process.
+// jobPipeline is what a configuration for files says of its pipeline.
+const jobPipeline = `pipelines:
+  - name: job
+    input: {topic: jobs}
+    steps: [{predict: {model: sentiment}}]
+    output: {topic: jobs.done}
+    dead_letters: jobs.dlq
+`
+
 // freeAddress is one that a program may listen on soon. It is below the ports that the system gives to whoever asks for any.
 func freeAddress(t *testing.T) string {
 	t.Helper()

@@ -139,13 +139,7 @@ func TestScoreWritesBesideTheModelsEveryDay(t *testing.T) {
 	write(t, "nearline.yaml", `
 kafka: {brokers: ["kafka:9092"]}
 models: {repository: .}
-pipelines:
-  - name: job
-    input: {topic: jobs}
-    steps: [{predict: {model: sentiment}}]
-    output: {topic: jobs.done}
-    dead_letters: jobs.dlq
-`)
+`+jobPipeline)
 	for _, out := range []string{"scored.jsonl", "2026/11/scored.jsonl", "sentiment/scored.jsonl"} {
 		for range 2 {
 			execute(t, "", "score", "--config", "nearline.yaml", "--pipeline", "job", "--in", "in", "--out", out, "--rejects", "rejects.jsonl").ok(t)

@@ -70,13 +70,7 @@ func TestScoreWritesRejectsToStandardErrorAsTheyAre(t *testing.T) {
 	write(t, at("nearline.yaml"), fmt.Sprintf(`
 kafka: {brokers: ["kafka:9092"], replica: "${env:PLANTED_REGION}"}
 models: {repository: %q}
-pipelines:
-  - name: job
-    input: {topic: jobs}
-    steps: [{predict: {model: sentiment}}]
-    output: {topic: jobs.done}
-    dead_letters: jobs.dlq
-`, repository(t)))
+`, repository(t))+jobPipeline)
 	rejected := `{"text":"posted in germany"` // which no brace ends
 	write(t, at("in"), rejected+"\n"+review)
 	score := func(more ...string) (string, error) {
