@@ -228,7 +228,7 @@ clean: ## remove bin and .cache, what was fetched included
 # names each failed test again with the lines in which tests complain, since that end may be all that somebody sees.
 define SUMMARY
 function top(name) { sub(/\/.*/, "", name); return name }
-function forget(   i) { for (i = 1; i <= n; i++) delete line[i]; n = 0; split("", state) }
+function forget(   i) { for (i = 1; i <= n; i++) delete line[i]; n = 0; now = ""; split("", state) }
 function show(package,   i) {
 	for (i = 1; i <= n; i++) {
 		if (state[of[i]] == "passed") continue
@@ -237,15 +237,17 @@ function show(package,   i) {
 	}
 	for (i in state) if (state[i] == "failed") failure[++failures] = package " " i " FAILED"
 }
-/^=== (RUN|PAUSE|CONT|NAME) / { now = top($$3); next }
+/^=== (RUN|PAUSE|CONT|NAME) / { now = top($$3); if ($$2 == "RUN" && $$3 == now && state[now] == "passed") delete state[now]; next }
+now == "" && /^[^ :]+\.go:[0-9]+:[0-9]+: / { print; failure[++failures] = $$0; next }
+/^panic: |^fatal error: |DATA RACE/ { now = "" }
 /^PASS$$/         { next }
-/^ *--- PASS: /   { if (/^---/) { passed++; state[$$3] = "passed" } else cases++; next }
-/^--- FAIL: /     { failed++; state[$$3] = "failed" }
-/^ *--- SKIP: /   { reason = line[n]; sub(/^ +/, "", reason); pending[++p] = $$3 ": " reason; if (/^---/) state[$$3] = "passed"; next }
+/^ *--- PASS: /   { if (/^---/) { passed++; now = ""; if (state[$$3] != "failed") state[$$3] = "passed" } else cases++; next }
+/^[^ ].*--- FAIL: [^ \/]+ \([0-9.]+s\)$$|^--- FAIL: / { name = $$0; sub(/.*--- FAIL: /, "", name); sub(/ .*/, "", name); now = name; failed++; state[name] = "failed" }
+/^ *--- SKIP: /   { reason = line[n]; sub(/^ +/, "", reason); pending[++p] = $$3 ": " reason; if (/^---/) { now = ""; if (state[$$3] != "failed") state[$$3] = "passed" }; next }
 /^(ok  |FAIL\t)/  { for (; p > 0; p--) skipped[++skips] = $$2 " " pending[p] }
 /^ok  /           { print; packages++; forget(); if (/no tests to run/) empty++; fflush(); next }
 /\[no test files\]/ { without = without " " $$2; next }
-/^FAIL\t/         { show($$2); print; broken++; forget(); fflush(); next }
+/^FAIL\t/         { before = failures; show($$2); if (failures == before) failure[++failures] = $$0; print; broken++; forget(); fflush(); next }
                   { line[++n] = $$0; of[n] = now }
 END {
 	show("")

@@ -98,7 +98,8 @@ func (l *load) run(ctx, intake context.Context) error {
 // settings of their topic.
 const forgetful = time.Minute
 
-// refusals are records that were refused for their timestamps, and what ends the load.
+// refusals are records that were refused for their timestamps, and what ends the load. One that is written again comes after later ones of its key, and may
+// be in the topic twice where the answer to its first write was lost: what comes of a record is judged by its place in the input, and each place counts.
 type refusals struct {
 	mu      sync.Mutex // guards what follows
 	records []*kgo.Record
