@@ -58,7 +58,7 @@ test: compiler runtime vocabularies ## go vet, then all tests with the race dete
 
 .PHONY: mutants
 mutants: compiler runtime vocabularies ## break each rule of DESIGN.md's Non-obvious list on purpose, and see tests find it (ARGS=NAME for one)
-	@$(GO) run ./internal/mutants -tags $(TAGS) $(ARGS)
+	@$(GO) run ./internal/harness/mutants -tags $(TAGS) $(ARGS)
 
 .PHONY: e2e
 e2e: build ## the built binary against foreign clients, under torture, and on a real Kafka in containers
@@ -110,7 +110,7 @@ up: image ## the service with a real Kafka and Prometheus, by deploy/compose.yam
 
 .PHONY: bench
 bench: build $(CACHE)/bench/venv/ready ## the figures, side by side in one run: make bench ARGS='-only plumbing'
-	@$(GO) run -tags $(TAGS) ./internal/bench $(ARGS)
+	@$(GO) run -tags $(TAGS) ./internal/harness/bench $(ARGS)
 
 # Of make gpu-check: cuda, cuda:N or cpu; and the repository that the device runs, float16 on a GPU.
 DEVICE      ?= cuda
@@ -118,7 +118,7 @@ GPU_MODELS  ?= $(if $(filter cpu,$(DEVICE)),models/zoo,$(CACHE)/fp16)
 
 .PHONY: gpu-check
 gpu-check: compiler runtime ## is the GPU right, how fast, how busy (DEVICE=cpu runs the check without one)
-	@$(GO) build -trimpath -tags $(TAGS) -o bin/bench ./internal/bench
+	@$(GO) build -trimpath -tags $(TAGS) -o bin/bench ./internal/harness/bench
 	@if [ "$(DEVICE)" != cpu ] && command -v nvidia-smi >/dev/null; then \
 		[ -d "$(GPU_MODELS)" ] || $(MAKE) fp16; \
 		export NEARLINE_ONNXRUNTIME="$${NEARLINE_ONNXRUNTIME:-$$(models/onnx/fetch_gpu.sh)}"; \

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 )
 
 // TestMembersThatComeAndGoWasteNextToNothing keeps two members at work with a slow model while a third comes and goes

@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 	"nearline/pipeline"
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"nearline/consumers"
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 	"nearline/pipeline"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 )
 
 var exhaustive = flag.Bool("exhaustive", false, "every answer to every request on every cluster, likely or not")

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"nearline/consumers"
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 )
 
 // metric reads one counter.

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"nearline/consumers"
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 	"nearline/pipeline"
 )
 

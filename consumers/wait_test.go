@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 	"nearline/pipeline"
 )
 

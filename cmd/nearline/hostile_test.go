@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/dev"
-	"nearline/internal/hostile"
+	"nearline/internal/harness/hostile"
 )
 
 // hostileRecords is how many there are; NEARLINE_HOSTILE_RECORDS=N tries more.

@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/internal/hostile"
+	"nearline/internal/harness/hostile"
 )
 
 // fetch has the client's own code take batches apart, as if they had been fetched one after another.

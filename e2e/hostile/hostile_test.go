@@ -8,7 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	load "nearline/internal/hostile"
+	load "nearline/internal/harness/hostile"
 	"nearline/pipeline"
 )
 

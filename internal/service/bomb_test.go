@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/internal/hostile"
+	"nearline/internal/harness/hostile"
 	"nearline/producers"
 )
 

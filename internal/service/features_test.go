@@ -18,7 +18,7 @@ import (
 
 	"nearline/features"
 	"nearline/internal/config"
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 	"nearline/serving"
 )
 

@@ -21,7 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/features"
-	"nearline/internal/hostile"
+	"nearline/internal/harness/hostile"
 )
 
 // parted is a store of three parts, each of which may come back older by itself, as the masters of a cluster do.

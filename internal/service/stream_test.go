@@ -20,7 +20,7 @@ import (
 	"nearline/batching"
 	"nearline/consumers"
 	"nearline/internal/config"
-	"nearline/internal/kafkatest"
+	"nearline/internal/harness/kafkatest"
 	"nearline/internal/observe"
 	"nearline/pipeline"
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/internal/hostile"
+	"nearline/internal/harness/hostile"
 )
 
 func (b *bench) admin() *kadm.Client { return kadm.NewClient(b.client) }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func tinyCheck(t *testing.T) gpuCheck {
 	t.Helper()
 	root := t.TempDir()
-	if err := os.CopyFS(filepath.Join(root, "mood", "1"), os.DirFS(filepath.Join("..", "..", "models", "onnx", "testdata", "single_label"))); err != nil {
+	if err := os.CopyFS(filepath.Join(root, "mood", "1"), os.DirFS(filepath.Join("..", "..", "..", "models", "onnx", "testdata", "single_label"))); err != nil {
 		t.Fatal(err)
 	}
 	return gpuCheck{
@@ -133,7 +133,7 @@ func TestAgreementCountsLabelsAndDistances(t *testing.T) {
 }
 
 func TestMadeUpTextsAreAsLongAsReviews(t *testing.T) {
-	g := gpuCheck{repository: filepath.Join("..", "..", "models", "zoo"), model: "sentiment", device: "cpu"}
+	g := gpuCheck{repository: filepath.Join("..", "..", "..", "models", "zoo"), model: "sentiment", device: "cpu"}
 	texts, source, err := g.texts(3000)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 // rules are those of DESIGN.md's Non-obvious list, and of comments above central types; the ways to break them lie in rules, a file each. Nothing of
 // the tree is changed: go test is told to read the changed files elsewhere (its flag -overlay).
 //
-//	go run ./internal/mutants [NAME...]
+//	go run ./internal/harness/mutants [NAME...]
 //
 // What a build under real faults does when it is broken is for e2e/broken.sh; this is its light twin for tests of the packages.
 package main
@@ -61,7 +61,7 @@ func run(ctx context.Context, h hunt, workers int, names []string) (err error) {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(m mutant) bool { return m.name == name }) {
-			return fmt.Errorf("there is no mutant %s in internal/mutants/rules", name)
+			return fmt.Errorf("there is no mutant %s in internal/harness/mutants/rules", name)
 		}
 	}
 	said := make(chan string)
@@ -123,7 +123,7 @@ func (h *hunt) find(ctx context.Context, m *mutant) (line string, err error) {
 	build := exec.CommandContext(ctx, "go", append(arguments, m.pkg)...)
 	build.Dir = h.root
 	if said, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("mutant %s does not build, mend internal/mutants/rules/%s.mutant: %w\n%s", m.name, m.name, err, said)
+		return "", fmt.Errorf("mutant %s does not build, mend internal/harness/mutants/rules/%s.mutant: %w\n%s", m.name, m.name, err, said)
 	}
 	tests := exec.CommandContext(ctx, binary, "-test.run", m.pattern(), "-test.v", "-test.failfast", "-test.timeout", h.limit.String())
 	tests.Dir = filepath.Join(h.root, filepath.FromSlash(m.pkg))

@@ -21,7 +21,7 @@ var unbounded = []string{"NewClient", "NewGroupTransactSession", "WithDecompress
 const mayBeUnbounded = "consumers/decompress"
 
 func TestEveryKafkaClientIsMadeWithABoundOnWhatItDecompresses(t *testing.T) {
-	root, files := filepath.Join("..", ".."), 0
+	root, files := filepath.Join("..", "..", ".."), 0
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

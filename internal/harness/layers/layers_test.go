@@ -25,7 +25,7 @@ func TestImportsPointOneWay(t *testing.T) {
 // The tag is there for the binary's size.
 func TestNocloudLeavesTheCloudsClientsOut(t *testing.T) {
 	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags=nocloud", module+"/cmd/nearline")
-	command.Dir = "../.."
+	command.Dir = "../../.."
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
@@ -101,11 +101,15 @@ func TestViolationsAreFound(t *testing.T) {
 		{"a test may use any library",
 			imports{path: "producers", tests: []string{"github.com/twmb/franz-go/pkg/kfake", "testing"}}, ""},
 		{"and the fake cluster",
-			imports{path: "consumers", tests: []string{"nearline/internal/kafkatest"}}, ""},
+			imports{path: "consumers", tests: []string{"nearline/internal/harness/kafkatest"}}, ""},
 		{"which code must not",
-			imports{path: "consumers", code: []string{"nearline/internal/kafkatest"}}, "consumers imports nearline/internal/kafkatest"},
+			imports{path: "consumers", code: []string{"nearline/internal/harness/kafkatest"}}, "consumers imports nearline/internal/harness/kafkatest"},
 		{"cmd sees all",
 			imports{path: "cmd/nearline", code: []string{"nearline/models", "nearline/consumers", "nearline/internal/dev"}}, ""},
+		{"but for what only tests use",
+			imports{path: "cmd/nearline", code: []string{"nearline/internal/harness/bench"}}, "cmd/nearline imports nearline/internal/harness/bench"},
+		{"which may use all of it",
+			imports{path: "internal/harness/bench", code: []string{"nearline/internal/service", "nearline/internal/harness/hostile"}}, ""},
 		{"a package without a layer",
 			imports{path: "misc"}, "misc is in no layer"},
 	} {
@@ -126,7 +130,7 @@ func list(t *testing.T, env, tags string) []imports {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags="+tags,
 		"-json=ImportPath,Imports,TestImports,XTestImports", module+"/...")
-	command.Dir = "../.."
+	command.Dir = "../../.."
 	command.Env = append(os.Environ(), env)
 	command.Stderr = os.Stderr
 	out, err := command.Output()

@@ -9,7 +9,7 @@ import (
 )
 
 // root of the tree, as tests see it.
-const root = "../.."
+const root = "../../.."
 
 func TestEveryMutantStillAppliesAndNamesItsRuleAndItsTests(t *testing.T) {
 	all, err := readAll(root)
@@ -59,7 +59,7 @@ func TestEveryNonObviousRuleIsBrokenByAMutant(t *testing.T) {
 		}
 		switch {
 		case !broken && !excused:
-			t.Errorf("nothing breaks the rule %q: add internal/mutants/rules/NAME.mutant and a test that finds it, or say in unbroken why none can", rule)
+			t.Errorf("nothing breaks the rule %q: add internal/harness/mutants/rules/NAME.mutant and a test that finds it, or say in unbroken why none can", rule)
 		case broken && excused:
 			t.Errorf("the rule %q is broken by a mutant, and unbroken says that none can", rule)
 		}

@@ -110,9 +110,9 @@ func (m *mutant) pattern() string {
 
 // readAll reads the mutants of the tree, by name.
 func readAll(root string) ([]mutant, error) {
-	files, err := filepath.Glob(filepath.Join(root, "internal", "mutants", "rules", "*.mutant"))
+	files, err := filepath.Glob(filepath.Join(root, "internal", "harness", "mutants", "rules", "*.mutant"))
 	if err != nil || len(files) == 0 {
-		return nil, errors.Join(errors.New("there are no mutants in internal/mutants/rules"), err)
+		return nil, errors.Join(errors.New("there are no mutants in internal/harness/mutants/rules"), err)
 	}
 	var all []mutant
 	for _, file := range files {
@@ -142,7 +142,7 @@ func (m *mutant) apply(root string) (map[string][]byte, error) {
 		}
 		if n := bytes.Count(text, []byte(e.old)); n != 1 || e.old == e.by {
 			return nil, fmt.Errorf("mutant %s is stale: %s has the text of edit %d %d times, want once, and replaced by another: "+
-				"write it anew in internal/mutants/rules/%s.mutant, so that it breaks its rule as before", m.name, e.file, i+1, n, m.name)
+				"write it anew in internal/harness/mutants/rules/%s.mutant, so that it breaks its rule as before", m.name, e.file, i+1, n, m.name)
 		}
 		changed[e.file] = bytes.Replace(text, []byte(e.old), []byte(e.by), 1)
 	}

@@ -55,24 +55,27 @@ var layers = []layer{
 	{"internal/deadletters", []string{"pipeline", "consumers", "consumers/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/export", []string{"pipeline", "schemas", "features", "offline", "internal/committed"}, "it replays what views were told, by their own code"},
 	{"internal/observe", nil, "whoever has something to report comes to it"},
-	{"internal/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
-	{"internal/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
+	{"internal/harness/kafkatest", []string{"pipeline"}, "a fake cluster for any room's tests"},
+	{"internal/harness/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
 	{"internal/plainyaml", nil, "YAML to trees, whatever is in it"},
 	{"internal/veil", nil, "texts to texts, whatever is in them"},
-	{"internal/layers", nil, "this test"},
-	{"internal/mutants", nil, "it breaks texts, whatever is in them"},
+	{"internal/harness/layers", nil, "this test"},
+	{"internal/harness/mutants", nil, "it breaks texts, whatever is in them"},
 
 	{"examples", nil, "configurations, nothing else"},
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
-	{"internal/bench", []string{everything}, "measures the whole service"},
+	{"internal/harness/bench", []string{everything}, "measures the whole service"},
 	{"internal/torture", []string{"consumers/decompress"}, "it judges by what the topics say, and by nothing of ours but the bound on what it reads of them"},
 	{"internal/dev", []string{everything}, "the embedded mode wires the service like cmd does"},
 	{"cmd", []string{everything}, "the only place that knows every package"},
 	{"e2e", []string{everything}, "tests of the whole service"},
 }
 
+// harness is what only tests and measurements use: no code that ships may import it, whatever else it may.
+const harness = "internal/harness"
+
 // forTests may be imported by tests of any folder, beside what the folder itself may import.
-var forTests = []string{"internal/kafkatest", "internal/hostile", "features/storetest"}
+var forTests = []string{"internal/harness/kafkatest", "internal/harness/hostile", "features/storetest"}
 
 // outside says which folders alone may import a package that is not ours, in code that ships. Packages below it count.
 var outside = []struct {
@@ -82,9 +85,9 @@ var outside = []struct {
 }{
 	{"C", []string{"models/onnx"}, "the only cgo in the repository"},
 	{"github.com/yalue/onnxruntime_go", []string{"models/onnx"}, "the rest builds and runs without the library"},
-	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/bench", "internal/committed", "internal/deadletters", "internal/export", "internal/dev", "internal/hostile", "internal/kafkatest", "internal/torture", "cmd", "e2e"},
+	{"github.com/twmb/franz-go", []string{"consumers", "internal/service", "internal/harness/bench", "internal/committed", "internal/deadletters", "internal/export", "internal/dev", "internal/harness/hostile", "internal/harness/kafkatest", "internal/torture", "cmd", "e2e"},
 		"the member owns the client; schemas and producers handle bytes"},
-	{"github.com/redis/go-redis", []string{"features/redis", "internal/bench", "cmd", "e2e"}, "the rest sees a store"},
+	{"github.com/redis/go-redis", []string{"features/redis", "internal/harness/bench", "cmd", "e2e"}, "the rest sees a store"},
 	{"github.com/aws", []string{"features/dynamodb"}, "the rest sees a store"},
 	{"cloud.google.com/go", []string{"features/bigtable", "features/firestore"}, "the rest sees a store"},
 	{"github.com/googleapis", []string{"features/bigtable", "features/firestore"}, "the rest sees a store"},
@@ -95,7 +98,7 @@ var outside = []struct {
 	{"github.com/spf13/cobra", []string{"cmd"}, "flags are the command's matter"},
 	{"github.com/charmbracelet", []string{"internal/dev", "cmd"}, "the live view is the embedded mode's"},
 	{"github.com/mattn/go-runewidth", []string{"internal/dev"}, "what a line needs on a terminal is the live view's matter"},
-	{"testing", []string{"internal/kafkatest", "features/storetest", "e2e"}, "code that ships does not carry the test framework"},
+	{"testing", []string{"internal/harness/kafkatest", "features/storetest", "e2e"}, "code that ships does not carry the test framework"},
 }
 
 // imports are what one package says: path is relative to the module.
@@ -111,7 +114,7 @@ func violations(packages []imports) []string {
 	for _, p := range packages {
 		rule, ok := ruleFor(p.path)
 		if !ok {
-			found = append(found, fmt.Sprintf("%s is in no layer: add its line to internal/layers/rules.go", p.path))
+			found = append(found, fmt.Sprintf("%s is in no layer: add its line to internal/harness/layers/rules.go", p.path))
 			continue
 		}
 		for _, imported := range p.code {
@@ -136,6 +139,9 @@ func forbidden(path string, rule layer, imported string, inTest bool) string {
 		for _, may := range rule.may {
 			target, _ := ruleFor(ours)
 			allowed = allowed || target.folder == may
+		}
+		if below(ours, harness) && !below(path, harness) && !below(path, "e2e") {
+			allowed = false
 		}
 		if inTest {
 			allowed = allowed || slices.ContainsFunc(forTests, func(folder string) bool { return below(ours, folder) })

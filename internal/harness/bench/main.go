@@ -1,11 +1,11 @@
 // Command bench measures Nearline against what it is made of and what it is compared with, side by side in one run:
 // `make bench`. Every figure is a ratio or a latency of its own rounds, so that a machine's pace cancels out.
 //
-//	go run ./internal/bench                         # all figures
-//	go run ./internal/bench -only plumbing,latency  # some
-//	go run ./internal/bench -reviews my.jsonl       # on your own reviews: {"review_id": …, "text": …} a line
-//	go run ./internal/bench -kafka k1:9092,k2:9092  # on your own Kafka; topics scoring.…, latency.… and so on are made there
-//	go run ./internal/bench -only gpu               # is the GPU right, how fast, how busy: `make gpu-check`
+//	go run ./internal/harness/bench                         # all figures
+//	go run ./internal/harness/bench -only plumbing,latency  # some
+//	go run ./internal/harness/bench -reviews my.jsonl       # on your own reviews: {"review_id": …, "text": …} a line
+//	go run ./internal/harness/bench -kafka k1:9092,k2:9092  # on your own Kafka; topics scoring.…, latency.… and so on are made there
+//	go run ./internal/harness/bench -only gpu               # is the GPU right, how fast, how busy: `make gpu-check`
 package main
 
 import (
