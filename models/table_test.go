@@ -16,7 +16,7 @@ import (
 	"nearline/pipeline"
 )
 
-// tensor is an input or output as models/train/tables.py writes it: what LightGBM, XGBoost and scikit-learn were given, and what they
+// tensor is an input or output as training/tables.py writes it: what LightGBM, XGBoost and scikit-learn were given, and what they
 // answered themselves.
 type tensor struct {
 	Type   string

@@ -2,7 +2,7 @@
 
     python make_reference.py > reference.json
 
-Needs models/train/trees/requirements.txt. Numbers are written with all their digits; those that are random are from a fixed seed.
+Needs training/trees/requirements.txt. Numbers are written with all their digits; those that are random are from a fixed seed.
 """
 
 import json

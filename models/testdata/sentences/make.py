@@ -25,7 +25,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "train"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "training"))
 from tiny import VOCABULARY, tokenizer
 
 HIDDEN, POSITIONS = 16, 48

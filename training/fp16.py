@@ -380,7 +380,7 @@ def derive(source: Path, out: Path) -> None:
     order = ("task", "max_tokens", "tolerance", "heads")
     ordered = {key: description[key] for key in order if key in description} | description
     with (out / "nearline.yaml").open("w", encoding="utf-8") as file:
-        file.write("# Derived by models/train/fp16.py, golden answers included.\n")
+        file.write("# Derived by training/fp16.py, golden answers included.\n")
         yaml.safe_dump(ordered, file, sort_keys=False, allow_unicode=True, width=10**9)
     print(f"{out}: {sum(file.stat().st_size for file in out.iterdir()) / 1e6:.1f} MB")
 

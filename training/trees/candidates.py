@@ -1,8 +1,8 @@
 """LambdaMART that ranks candidate films for a user, from columns of what was known at the moment of the question.
 
-    PYTHONPATH=models/train/recommender python models/train/trees/candidates.py --data DATA --out models/zoo/candidate_trees/1
+    PYTHONPATH=training/recommender python training/trees/candidates.py --data DATA --out models/zoo/candidate_trees/1
 
-Data, questions and figures are those of models/train/recommender. Candidates are the films that were popular at the moment and
+Data, questions and figures are those of training/recommender. Candidates are the films that were popular at the moment and
 those that other users had near this one's last films; a film outside of them cannot be found. The trees are fitted on QUESTIONS
 earlier moments of each user. What goes together is then counted over the users of other folds, as the user's own events hold the
 answer; the user's mean rating and number of films are those before the moment.

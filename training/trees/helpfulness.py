@@ -1,9 +1,9 @@
 """LambdaMART that ranks a product's reviews by how helpful shoppers will find them, from columns of the review alone.
 
-    PYTHONPATH=models/train python models/train/trees/helpfulness.py --data DATA --out models/zoo/helpfulness_trees/1
+    PYTHONPATH=training python training/trees/helpfulness.py --data DATA --out models/zoo/helpfulness_trees/1
 
 The gain is the count of helpful votes. Settings are chosen by cross-validation over the training products; the reported products
-are those of the sentiment model (models/train/data.py), so that both are read on the same rows. SETTINGS holds what was tried;
+are those of the sentiment model (training/data.py), so that both are read on the same rows. SETTINGS holds what was tried;
 `--settings JSON` takes one of them without trying.
 """
 

@@ -2,7 +2,7 @@
 # Makes version 3 of the sentiment model. Each piece leaves a file, and one whose file is there is left out:
 # after a stop, the same command goes on.
 #
-#   DATA=DIR WORK=DIR ZOO=models/zoo/sentiment/3 models/train/version3.sh [DEVICE]
+#   DATA=DIR WORK=DIR ZOO=models/zoo/sentiment/3 training/version3.sh [DEVICE]
 #
 # DEVICE is cuda (the default) or cpu. Where no GPU is here, run the piece `teach` on a machine that has one (see
 # README.md), put what it left into $WORK/gpu, and run this again.
