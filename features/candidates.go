@@ -47,7 +47,7 @@ type CandidatesConfig struct {
 // round trip. Safe for concurrent use.
 type Candidates struct {
 	config    CandidatesConfig
-	list      source
+	list      pipeline.Path
 	otherwise *stored
 	history   *stored
 	columns   *Columns
@@ -60,7 +60,7 @@ type Candidates struct {
 // stored is where a list is found.
 type stored struct {
 	finder *Finder
-	key    source
+	key    pipeline.Path
 	field  int
 }
 
@@ -71,8 +71,8 @@ const CandidateID = "item_id"
 // decoder to read, and is returned with what this one wants.
 func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field, reads []string) (*Candidates, []string, error) {
 	made := &Candidates{config: c}
-	names := fieldNames(columns)
-	made.list, reads = find(c.List, names, reads)
+	names := pipeline.FieldNames(columns)
+	made.list, reads = pipeline.FindPath(c.List, names, reads)
 	var errs []error
 	open := func(s *Stored, what string) *stored {
 		if s == nil {
@@ -86,7 +86,7 @@ func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field
 		if path == "" {
 			path = s.Finder.view.key
 		}
-		found.key, reads = find(path, names, reads)
+		found.key, reads = pipeline.FindPath(path, names, reads)
 		return found
 	}
 	made.otherwise, made.history = open(c.Otherwise, "otherwise"), open(c.History, "history")
@@ -105,8 +105,8 @@ func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field
 		if found, ok := made.own(path); ok {
 			return found, within(path, columns)
 		}
-		var found source
-		found, reads = find(path, names, reads)
+		found := source{path: path}
+		found.Path, reads = pipeline.FindPath(path, names, reads)
 		return found, within(path, columns)
 	})
 	made.numbers, made.texts = made.columns.places(onItem)
@@ -116,7 +116,7 @@ func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field
 
 // own is the source of a path that is a candidate's own.
 func (c *Candidates) own(path string) (source, bool) {
-	found := source{path: path, read: -1}
+	found := source{path: path}
 	name, rest, _ := strings.Cut(path, ".")
 	switch {
 	case name == CandidateID:
@@ -201,7 +201,7 @@ func (c *Candidates) turn(ctx context.Context, rows []*pipeline.Row, offline *an
 	}
 	candidates := 0
 	for _, row := range rows {
-		switch value := c.list.value(row); {
+		switch value := c.list.Value(row); {
 		case row.Fault != nil:
 		case value.Kind == pipeline.List, value.Kind == pipeline.Strings:
 			candidates += value.Len()
@@ -221,7 +221,7 @@ func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (historie
 		}
 		keys := make([]string, len(rows))
 		for i, row := range rows {
-			keys[i], _ = textOf(s.key.value(row))
+			keys[i], _ = s.key.Value(row).Text()
 		}
 		asking.Go(func() (err error) {
 			*into, err = s.finder.find(within, keys, c.config.Wait)
@@ -235,7 +235,7 @@ func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (historie
 
 // gather the candidates of row number i, each once.
 func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offline *answers, known *known) *pipeline.Fault {
-	value := c.list.value(row)
+	value := c.list.Value(row)
 	switch value.Kind {
 	case pipeline.Null:
 		if c.otherwise != nil {
@@ -251,15 +251,15 @@ func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offli
 			if value.Kind == pipeline.Strings {
 				id = value.Strings[at]
 			} else {
-				id, _ = textOf(value.List[at])
+				id, _ = value.List[at].Text()
 			}
 			if id == "" {
-				return c.columns.fault("%s[%d] is no id: want texts or numbers, each of an item", c.list.path, at)
+				return c.columns.fault("%s[%d] is no id: want texts or numbers, each of an item", &c.list, at)
 			}
 			known.add(list, i, id)
 		}
 	default:
-		return c.columns.fault("%s is no list: want ids of items", c.list.path)
+		return c.columns.fault("%s is no list: want ids of items", &c.list)
 	}
 	if len(list.Items) > c.config.Most {
 		return c.columns.fault("there are %d candidates: model %s takes at most %d (models.batch.max_tokens)", len(list.Items), c.config.Model, c.config.Most)
@@ -270,7 +270,7 @@ func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offli
 // staleness is Stale for a list that is remembered from before the store went away, and Fresh otherwise.
 func (s *stored) staleness(row *pipeline.Row, found *answers) Freshness {
 	if s != nil {
-		if key, _ := textOf(s.key.value(row)); found.of(key).Freshness == Stale {
+		if key, _ := s.key.Value(row).Text(); found.of(key).Freshness == Stale {
 			return Stale
 		}
 	}
@@ -279,7 +279,7 @@ func (s *stored) staleness(row *pipeline.Row, found *answers) Freshness {
 
 // texts that are stored for a row; a list of the caller's own.
 func (s *stored) texts(row *pipeline.Row, found *answers) []string {
-	key, _ := textOf(s.key.value(row))
+	key, _ := s.key.Value(row).Text()
 	entry := found.of(key).Entry
 	if entry == nil {
 		return nil

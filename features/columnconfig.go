@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nearline/pipeline"
 )
 
 // ColumnConfig says what a column of a model's table is made of: a value, and at most one way in which it becomes what the model was trained
@@ -136,7 +138,7 @@ func (c *ColumnConfig) validateWays(p *problems, path string) {
 		switch {
 		case standard && span:
 			p.add("%s.scale has mean or deviation, and min or max: want one of the two pairs", path)
-		case standard && (s.Mean == nil || s.Deviation == nil || !(*s.Deviation > 0) || !finite(*s.Mean)):
+		case standard && (s.Mean == nil || s.Deviation == nil || !(*s.Deviation > 0) || !pipeline.Finite(*s.Mean)):
 			p.add("%s.scale: want mean, and deviation above 0", path)
 		case span && (s.Min == nil || s.Max == nil || !(*s.Max > *s.Min)):
 			p.add("%s.scale: want min, and max above it", path)

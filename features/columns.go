@@ -47,9 +47,10 @@ type target struct {
 // The error joins everything that does not fit: a column that nothing is declared for, a declaration of none, a path that an earlier
 // step does not have.
 func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig, columns []pipeline.Field, reads []string) (*Columns, []string, error) {
-	names := fieldNames(columns)
+	names := pipeline.FieldNames(columns)
 	c, err := newColumns(model, wanted, declared, func(path string) (found source, err error) {
-		found, reads = find(path, names, reads)
+		found.path = path
+		found.Path, reads = pipeline.FindPath(path, names, reads)
 		return found, within(path, columns)
 	})
 	return c, reads, err
@@ -118,14 +119,6 @@ func newColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 		errs = append(errs, fmt.Errorf("inputs has %s: model %s reads no such column, want %s", name, model, columnNames(wanted)))
 	}
 	return c, errors.Join(errs...)
-}
-
-func fieldNames(fields []pipeline.Field) []string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.Name
-	}
-	return names
 }
 
 func columnNames(columns []Column) string {
@@ -216,7 +209,7 @@ func (c *Columns) put(s *scope, on dependence, values []given, numbers []float64
 		case t.Text:
 			texts[t.place] = v.asText()
 		case v.kind == isText:
-			return c.fault("column %s: %q is a text, and model %s reads a number", t.Name, shown(v.text), c.model)
+			return c.fault("column %s: %q is a text, and model %s reads a number", t.Name, pipeline.Shown(v.text), c.model)
 		case v.kind == isNumber:
 			numbers[t.place] = v.number
 		case t.Whole:
@@ -258,7 +251,7 @@ func byDefault(column Column, text *string) (given, error) {
 		return given{}, nil // as without one
 	}
 	number, err := strconv.ParseFloat(*text, 64)
-	if err != nil || !finite(number) || column.Whole && number != math.Trunc(number) {
+	if err != nil || !pipeline.Finite(number) || column.Whole && number != math.Trunc(number) {
 		return given{}, fmt.Errorf("inputs.%s.default is %q: want a %s", column.Name, *text, map[bool]string{true: "whole number", false: "number"}[column.Whole])
 	}
 	return given{kind: isNumber, number: number}, nil

@@ -26,6 +26,31 @@ type columnValue struct {
 	of     dependence
 }
 
+// source is where a value is: in a row, or in one of its candidates.
+type source struct {
+	pipeline.Path
+	path string // as it was written
+	// own says that it is a candidate's: its id, or rest in its feature number field, -1 for all of them.
+	own   ownership
+	field int
+	rest  string
+}
+
+type ownership uint8
+
+const (
+	ofRow ownership = iota
+	ofCandidate
+	ofCandidatesView
+)
+
+func (o ownership) dependence() dependence {
+	if o == ofRow {
+		return onRow
+	}
+	return onItem
+}
+
 // dependence says what values are made of, where rows have candidates.
 type dependence uint8
 
@@ -47,7 +72,7 @@ type scope struct {
 func (s *scope) value(of *source) pipeline.Value {
 	switch {
 	case of.own == ofRow:
-		return of.value(s.row)
+		return of.Value(s.row)
 	case s.item == nil:
 		return pipeline.Value{}
 	case of.own == ofCandidate:
@@ -56,7 +81,7 @@ func (s *scope) value(of *source) pipeline.Value {
 	if of.field < 0 {
 		return s.item.found.values(s.view, s.now)
 	}
-	return inside(s.item.found.value(s.view, of.field, s.now), of.rest)
+	return s.item.found.value(s.view, of.field, s.now).Inside(of.rest)
 }
 
 // given is a value on its way into a column.
@@ -69,7 +94,7 @@ type given struct {
 // asText is the value as a column of texts takes it.
 func (g *given) asText() string {
 	if g.kind == isNumber && g.text == "" {
-		text, _ := textOf(pipeline.FloatValue(g.number))
+		text, _ := pipeline.FloatValue(g.number).Text()
 		return text
 	}
 	return g.text
@@ -84,7 +109,7 @@ const (
 )
 
 func newColumnValue(name string, config ColumnConfig, locate func(string) source) columnValue {
-	v := columnValue{name: name, config: config, until: source{read: -1}}
+	v := columnValue{name: name, config: config}
 	for i, part := range config.Cross {
 		v.parts = append(v.parts, newColumnValue(fmt.Sprintf("%s[%d]", name, i), part, locate))
 		v.of |= v.parts[i].of
@@ -135,22 +160,22 @@ func (v *columnValue) in(s *scope) (given, error) {
 func (v *columnValue) operand(value pipeline.Value) (given, error) {
 	c := &v.config
 	if c.Label != "" {
-		p, ok := probability(value, c.Label)
+		p, ok := value.Probability(c.Label)
 		if !ok {
 			return given{}, fmt.Errorf("%s is no prediction of a label and a score", v.from.path)
 		}
 		return given{kind: isNumber, number: p}, nil
 	}
 	if c.Values == nil && c.Hash == 0 && c.OneHot == nil && value.Kind != pipeline.String {
-		if number, ok := numberOf(value); ok {
+		if number, ok := value.Number(); ok {
 			given := given{kind: isNumber, number: number}
 			if value.Kind != pipeline.Bool {
-				given.text, _ = textOf(value)
+				given.text, _ = value.Text()
 			}
 			return given, nil
 		}
 	}
-	text, scalar := textOf(value)
+	text, scalar := value.Text()
 	switch {
 	case !scalar:
 		return given{}, fmt.Errorf("%s is neither a text nor a number", v.from.path)
@@ -163,14 +188,14 @@ func (v *columnValue) operand(value pipeline.Value) (given, error) {
 	case c.Hash > 0 || c.OneHot != nil || value.Kind == pipeline.String:
 		return given{kind: isText, text: text}, nil
 	}
-	return given{}, fmt.Errorf("%s is %s, which is more than a number of 64 bits", v.from.path, shown(text))
+	return given{}, fmt.Errorf("%s is %s, which is more than a number of 64 bits", v.from.path, pipeline.Shown(text))
 }
 
 // shaped scales, buckets or hashes.
 func (v *columnValue) shaped(of given) (given, error) {
 	c := &v.config
 	if (c.Scale != nil || c.Buckets != nil) && of.kind != isNumber {
-		return given{}, fmt.Errorf("%s is %q, which is no number", v.from.path, shown(of.text))
+		return given{}, fmt.Errorf("%s is %q, which is no number", v.from.path, pipeline.Shown(of.text))
 	}
 	switch {
 	case c.Scale != nil:
@@ -208,7 +233,7 @@ func (s *ScaleConfig) of(number float64) float64 {
 
 func (v *columnValue) length(value pipeline.Value) (given, error) {
 	var n int
-	switch text, ok := textOf(value); {
+	switch text, ok := value.Text(); {
 	case v.config.Length == LengthItems && (value.Kind == pipeline.List || value.Kind == pipeline.Strings):
 		n = value.Len()
 	case v.config.Length == LengthItems:
@@ -247,9 +272,9 @@ func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 	if until.IsZero() {
 		return given{}, errors.New("the record has no timestamp to count to: name the path of a time as since.until")
 	}
-	if text, _ := textOf(value); unsure(guess, then, until) {
+	if text, _ := value.Text(); unsure(guess, then, until) {
 		return given{}, fmt.Errorf("%s is %s, which in %s is %s, long after what it is compared with: say in which unit it is, as since.time_unit",
-			v.from.path, shown(text), guess, then.UTC().Format(time.DateOnly))
+			v.from.path, pipeline.Shown(text), guess, then.UTC().Format(time.DateOnly))
 	}
 	unit := v.config.Since.Unit
 	if unit == 0 {
@@ -281,13 +306,4 @@ func (v *columnValue) cross(s *scope) (given, error) {
 		return given{}, nil
 	}
 	return v.shaped(given{kind: isText, text: strings.Join(texts, crossed)})
-}
-
-// shown is enough of a text to know it by.
-func shown(text string) string {
-	const most = 60
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }

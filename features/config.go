@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nearline/pipeline"
 )
 
 // Config declares the views, and where their values are kept.
@@ -385,7 +387,7 @@ func (o Operand) validate(p *problems, path string) {
 		p.add("%s has label and values: want one, label for a prediction and values for a text", path)
 	}
 	for text, number := range o.Values {
-		if !finite(number) {
+		if !pipeline.Finite(number) {
 			p.add("%s.values.%s is %v: want a number", path, text, number)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"nearline/pipeline"
@@ -17,39 +15,13 @@ import (
 type Emit struct {
 	view     *View
 	topic    string
-	key      source
-	time     source // its path is "" where the record's timestamp is meant
-	operands []source
+	key      pipeline.Path
+	time     pipeline.Path // nowhere where the record's timestamp is meant
+	operands []pipeline.Path
 	metrics  *Metrics
 }
 
 var _ pipeline.Step = (*Emit)(nil)
-
-// source is where in a row a value is.
-type source struct {
-	path string
-	// column and rest split the path where it is one of a prediction's, or of what was looked up.
-	column, rest string
-	read         int // the index in Row.Read otherwise
-	// own says that it is a candidate's instead: its id, or rest in its feature number field, -1 for all of them.
-	own   ownership
-	field int
-}
-
-type ownership uint8
-
-const (
-	ofRow ownership = iota
-	ofCandidate
-	ofCandidatesView
-)
-
-func (o ownership) dependence() dependence {
-	if o == ofRow {
-		return onRow
-	}
-	return onItem
-}
 
 // maxUpdate is how many bytes an update may have, key and value together; it is far below what any topic takes.
 const maxUpdate = 64 << 10
@@ -60,16 +32,15 @@ func NewEmit(view *View, topic string, paths map[string]string, columns []string
 	e := &Emit{view: view, topic: topic, metrics: metrics}
 	used := map[string]bool{}
 	var clashes []error
-	locate := func(path string) source {
+	locate := func(path string) (found pipeline.Path) {
 		if path == "" {
-			return source{read: -1}
+			return found
 		}
 		used[path] = true
 		if other, ok := paths[path]; ok {
 			path = other
 		}
-		var found source
-		found, reads = find(path, columns, reads)
+		found, reads = pipeline.FindPath(path, columns, reads)
 		return found
 	}
 	e.key, e.time = locate(view.key), locate(view.time)
@@ -98,7 +69,7 @@ func (e *Emit) Run(_ context.Context, rows []*pipeline.Row) error {
 }
 
 func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
-	key, err := e.view.KeyOf(e.key.value(row), e.key.path)
+	key, err := e.view.KeyOf(e.key.Value(row), e.key.String())
 	if err != nil {
 		return e.fault("%v", err)
 	}
@@ -117,8 +88,8 @@ func (e *Emit) emit(row *pipeline.Row) *pipeline.Fault {
 	if latest := now.Add(ahead).UnixMilli(); update.At > latest {
 		update.At = now.UnixMilli()
 	}
-	if at := e.time.value(row); at.Kind != pipeline.Null {
-		said, err := e.view.TimeOf(at, e.time.path)
+	if at := e.time.Value(row); at.Kind != pipeline.Null {
+		said, err := e.view.TimeOf(at, e.time.String())
 		if err != nil {
 			return e.fault("%v", err)
 		}
@@ -153,7 +124,7 @@ const maxAhead = time.Hour
 
 // KeyOf reads a key of the view; "" is that of a row without one. Path is where the value was, for the error.
 func (v *View) KeyOf(value pipeline.Value, path string) (string, error) {
-	key, ok := textOf(value)
+	key, ok := value.Text()
 	switch {
 	case !ok && value.Kind != pipeline.Null:
 		return "", fmt.Errorf("%s is neither a text nor a number: it is the key of view %s", path, v.name)
@@ -168,92 +139,30 @@ func (v *View) KeyOf(value pipeline.Value, path string) (string, error) {
 // operand is what the view wants of the row, Null where there is none.
 func (e *Emit) operand(row *pipeline.Row, i int) (pipeline.Value, *pipeline.Fault) {
 	o, from := &e.view.operands[i], &e.operands[i]
-	value := from.value(row)
+	value := from.Value(row)
 	if value.Kind == pipeline.Null {
 		return value, nil
 	}
 	if o.label != "" {
-		number, ok := probability(value, o.label)
+		number, ok := value.Probability(o.label)
 		if !ok {
-			return value, e.fault("%s is no prediction of a label and a score, which view %s wants", from.path, e.view.name)
+			return value, e.fault("%s is no prediction of a label and a score, which view %s wants", from, e.view.name)
 		}
 		return pipeline.FloatValue(number), nil
 	}
-	if _, ok := numberOf(value); o.numeric != "" && !ok {
-		return value, e.fault("%s is no number, which %s.%s wants", from.path, e.view.name, o.numeric)
+	if _, ok := value.Number(); o.numeric != "" && !ok {
+		return value, e.fault("%s is no number, which %s.%s wants", from, e.view.name, o.numeric)
 	}
 	if o.text {
-		text, ok := textOf(value)
+		text, ok := value.Text()
 		switch {
 		case !ok:
-			return value, e.fault("%s is neither a text nor a number, which view %s wants", from.path, e.view.name)
+			return value, e.fault("%s is neither a text nor a number, which view %s wants", from, e.view.name)
 		case len(text) > maxText:
-			return value, e.fault("%s has %d bytes: a text of view %s has at most %d", from.path, len(text), e.view.name, maxText)
+			return value, e.fault("%s has %d bytes: a text of view %s has at most %d", from, len(text), e.view.name, maxText)
 		}
 	}
 	return value, nil
-}
-
-// probability of one of two labels.
-func probability(v pipeline.Value, label string) (float64, bool) {
-	is, ok := v.Lookup("label")
-	score, scored := v.Lookup("score")
-	number, numeric := numberOf(score)
-	switch {
-	case !ok || !scored || is.Kind != pipeline.String || !numeric:
-		return 0, false
-	case is.Str == label:
-		return number, true
-	default:
-		return 1 - number, true
-	}
-}
-
-// find says where the value at a path is: a column of an earlier prediction or lookup, or of the event, whose decoder then has to read it.
-func find(path string, columns, reads []string) (source, []string) {
-	column, rest, _ := strings.Cut(path, ".")
-	if slices.Contains(columns, column) {
-		return source{path: path, column: column, rest: rest, read: -1}, reads
-	}
-	at := slices.Index(reads, path)
-	if at < 0 {
-		at = len(reads)
-		reads = append(reads, path)
-	}
-	return source{path: path, read: at}, reads
-}
-
-// value of the source in a row, Null where there is none.
-func (s *source) value(row *pipeline.Row) pipeline.Value {
-	if s.column == "" {
-		if s.read < 0 || s.read >= len(row.Read) {
-			return pipeline.Value{}
-		}
-		return row.Read[s.read]
-	}
-	for _, prediction := range slices.Backward(row.Predictions) {
-		for _, column := range prediction.Columns {
-			if column.Name == s.column {
-				return inside(column.Value, s.rest)
-			}
-		}
-	}
-	for _, feature := range row.Features {
-		if feature.Name == s.column {
-			return inside(feature.Value, s.rest)
-		}
-	}
-	return pipeline.Value{}
-}
-
-// inside follows a path into an object.
-func inside(v pipeline.Value, path string) pipeline.Value {
-	for path != "" {
-		var name string
-		name, path, _ = strings.Cut(path, ".")
-		v, _ = v.Lookup(name)
-	}
-	return v
 }
 
 func (e *Emit) fault(format string, args ...any) *pipeline.Fault {

@@ -22,7 +22,7 @@ func (d *fieldDefault) UnmarshalText(text []byte) error {
 		return nil
 	}
 	number, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !finite(number) {
+	if err != nil || !pipeline.Finite(number) {
 		return errors.New(strconv.Quote(string(text)) + ": want a number, or missing")
 	}
 	*d = fieldDefault(number)

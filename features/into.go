@@ -21,8 +21,8 @@ import (
 type Into struct {
 	view   *View
 	store  Store
-	key    source
-	column string
+	key    pipeline.Path
+	column pipeline.Path
 	field  int
 
 	mu  sync.Mutex // guards job
@@ -42,7 +42,7 @@ const lineBits = 63 - jobBits
 // NewInto makes the step. Column is that of a ranking, or of a list of texts, which becomes the view's field; the view has no other, since an entry is put whole.
 // reads is what earlier steps want the decoder to read, and is returned with the view's key added.
 func NewInto(view *View, store Store, field, column string, columns []pipeline.Field, reads []string) (*Into, []string, error) {
-	into := &Into{view: view, store: store, column: column, field: slices.Index(view.Fields(), field)}
+	into := &Into{view: view, store: store, field: slices.Index(view.Fields(), field)}
 	switch {
 	case !view.OfStore():
 		return nil, nil, fmt.Errorf("view %s is filled by its topic: want one with source: %s", view.name, SourceStore)
@@ -50,11 +50,12 @@ func NewInto(view *View, store Store, field, column string, columns []pipeline.F
 		return nil, nil, fmt.Errorf("%s.%s: want a view with one field, of type: %s, as an entry is put whole; view %s has %s",
 			view.name, field, TypeTexts, view.name, strings.Join(view.Fields(), ", "))
 	}
-	names := fieldNames(columns)
+	names := pipeline.FieldNames(columns)
 	if !slices.Contains(names, column) {
 		return nil, nil, fmt.Errorf("results have no column %s: want one of %s", column, strings.Join(names, ", "))
 	}
-	into.key, reads = find(view.key, names, reads)
+	into.column = pipeline.ColumnPath(column)
+	into.key, reads = pipeline.FindPath(view.key, names, reads)
 	return into, reads, nil
 }
 
@@ -95,11 +96,11 @@ func (i *Into) Run(ctx context.Context, rows []*pipeline.Row) error {
 		if row.Record.Offset < 0 || row.Record.Offset >= 1<<lineBits {
 			return fmt.Errorf("line %d: a job has at most %d lines, split the file", row.Record.Offset, int64(1)<<lineBits)
 		}
-		key, err := i.view.KeyOf(i.key.value(row), i.key.path)
+		key, err := i.view.KeyOf(i.key.Value(row), i.key.String())
 		if err == nil && key == "" {
-			err = fmt.Errorf("there is no %s, the key of view %s", i.key.path, i.view.name)
+			err = fmt.Errorf("there is no %s, the key of view %s", &i.key, i.view.name)
 		}
-		texts, listErr := textsOf((&source{column: i.column, read: -1}).value(row))
+		texts, listErr := textsOf(i.column.Value(row))
 		if err = errors.Join(err, listErr); err != nil {
 			row.Fault = pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageAggregate, "%v", err)
 			continue
@@ -165,7 +166,7 @@ func textsOf(v pipeline.Value) ([]string, error) {
 		if id, ok := entry.Lookup(CandidateID); ok {
 			entry = id
 		}
-		text, ok := textOf(entry)
+		text, ok := entry.Text()
 		if !ok {
 			return nil, errors.New("the result's list has neither texts nor items")
 		}

@@ -116,7 +116,7 @@ var _ pipeline.Step = (*Lookup)(nil)
 // looked is one view that a step looks up.
 type looked struct {
 	finder *Finder
-	key    source
+	key    pipeline.Path
 	column string
 	fields []int // that stand in the result
 }
@@ -147,7 +147,7 @@ func NewLookup(views []ViewLookup, wait bool, columns, reads []string) (*Lookup,
 		if path == "" {
 			path = view.key
 		}
-		v.key, reads = find(path, columns, reads)
+		v.key, reads = pipeline.FindPath(path, columns, reads)
 		for i, f := range view.fields {
 			if c.Fields == nil || slices.Contains(c.Fields, f.name) {
 				v.fields = append(v.fields, i)
@@ -196,7 +196,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 	for i, v := range l.views {
 		keys[i] = make([]string, len(rows))
 		for j, row := range rows {
-			keys[i][j], _ = textOf(v.key.value(row))
+			keys[i][j], _ = v.key.Value(row).Text()
 		}
 	}
 	found := make([]answers, len(l.views))

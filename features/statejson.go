@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"nearline/pipeline"
 )
 
 // A state stands in its topic as JSON: the time of its latest event, and its fields under their names and marks, those without anything left out.
@@ -44,7 +46,7 @@ func (v *View) encodeState(s *State) ([]byte, error) {
 			dst = append(base64.StdEncoding.AppendEncode(append(dst, `"sketch":"`...), sketch), '"')
 		case c.list != nil:
 			dst = appendList(append(dst, `"list":`...), c.list)
-		case !finite(c.sum) || !finite(c.weight):
+		case !pipeline.Finite(c.sum) || !pipeline.Finite(c.weight):
 			return nil, fmt.Errorf("the sum of %s is %v, with a weight of %v", v.fields[i].name, c.sum, c.weight) // times and numbers are bounded
 		default:
 			dst = jsontext.AppendFloat(append(dst, `"sum":`...), c.sum, 64)
@@ -55,8 +57,6 @@ func (v *View) encodeState(s *State) ([]byte, error) {
 	}
 	return append(dst, '}', '}'), nil
 }
-
-func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
 func appendList(dst []byte, list []entry) []byte {
 	dst = append(dst, '[')

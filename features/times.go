@@ -81,12 +81,12 @@ func (t *times) of(value pipeline.Value, path string) (at time.Time, guess strin
 	case pipeline.String:
 		if at, ok = t.ofText(value.Str); !ok && t.unit > 0 {
 			// Protocol buffers write a number of 64 bits as a text.
-			if number, numeric := numberOf(pipeline.Value{Kind: pipeline.Number, Str: value.Str}); numeric {
+			if number, numeric := (pipeline.Value{Kind: pipeline.Number, Str: value.Str}).Number(); numeric {
 				at, _, ok = t.ofNumber(number)
 			}
 		}
 	case pipeline.Number, pipeline.Int, pipeline.Float:
-		if number, numeric := numberOf(value); numeric {
+		if number, numeric := value.Number(); numeric {
 			at, guess, ok = t.ofNumber(number)
 		}
 	}
@@ -94,8 +94,8 @@ func (t *times) of(value pipeline.Value, path string) (at time.Time, guess strin
 		return at, guess, nil
 	}
 	is := ""
-	if text, scalar := textOf(value); scalar {
-		is = fmt.Sprintf("; it is %q", shown(text))
+	if text, scalar := value.Text(); scalar {
+		is = fmt.Sprintf("; it is %q", pipeline.Shown(text))
 	}
 	return time.Time{}, "", fmt.Errorf("%s is no time: want one as in RFC 3339, such as 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970, "+
 		"or another unit where time_unit says so%s", path, is)

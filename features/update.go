@@ -10,44 +10,6 @@ import (
 	"nearline/pipeline"
 )
 
-// textOf is a value as text: of a string itself, of a number its digits, the same however it was written. Other kinds have none.
-func textOf(v pipeline.Value) (string, bool) {
-	switch v.Kind {
-	case pipeline.String:
-		return v.Str, true
-	case pipeline.Number:
-		return pipeline.Digits(v.Str), true
-	case pipeline.Int:
-		return strconv.FormatInt(v.Int, 10), true
-	case pipeline.Float:
-		return string(jsontext.AppendFloat(nil, v.Float, 64)), true // as JSON has it: 1000000, and not 1e+06
-	case pipeline.Bool:
-		return strconv.FormatBool(v.Bool), true
-	default:
-		return "", false
-	}
-}
-
-// numberOf is a value as a number.
-func numberOf(v pipeline.Value) (float64, bool) {
-	switch v.Kind {
-	case pipeline.Number:
-		f, err := strconv.ParseFloat(v.Str, 64)
-		return f, err == nil
-	case pipeline.Int:
-		return float64(v.Int), true
-	case pipeline.Float:
-		return v.Float, true
-	case pipeline.Bool:
-		if v.Bool {
-			return 1, true
-		}
-		return 0, true
-	default:
-		return 0, false
-	}
-}
-
 // appendUpdate writes an update as JSON: {"at":…,"of":{"rating":5,"sentiment=positive":0.93}}, without what is Null. Where the event says that it is of
 // a later time, that is there as "said"; and as "alone": true that its record had no time to compare with.
 func (v *View) appendUpdate(dst []byte, u *Update) []byte {
@@ -79,7 +41,7 @@ func (v *View) appendUpdate(dst []byte, u *Update) []byte {
 		case pipeline.Float:
 			dst = jsontext.AppendFloat(dst, value.Float, 64)
 		default:
-			text, _ := textOf(value)
+			text, _ := value.Text()
 			dst = append(dst, text...)
 		}
 	}

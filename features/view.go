@@ -233,7 +233,7 @@ func (v *View) add(s *State, u *Update) {
 // counts says whether the update is one for the field.
 func (f *field) counts(u *Update) bool {
 	for _, c := range f.where {
-		if text, ok := textOf(u.Operands[c.operand]); !ok || !slices.Contains(c.texts, text) {
+		if text, ok := u.Operands[c.operand].Text(); !ok || !slices.Contains(c.texts, text) {
 			return false
 		}
 	}
@@ -249,7 +249,7 @@ func (f *field) add(c *cell, u *Update) {
 		}
 	}
 	if f.text >= 0 {
-		if text, ok = textOf(u.Operands[f.text]); !ok {
+		if text, ok = u.Operands[f.text].Text(); !ok {
 			return
 		}
 	}
@@ -267,14 +267,14 @@ func (f *field) add(c *cell, u *Update) {
 
 func (f *field) numberOf(v pipeline.Value) (float64, bool) {
 	if f.values != nil {
-		text, ok := textOf(v)
+		text, ok := v.Text()
 		if !ok {
 			return 0, false
 		}
 		number, ok := f.values[text]
 		return number, ok
 	}
-	return numberOf(v)
+	return v.Number()
 }
 
 // Values of a state as of a time in milliseconds since 1970, in the order of the view's fields: what is decayed by then is.

@@ -188,12 +188,12 @@ func TestStatesAreWhatAllEventsTogetherGive(t *testing.T) {
 				for _, e := range events {
 					users[e.user] = true
 				}
-				if n, _ := numberOf(f.Value); math.Abs(n-float64(len(users))) > 1+0.07*float64(len(users)) {
+				if n, _ := f.Value.Number(); math.Abs(n-float64(len(users))) > 1+0.07*float64(len(users)) {
 					t.Fatalf("seed %d: %v people, want about %d", seed, n, len(users))
 				}
 			default:
 				for _, values := range [][]pipeline.Field{got, later} {
-					if n, ok := numberOf(values[i].Value); !ok || math.Abs(n-want[f.Name]) > 1e-9*max(1, math.Abs(want[f.Name])) {
+					if n, ok := values[i].Value.Number(); !ok || math.Abs(n-want[f.Name]) > 1e-9*max(1, math.Abs(want[f.Name])) {
 						t.Fatalf("seed %d, %d events: %s is %v, want %v", seed, len(events), f.Name, n, want[f.Name])
 					}
 				}
@@ -256,10 +256,10 @@ func TestUpdatesAreReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("time is %d, want %d", got.At, want.At)
 		}
 		for j := range want.Operands {
-			a, aok := textOf(got.Operands[j])
-			b, bok := textOf(want.Operands[j])
-			x, xok := numberOf(got.Operands[j])
-			y, yok := numberOf(want.Operands[j])
+			a, aok := got.Operands[j].Text()
+			b, bok := want.Operands[j].Text()
+			x, xok := got.Operands[j].Number()
+			y, yok := want.Operands[j].Number()
 			if a != b || aok != bok || x != y || xok != yok {
 				t.Fatalf("%s is %v, want %v", view.operands[j].name(), got.Operands[j], want.Operands[j])
 			}

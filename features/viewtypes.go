@@ -12,7 +12,7 @@ import (
 
 // FormatValue writes a view's value as text that others read too: a number as the shortest decimal that reads back exactly, a list as JSON.
 func FormatValue(v pipeline.Value) string {
-	if text, ok := textOf(v); ok {
+	if text, ok := v.Text(); ok {
 		return text
 	}
 	return string(appendJSON(nil, v))
@@ -45,7 +45,7 @@ func appendJSON(dst []byte, v pipeline.Value) []byte {
 		}
 		dst = append(dst, '}')
 	default:
-		if text, ok := textOf(v); ok {
+		if text, ok := v.Text(); ok {
 			return append(dst, text...)
 		}
 		dst = append(dst, "null"...)
@@ -97,7 +97,7 @@ func (f *field) parse(text string) (v pipeline.Value, want string) {
 		return f.byDefault(), ""
 	default:
 		number, err := strconv.ParseFloat(text, 64)
-		if err != nil || !finite(number) {
+		if err != nil || !pipeline.Finite(number) {
 			return v, "a number"
 		}
 		return pipeline.FloatValue(number), ""
