@@ -64,12 +64,9 @@ type stored struct {
 	field  int
 }
 
-// CandidateID is what the id of a candidate is called in the inputs of its columns.
-const CandidateID = "item_id"
-
 // NewCandidates makes what fills a model that ranks. Columns are those of the steps before it, with examples of what they hold; reads is what earlier steps want the
 // decoder to read, and is returned with what this one wants.
-func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field, reads []string) (*Candidates, []string, error) {
+func NewCandidates(c CandidatesConfig, wanted []pipeline.Column, columns []pipeline.Field, reads []string) (*Candidates, []string, error) {
 	made := &Candidates{config: c}
 	names := pipeline.FieldNames(columns)
 	made.list, reads = pipeline.FindPath(c.List, names, reads)
@@ -90,7 +87,7 @@ func NewCandidates(c CandidatesConfig, wanted []Column, columns []pipeline.Field
 		return found
 	}
 	made.otherwise, made.history = open(c.Otherwise, "otherwise"), open(c.History, "history")
-	own := []pipeline.Field{{Name: CandidateID, Value: pipeline.StringValue("")}}
+	own := []pipeline.Field{{Name: pipeline.CandidateID, Value: pipeline.StringValue("")}}
 	if c.Items != nil {
 		own = append(own, pipeline.Field{Name: c.As, Value: pipeline.ObjectValue(c.Items.view.Defaults()...)})
 	}
@@ -119,7 +116,7 @@ func (c *Candidates) own(path string) (source, bool) {
 	found := source{path: path}
 	name, rest, _ := strings.Cut(path, ".")
 	switch {
-	case name == CandidateID:
+	case name == pipeline.CandidateID:
 		found.own = ofCandidate
 	case c.config.Items != nil && name == c.config.As:
 		found.own, found.field = ofCandidatesView, -1

@@ -12,13 +12,6 @@ import (
 	"nearline/pipeline"
 )
 
-// Column is one that a model reads, as the model says it.
-type Column struct {
-	Name  string
-	Text  bool // it has texts
-	Whole bool // it has whole numbers, none of them missing
-}
-
 // Columns makes of a row what a model reads: the values that events, lookups and earlier predictions have, each in the way that is declared for its
 // column. Safe for concurrent use.
 type Columns struct {
@@ -32,7 +25,7 @@ type Columns struct {
 
 // target is a column of the model.
 type target struct {
-	Column
+	pipeline.Column
 	value    int    // index in Columns.values
 	place    int    // among the numbers of a row, or its texts
 	hot      string // with one_hot: the text of the column
@@ -46,7 +39,7 @@ type target struct {
 //
 // The error joins everything that does not fit: a column that nothing is declared for, a declaration of none, a path that an earlier
 // step does not have.
-func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig, columns []pipeline.Field, reads []string) (*Columns, []string, error) {
+func NewColumns(model string, wanted []pipeline.Column, declared map[string]ColumnConfig, columns []pipeline.Field, reads []string) (*Columns, []string, error) {
 	names := pipeline.FieldNames(columns)
 	c, err := newColumns(model, wanted, declared, func(path string) (found source, err error) {
 		found.path = path
@@ -57,7 +50,7 @@ func NewColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 }
 
 // newColumns is NewColumns with what says where paths are.
-func newColumns(model string, wanted []Column, declared map[string]ColumnConfig, find func(path string) (source, error)) (*Columns, error) {
+func newColumns(model string, wanted []pipeline.Column, declared map[string]ColumnConfig, find func(path string) (source, error)) (*Columns, error) {
 	c := &Columns{model: model}
 	var errs []error
 	locate := func(path string) source {
@@ -121,7 +114,7 @@ func newColumns(model string, wanted []Column, declared map[string]ColumnConfig,
 	return c, errors.Join(errs...)
 }
 
-func columnNames(columns []Column) string {
+func columnNames(columns []pipeline.Column) string {
 	const most = 40
 	var names []string
 	for _, c := range columns {
@@ -154,7 +147,7 @@ func within(path string, columns []pipeline.Field) error {
 }
 
 // fits says whether a column can take what a declaration makes.
-func fits(column Column, c *ColumnConfig) error {
+func fits(column pipeline.Column, c *ColumnConfig) error {
 	number := c.Scale != nil || c.Buckets != nil || c.Length != "" || c.Since != nil || c.OneHot != nil || c.Hash != 0 || c.Label != "" || c.Values != nil
 	switch {
 	case column.Text && number:
@@ -240,7 +233,7 @@ func (c *Columns) fault(format string, args ...any) *pipeline.Fault {
 }
 
 // byDefault is what a column has where there is no value; missing without a default.
-func byDefault(column Column, text *string) (given, error) {
+func byDefault(column pipeline.Column, text *string) (given, error) {
 	switch {
 	case text == nil:
 		return given{}, nil

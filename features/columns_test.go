@@ -88,7 +88,7 @@ func TestColumnsAreMadeAsTheirLibrariesMakeThem(t *testing.T) {
 		{"c: {cross: [red, {of: ten, buckets: [1, 10, 100]}], hash: 1024}", "554"},
 		{"c: {cross: [absent, nothing], hash: 1024}", "NaN"},
 	} {
-		columns, reads, err := NewColumns("m", []Column{{Name: "c"}}, declared(t, c.yaml), columnsBefore(), nil)
+		columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, c.yaml), columnsBefore(), nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.yaml, err)
 			continue
@@ -105,7 +105,7 @@ func TestColumnsAreMadeAsTheirLibrariesMakeThem(t *testing.T) {
 }
 
 func TestColumnsComeInTheModelsOrder(t *testing.T) {
-	wanted := []Column{{Name: "colour_red"}, {Name: "note", Text: true}, {Name: "visits", Whole: true}, {Name: "colour_blue"}, {Name: "who", Text: true}, {Name: "f"}}
+	wanted := []pipeline.Column{{Name: "colour_red"}, {Name: "note", Text: true}, {Name: "visits", Whole: true}, {Name: "colour_blue"}, {Name: "who", Text: true}, {Name: "f"}}
 	columns, reads, err := NewColumns("m", wanted, declared(t, `
 colour: {one_hot: [blue, red]}
 visits: {default: 0}
@@ -127,7 +127,7 @@ f: rating
 }
 
 func TestColumnsWithoutDeclarationAreTakenByName(t *testing.T) {
-	columns, reads, err := NewColumns("m", []Column{{Name: "price"}, {Name: "kind", Text: true}}, nil, nil, nil)
+	columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "price"}, {Name: "kind", Text: true}}, nil, nil, nil)
 	if err != nil || strings.Join(reads, " ") != "kind price" {
 		t.Fatalf("got %v, %v, want kind and price to be read", reads, err)
 	}
@@ -138,7 +138,7 @@ func TestColumnsWithoutDeclarationAreTakenByName(t *testing.T) {
 }
 
 func TestColumnsSayWhatDoesNotFitTheModel(t *testing.T) {
-	wanted := []Column{{Name: "price"}, {Name: "kind", Text: true}, {Name: "visits", Whole: true}}
+	wanted := []pipeline.Column{{Name: "price"}, {Name: "kind", Text: true}, {Name: "visits", Whole: true}}
 	const good = "price: p\nkind: k\nvisits: v\n"
 	for _, c := range []struct{ yaml, want string }{
 		{good, ""},
@@ -161,7 +161,7 @@ func TestColumnsSayWhatDoesNotFitTheModel(t *testing.T) {
 }
 
 func TestAValueThatDoesNotFitIsTheEventsFault(t *testing.T) {
-	wanted := []Column{{Name: "c", Whole: true}}
+	wanted := []pipeline.Column{{Name: "c", Whole: true}}
 	for _, c := range []struct {
 		yaml  string
 		value pipeline.Value
@@ -184,7 +184,7 @@ func TestAValueThatDoesNotFitIsTheEventsFault(t *testing.T) {
 			t.Errorf("%s of %v: got %v, want %q", c.yaml, c.value, fault, c.want)
 		}
 	}
-	columns, reads, err := NewColumns("m", []Column{{Name: "c"}}, declared(t, "c: {of: v, since: {}}"), nil, nil)
+	columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: v, since: {}}"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func textsOf(v pipeline.Value) ([]string, error) {
 	texts := make([]string, v.Len())
 	for i := range texts {
 		entry := v.At(i)
-		if id, ok := entry.Lookup(CandidateID); ok {
+		if id, ok := entry.Lookup(pipeline.CandidateID); ok {
 			entry = id
 		}
 		text, ok := entry.Text()

@@ -54,9 +54,9 @@ func theReference(t *testing.T) *reference {
 }
 
 // column is what a declaration makes of a value at the path v.
-func column(t *testing.T, wanted Column, config string, v pipeline.Value) string {
+func column(t *testing.T, wanted pipeline.Column, config string, v pipeline.Value) string {
 	t.Helper()
-	columns, reads, err := NewColumns("m", []Column{wanted}, declared(t, config), nil, nil)
+	columns, reads, err := NewColumns("m", []pipeline.Column{wanted}, declared(t, config), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestColumnsAreWhatTheLibrariesMakeOfTheSameValues(t *testing.T) {
 	r := theReference(t)
 	made := func(config string, v pipeline.Value, want float64) {
 		t.Helper()
-		if got := column(t, Column{Name: "c"}, config, v); got != fmt.Sprint(want) {
+		if got := column(t, pipeline.Column{Name: "c"}, config, v); got != fmt.Sprint(want) {
 			t.Errorf("%s of %v: got %s, want %v", config, v.Any(), got, want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestColumnsAreWhatTheLibrariesMakeOfTheSameValues(t *testing.T) {
 	}
 	for name, hot := range r.Dummies {
 		for i, text := range []string{"de", "fr", "at"} {
-			columns, reads, err := NewColumns("m", []Column{{Name: "shop_de"}, {Name: "shop_fr"}, {Name: "shop_at"}}, declared(t, "shop: {of: v, one_hot: [de, fr, at]}"), nil, nil)
+			columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "shop_de"}, {Name: "shop_fr"}, {Name: "shop_at"}}, declared(t, "shop: {of: v, one_hot: [de, fr, at]}"), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,13 +138,13 @@ func TestIDsAreTheSameWhereTheirNumbersAre(t *testing.T) {
 			t.Fatal(err)
 		}
 		keys[i] = key
-		if text := column(t, Column{Name: "c", Text: true}, "c: {of: v}", v); text != key {
+		if text := column(t, pipeline.Column{Name: "c", Text: true}, "c: {of: v}", v); text != key {
 			t.Errorf("%s: got the text %s, want %s as the key", literal, text, key)
 		}
-		if hash, want := column(t, Column{Name: "c"}, "c: {of: v, hash: 100000}", v), column(t, Column{Name: "c"}, "c: {of: v, hash: 100000}", pipeline.StringValue(key)); hash != want {
+		if hash, want := column(t, pipeline.Column{Name: "c"}, "c: {of: v, hash: 100000}", v), column(t, pipeline.Column{Name: "c"}, "c: {of: v, hash: 100000}", pipeline.StringValue(key)); hash != want {
 			t.Errorf("%s: got the hash %s, want that of %s, %s", literal, hash, key, want)
 		}
-		if crossed, want := column(t, Column{Name: "c"}, "c: {cross: [v, v], hash: 100000}", v), column(t, Column{Name: "c"}, "c: {cross: [v, v], hash: 100000}", pipeline.StringValue(key)); crossed != want {
+		if crossed, want := column(t, pipeline.Column{Name: "c"}, "c: {cross: [v, v], hash: 100000}", v), column(t, pipeline.Column{Name: "c"}, "c: {cross: [v, v], hash: 100000}", pipeline.StringValue(key)); crossed != want {
 			t.Errorf("%s: got the cross %s, want that of %s, %s", literal, crossed, key, want)
 		}
 		if pipeline.Whole(literal) != r.Whole[i] {

@@ -14,7 +14,7 @@ func TestSinceCountsToNowWhereTheRecordHasNoTime(t *testing.T) {
 		time.Sleep(27 * 365 * 24 * time.Hour) // bubbles begin in 2000
 		made := time.Now().Add(-36 * time.Hour).UTC().Format(time.RFC3339)
 		for _, at := range []int64{-1, 0, time.Now().Unix(), time.Now().UnixMicro(), 253_402_300_799_999, time.Now().UnixMilli()} {
-			columns, reads, err := NewColumns("m", []Column{{Name: "c"}}, declared(t, "c: {of: made, since: {}}"), nil, nil)
+			columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: made, since: {}}"), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -28,7 +28,7 @@ func TestSinceCountsToNowWhereTheRecordHasNoTime(t *testing.T) {
 }
 
 func TestSinceCountsBeyond292Years(t *testing.T) {
-	columns, reads, err := NewColumns("m", []Column{{Name: "c"}}, declared(t, "c: {of: made, since: {until: sent}}"), nil, nil)
+	columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: made, since: {until: sent}}"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestAnAmbiguousNumberHasNoAge(t *testing.T) {
 		{"{unit: 1h, time_zone: Europe/Berlin}", "2026-03-10T12:00:00", "1"},
 		{"{unit: 1h, until: sent, time_unit: ms}", "1209600000", "24"},
 	} {
-		columns, reads, err := NewColumns("m", []Column{{Name: "c"}}, declared(t, "c: {of: made, since: "+c.since+"}"), nil, nil)
+		columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: made, since: "+c.since+"}"), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

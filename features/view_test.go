@@ -371,7 +371,7 @@ fields:
 	if value, err := view.Parse(2, "null"); err != nil || value.Float != 0.5 {
 		t.Errorf("got %v, %v, want the default", value, err)
 	}
-	columns, _, err := NewColumns("m", []Column{{Name: "mood"}, {Name: "word", Text: true}, {Name: "gone"}}, declared(t, "mood: item.mood\nword: item.mood\ngone: {default: missing}"),
+	columns, _, err := NewColumns("m", []pipeline.Column{{Name: "mood"}, {Name: "word", Text: true}, {Name: "gone"}}, declared(t, "mood: item.mood\nword: item.mood\ngone: {default: missing}"),
 		[]pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"nearline/internal/files"
 	"nearline/models/onnx"
 	"nearline/models/tokenizer"
+	"nearline/pipeline"
 )
 
 // Report is what a model folder turned out to be.
@@ -28,17 +29,17 @@ type Report struct {
 	Bytes   int64  `json:"bytes"`             // of all files
 	Task    string `json:"task,omitempty"`
 
-	Columns   []Column        `json:"columns,omitempty"`
-	Tokenizer *TokenizerFacts `json:"tokenizer,omitempty"`
-	Reads     []InputColumn   `json:"reads,omitempty"` // of a model of tables
-	MaxTokens int             `json:"max_tokens,omitempty"`
-	LimitFrom string          `json:"max_tokens_from,omitempty"` // the file and key that said so
-	Graph     *GraphFacts     `json:"graph,omitempty"`
-	Golden    int             `json:"golden"` // examples
-	Tolerance float64         `json:"tolerance,omitempty"`
-	Devices   []DeviceFacts   `json:"devices,omitempty"`
-	Problems  []string        `json:"problems,omitempty"` // the folder does not load while there is one
-	Warnings  []string        `json:"warnings,omitempty"` // it loads all the same
+	Columns   []Column          `json:"columns,omitempty"`
+	Tokenizer *TokenizerFacts   `json:"tokenizer,omitempty"`
+	Reads     []pipeline.Column `json:"reads,omitempty"` // of a model of tables
+	MaxTokens int               `json:"max_tokens,omitempty"`
+	LimitFrom string            `json:"max_tokens_from,omitempty"` // the file and key that said so
+	Graph     *GraphFacts       `json:"graph,omitempty"`
+	Golden    int               `json:"golden"` // examples
+	Tolerance float64           `json:"tolerance,omitempty"`
+	Devices   []DeviceFacts     `json:"devices,omitempty"`
+	Problems  []string          `json:"problems,omitempty"` // the folder does not load while there is one
+	Warnings  []string          `json:"warnings,omitempty"` // it loads all the same
 }
 
 // Column is what a model answers with.

@@ -40,7 +40,7 @@ type Info struct {
 	// MaxTokens is what texts are cut to, special tokens included; 0 for a model that reads none.
 	MaxTokens int
 	// Reads are the columns that a model of tables reads, in their order; nil for one that reads texts.
-	Reads []InputColumn
+	Reads []pipeline.Column
 	// Items is how many items it knows by their ids: it ranks those of a table for who had others before. 0 for one that knows none.
 	Items int
 	// History is how many items it reads of what somebody had before, the last ones; 0 for none.

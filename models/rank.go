@@ -63,7 +63,7 @@ func (s *RankStep) Of() Candidates { return s.of }
 // Columns that the step adds to a result, with an example.
 func (s *RankStep) Columns() []pipeline.Field {
 	entry := pipeline.TableValue(
-		pipeline.Field{Name: "item_id", Value: pipeline.StringsValue([]string{""})},
+		pipeline.Field{Name: pipeline.CandidateID, Value: pipeline.StringsValue([]string{""})},
 		pipeline.Field{Name: "score", Value: pipeline.FloatsValue([]float32{0})})
 	return append(s.of.Fields(), pipeline.Field{Name: s.as, Value: entry})
 }
@@ -114,7 +114,7 @@ func (s *RankStep) answer(r *pipeline.Row, list *CandidateList, p pipeline.Predi
 		items[n], ranked[n] = list.Items[i], scores[i]
 	}
 	ranking := pipeline.TableValue(
-		pipeline.Field{Name: "item_id", Value: pipeline.StringsValue(items)},
+		pipeline.Field{Name: pipeline.CandidateID, Value: pipeline.StringsValue(items)},
 		pipeline.Field{Name: "score", Value: pipeline.FloatsValue(ranked)})
 	p.Columns = []pipeline.Field{{Name: s.as, Value: ranking}}
 	r.Predictions = append(r.Predictions, p)

@@ -16,25 +16,6 @@ import (
 	"nearline/pipeline"
 )
 
-// InputColumn is a column that a model of tables reads.
-type InputColumn struct {
-	Name string `json:"name"`
-	// Text says that it has texts; otherwise it has numbers.
-	Text bool `json:"text,omitempty"`
-	// Whole says that its numbers are whole ones, of which none may be missing. Others are missing where they are not numbers (NaN).
-	Whole bool `json:"whole,omitempty"`
-}
-
-func (c InputColumn) String() string {
-	switch {
-	case c.Text:
-		return c.Name + " (text)"
-	case c.Whole:
-		return c.Name + " (whole number)"
-	}
-	return c.Name
-}
-
 // Table is rows of named columns, as Info.Reads names them: a row after the other, the numbers and the texts each by themselves, in the order of
 // the columns. What it points to is not changed, and not kept after the answer.
 type Table struct {
@@ -52,7 +33,7 @@ type Table struct {
 type tableModel struct {
 	graphEngine
 
-	columns        []InputColumn
+	columns        []pipeline.Column
 	inputs         []tableInput // of the graph, in its order
 	numbers, texts int          // columns of each kind
 	single         bool         // the graph takes one row
@@ -112,7 +93,7 @@ func newTable(heads []tasks.Head, inputs []onnx.Info, names map[string]columnNam
 		return nil, err
 	}
 	for i, c := range t.columns {
-		if slices.ContainsFunc(t.columns[:i], func(other InputColumn) bool { return other.Name == c.Name }) {
+		if slices.ContainsFunc(t.columns[:i], func(other pipeline.Column) bool { return other.Name == c.Name }) {
 			return nil, fmt.Errorf("two columns have the name %q: give one another in nearline.yaml, as inputs: {INPUT: [NAME, ...]}", c.Name)
 		}
 	}
@@ -157,7 +138,7 @@ func (t *tableModel) takes(i onnx.Info, names columnNames, only bool) error {
 	}
 	t.inputs = append(t.inputs, in)
 	for _, name := range names {
-		t.columns = append(t.columns, InputColumn{Name: name, Text: i.Type == onnx.String, Whole: i.Type == onnx.Int64 || i.Type == onnx.Int32})
+		t.columns = append(t.columns, pipeline.Column{Name: name, Text: i.Type == onnx.String, Whole: i.Type == onnx.Int64 || i.Type == onnx.Int32})
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (t *tableModel) golden(g golden) (Table, error) {
 // goldenRow adds a row to a table.
 func (t *tableModel) goldenRow(table *Table, columns map[string]any, path string) error {
 	for _, name := range sortedKeys(columns) {
-		if !slices.ContainsFunc(t.columns, func(c InputColumn) bool { return c.Name == name }) {
+		if !slices.ContainsFunc(t.columns, func(c pipeline.Column) bool { return c.Name == name }) {
 			return fmt.Errorf("%s.%s: the model has no such column, want %s", path, name, t.names())
 		}
 	}

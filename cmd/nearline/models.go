@@ -18,6 +18,7 @@ import (
 
 	"nearline/internal/dev"
 	"nearline/models"
+	"nearline/pipeline"
 )
 
 func modelsCommand() *cobra.Command {
@@ -223,7 +224,7 @@ func describeConfig(out io.Writer, r *models.Report) {
 }
 
 // columnList names columns, each with what it has if that is not a number.
-func columnList(columns []models.InputColumn) string {
+func columnList(columns []pipeline.Column) string {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.String()
@@ -242,7 +243,7 @@ func topical(name string) string {
 }
 
 // snippet is a configuration that runs a model, with its columns if it reads such; the names of topics are made up of its own.
-func snippet(repository, name string, reads []models.InputColumn) string {
+func snippet(repository, name string, reads []pipeline.Column) string {
 	mapping, inputs := "{id: id, text: text}", ""
 	if len(reads) > 0 {
 		const most = 6

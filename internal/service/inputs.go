@@ -29,20 +29,11 @@ func InputsOf(m *models.Model, declared map[string]features.ColumnConfig, column
 	case info.Reads == nil:
 		return nil, reads, nil
 	}
-	made, reads, err := features.NewColumns(info.Name, wanted(info), declared, columns, reads)
+	made, reads, err := features.NewColumns(info.Name, info.Reads, declared, columns, reads)
 	if err != nil {
 		return nil, nil, err
 	}
 	return made, reads, nil
-}
-
-// wanted are the columns that a model reads.
-func wanted(info models.Info) []features.Column {
-	columns := make([]features.Column, len(info.Reads))
-	for i, c := range info.Reads {
-		columns[i] = features.Column{Name: c.Name, Text: c.Text, Whole: c.Whole}
-	}
-	return columns
 }
 
 // rank is the step of a configuration.
@@ -71,7 +62,7 @@ func (s *Service) rank(c *config.Rank, class batching.Class, columns []pipeline.
 		return nil, nil, fmt.Errorf("history is missing: model %s reads what somebody had before, want {view: VIEW, field: FIELD} of a list of ids, youngest first", c.Model)
 	}
 	candidates.Most = info.Limits.MaxTokens - info.History
-	made, reads, err := features.NewCandidates(candidates, wanted(info), columns, reads)
+	made, reads, err := features.NewCandidates(candidates, info.Reads, columns, reads)
 	if err != nil {
 		return nil, nil, err
 	}
