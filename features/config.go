@@ -194,8 +194,8 @@ const (
 )
 
 const (
-	// longest time that a key may say, a hundred years: what is to be for good says so.
-	longest = 100 * 365 * 24 * time.Hour
+	// LongestTime is the longest that a key may say, a hundred years: what is to be for good says so.
+	LongestTime = 100 * 365 * 24 * time.Hour
 	// maxMaxKeys of a view.
 	maxMaxKeys = 1_000_000_000
 )
@@ -223,8 +223,8 @@ func (c Config) Validate(path string) error {
 		p.add("%s.members is %d: want between 1 and 100", path, c.Members)
 	}
 	p.errs = append(p.errs, c.Lookup.Validate(path+".lookup"))
-	if c.Retention < time.Minute || c.Retention > longest {
-		p.add("%s.retention is %v: want at least 1m, and at most %v", path, c.Retention, longest)
+	if c.Retention < time.Minute || c.Retention > LongestTime {
+		p.add("%s.retention is %v: want at least 1m, and at most %v", path, c.Retention, LongestTime)
 	}
 	for i, v := range c.Views {
 		at := fmt.Sprintf("%s.views[%d]", path, i)
@@ -251,15 +251,15 @@ func (v ViewConfig) validate(p *problems, path string) {
 		p.path(path+".time", v.Time, "created_at")
 	}
 	v.TimesConfig.validate(p, path)
-	if v.MaxAge < 0 || v.MaxAge > longest {
-		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be, at most %v", path, v.MaxAge, longest)
+	if v.MaxAge < 0 || v.MaxAge > LongestTime {
+		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be, at most %v", path, v.MaxAge, LongestTime)
 	}
 	if v.MaxKeys < 0 || v.MaxKeys > maxMaxKeys {
 		p.add("%s.max_keys is %d: want at most %d, or 0 for %d", path, v.MaxKeys, maxMaxKeys, defaultMaxKeys)
 	}
 	switch {
-	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second || v.TTL > longest:
-		p.add("%s.ttl is %v: want 0 to keep keys for good, or at least 1s and at most %v", path, v.TTL, longest)
+	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second || v.TTL > LongestTime:
+		p.add("%s.ttl is %v: want 0 to keep keys for good, or at least 1s and at most %v", path, v.TTL, LongestTime)
 	case v.TTL > 0 && v.Source == SourceStore:
 		p.add("%s.ttl is %v: others fill the view, and what they put goes when they have it go; remove it", path, v.TTL)
 	case v.TTL > 0 && v.MaxAge > v.TTL:
@@ -413,8 +413,8 @@ func (p *problems) path(key, path, example string) {
 }
 
 func (p *problems) halfLife(path string, d time.Duration) {
-	if d < 0 || d > 0 && d < time.Second || d > longest {
-		p.add("%s.half_life is %v: want at least 1s and at most %v, or 0 to count all alike", path, d, longest)
+	if d < 0 || d > 0 && d < time.Second || d > LongestTime {
+		p.add("%s.half_life is %v: want at least 1s and at most %v, or 0 to count all alike", path, d, LongestTime)
 	}
 }
 

@@ -9,15 +9,15 @@ import (
 	"nearline/pipeline"
 )
 
-// missingDefault is how a configuration writes that a key has no value rather than some number. It stands as NaN in FieldConfig.Default.
-const missingDefault = "missing"
+// MissingDefault is how a configuration writes that a key has no value rather than some number. It stands as NaN in FieldConfig.Default.
+const MissingDefault = "missing"
 
 // fieldDefault is FieldConfig.Default as it is written.
 type fieldDefault float64
 
 // UnmarshalText reads a number, or missing.
 func (d *fieldDefault) UnmarshalText(text []byte) error {
-	if string(text) == missingDefault {
+	if string(text) == MissingDefault {
 		*d = fieldDefault(math.NaN())
 		return nil
 	}
@@ -54,7 +54,7 @@ func (f *FieldConfig) UnmarshalYAML(unmarshal func(any) error) error {
 // shownDefault is a default as a configuration writes it.
 func shownDefault(d float64) string {
 	if math.IsNaN(d) {
-		return missingDefault
+		return MissingDefault
 	}
 	return fmt.Sprint(d)
 }

@@ -46,7 +46,7 @@ func NewInto(view *View, store Store, field, column string, columns []pipeline.F
 	switch {
 	case !view.OfStore():
 		return nil, nil, fmt.Errorf("view %s is filled by its topic: want one with source: %s", view.name, SourceStore)
-	case into.field < 0 || !view.listsTexts(into.field) || len(view.fields) != 1:
+	case into.field < 0 || !view.ListsTexts(into.field) || len(view.fields) != 1:
 		return nil, nil, fmt.Errorf("%s.%s: want a view with one field, of type: %s, as an entry is put whole; view %s has %s",
 			view.name, field, TypeTexts, view.name, strings.Join(view.Fields(), ", "))
 	}

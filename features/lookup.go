@@ -88,11 +88,11 @@ func (c LookupConfig) Validate(path string) error {
 	if c.FreshFor < 0 || c.StaleFor < c.FreshFor {
 		p.add("%s.fresh_for is %v and stale_for is %v: want 0 or more, and stale_for not below fresh_for", path, c.FreshFor, c.StaleFor)
 	}
-	if c.FreshFor > longest {
-		p.add("%s.fresh_for is %v: want at most %v", path, c.FreshFor, longest)
+	if c.FreshFor > LongestTime {
+		p.add("%s.fresh_for is %v: want at most %v", path, c.FreshFor, LongestTime)
 	}
-	if c.StaleFor > longest {
-		p.add("%s.stale_for is %v: want at most %v", path, c.StaleFor, longest)
+	if c.StaleFor > LongestTime {
+		p.add("%s.stale_for is %v: want at most %v", path, c.StaleFor, LongestTime)
 	}
 	if c.TripAfter < 1 || c.TripAfter > 1_000_000 {
 		p.add("%s.trip_after is %d: want at least 1 failure, and at most 1000000", path, c.TripAfter)
@@ -199,11 +199,11 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 			keys[i][j], _ = v.key.Value(row).Text()
 		}
 	}
-	found := make([]answers, len(l.views))
+	found := make([]Answers, len(l.views))
 	group, asking := errgroup.WithContext(ctx)
 	for i, v := range l.views {
 		group.Go(func() (err error) {
-			found[i], err = v.finder.find(asking, keys[i], l.wait)
+			found[i], err = v.finder.FindAll(asking, keys[i], l.wait)
 			return err
 		})
 	}
@@ -217,7 +217,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 		}
 		worst := Fresh
 		for i, v := range l.views {
-			of := found[i].of(keys[i][j])
+			of := found[i].Of(keys[i][j])
 			values := v.finder.view.defaults
 			if of.Entry != nil {
 				values = of.Entry.Now(v.finder.view, now)
@@ -237,8 +237,8 @@ type Found struct {
 	bad       error // says why the store's value of the key cannot be read
 }
 
-// value of a field of the view as of now, in milliseconds since 1970: the default where nothing is known.
-func (f Found) value(view *View, field int, now int64) pipeline.Value {
+// Value of a field of the view as of now, in milliseconds since 1970: the default where nothing is known.
+func (f Found) Value(view *View, field int, now int64) pipeline.Value {
 	if f.Entry == nil {
 		return view.defaults[field].Value
 	}
@@ -247,8 +247,8 @@ func (f Found) value(view *View, field int, now int64) pipeline.Value {
 	return value
 }
 
-// values of all fields, as one.
-func (f Found) values(view *View, now int64) pipeline.Value {
+// Values of all fields, as one.
+func (f Found) Values(view *View, now int64) pipeline.Value {
 	if f.Entry == nil {
 		return pipeline.ObjectValue(view.defaults...)
 	}
@@ -267,6 +267,9 @@ type Finder struct {
 	logger  *slog.Logger
 	metrics *Metrics
 }
+
+// View that the keys are of.
+func (f *Finder) View() *View { return f.view }
 
 // NewFinder makes a finder with an empty cache.
 func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger, metrics *Metrics) (f *Finder, err error) {
@@ -296,8 +299,8 @@ func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger
 
 // Find a key, for whoever would rather have an error than a default: nil where nothing is known of it. The error wraps ErrBadEntry where it is the key's.
 func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
-	found, err := f.find(ctx, []string{key}, true)
-	of := found.of(key)
+	found, err := f.FindAll(ctx, []string{key}, true)
+	of := found.Of(key)
 	if err == nil && of.bad != nil {
 		err = fmt.Errorf("%w: %w", ErrBadEntry, of.bad)
 	}
@@ -307,34 +310,34 @@ func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
 // ErrBadEntry says that what the store has under a key is no entry of its view. The store answers, and asking again does not help.
 var ErrBadEntry = errors.New("the store of features has something else under this key")
 
-// answers are what was found of keys, each of which was looked for once.
-type answers struct {
+// Answers are what was found of keys, each of which was looked for once.
+type Answers struct {
 	at    map[string]int
 	found []Found
 }
 
-// of a key; of one that was not asked for, or where all failed, nothing is known.
-func (a *answers) of(key string) Found {
+// Of a key; of one that was not asked for, or where all failed, nothing is known.
+func (a *Answers) Of(key string) Found {
 	if at, ok := a.at[key]; ok {
 		return a.found[at]
 	}
 	return Found{Freshness: Default}
 }
 
-// find keys, however often each is among them. With wait, a store that does not answer is an error; the context's end is one always.
-func (f *Finder) find(ctx context.Context, keys []string, wait bool) (answers, error) {
-	a, distinct := answers{at: make(map[string]int, len(keys))}, make([]string, 0, len(keys))
+// FindAll keys, however often each is among them. With wait, a store that does not answer is an error; the context's end is one always.
+func (f *Finder) FindAll(ctx context.Context, keys []string, wait bool) (Answers, error) {
+	a, distinct := Answers{at: make(map[string]int, len(keys))}, make([]string, 0, len(keys))
 	for _, key := range keys {
 		if _, again := a.at[key]; !again {
 			a.at[key], distinct = len(distinct), append(distinct, key)
 		}
 	}
 	a.found = make([]Found, len(distinct))
-	return a, f.look(ctx, distinct, a.found, wait)
+	return a, f.Look(ctx, distinct, a.found, wait)
 }
 
-// look different keys up, and put into found what is known of each.
-func (f *Finder) look(ctx context.Context, keys []string, found []Found, wait bool) error {
+// Look different keys up, and put into found what is known of each.
+func (f *Finder) Look(ctx context.Context, keys []string, found []Found, wait bool) error {
 	began := time.Now()
 	var ask []string
 	var asked []int // which of the keys they are

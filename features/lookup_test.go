@@ -208,7 +208,7 @@ func TestLookupEndsWithItsCycle(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		if _, err := finder.find(ctx, []string{"a"}, false); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := finder.FindAll(ctx, []string{"a"}, false); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the end of the cycle", err)
 		}
 	})

@@ -1,6 +1,7 @@
 package features
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -23,6 +24,13 @@ type TimesConfig struct {
 // timeUnits are what TimesConfig.Unit may be, by how many of them a second has.
 var timeUnits = map[string]float64{"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
+// Validate names every problem, each with its key below path, its value and the remedy.
+func (c TimesConfig) Validate(path string) error {
+	p := &problems{}
+	c.validate(p, path)
+	return errors.Join(p.errs...)
+}
+
 func (c TimesConfig) validate(p *problems, path string) {
 	if _, err := zoneOf(c.Zone); err != nil {
 		p.add("%s.time_zone is %q: want a name such as Europe/Berlin, or an offset such as +02:00", path, c.Zone)
@@ -32,19 +40,19 @@ func (c TimesConfig) validate(p *problems, path string) {
 	}
 }
 
-// times reads them. The zero value is what a configuration has that says nothing.
-type times struct {
+// Times reads them. The zero value is what a configuration has that says nothing.
+type Times struct {
 	zone *time.Location
 	unit float64 // how many a second has; 0 for a guess by the number
 }
 
-// newTimes of a configuration that has been validated.
-func newTimes(c TimesConfig) times {
+// NewTimes of a configuration that has been validated.
+func NewTimes(c TimesConfig) Times {
 	zone, err := zoneOf(c.Zone)
 	if err != nil {
 		zone = time.UTC
 	}
-	return times{zone, timeUnits[c.Unit]}
+	return Times{zone, timeUnits[c.Unit]}
 }
 
 // zoneOf a name or an offset.
@@ -70,12 +78,12 @@ const (
 
 // TimeOf reads the time of an event as the view does. Path is where the value was, for the error.
 func (v *View) TimeOf(value pipeline.Value, path string) (time.Time, error) {
-	t, _, err := v.times.of(value, path)
+	t, _, err := v.times.Read(value, path)
 	return t, err
 }
 
-// of a value. The guess is the unit that a number was taken to be in, if nobody has said it. The error begins with the path.
-func (t *times) of(value pipeline.Value, path string) (at time.Time, guess string, err error) {
+// Read the time that a value is. The guess is the unit that a number was taken to be in, if nobody has said it. The error begins with the path.
+func (t *Times) Read(value pipeline.Value, path string) (at time.Time, guess string, err error) {
 	ok := false
 	switch value.Kind {
 	case pipeline.String:
@@ -101,7 +109,7 @@ func (t *times) of(value pipeline.Value, path string) (at time.Time, guess strin
 		"or another unit where time_unit says so%s", path, is)
 }
 
-func (t *times) ofNumber(number float64) (at time.Time, guess string, ok bool) {
+func (t *Times) ofNumber(number float64) (at time.Time, guess string, ok bool) {
 	unit := t.unit
 	switch size := math.Abs(number); {
 	case unit > 0:
@@ -124,7 +132,7 @@ func (t *times) ofNumber(number float64) (at time.Time, guess string, ok bool) {
 var written = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?(?: ?(?:([Zz]|UTC|GMT)|([+-]\d\d)(?::?(\d\d))?)(?:\[[^\]]+\])?)?)?$`)
 
 // ofText reads a time as ISO 8601 has it.
-func (t *times) ofText(text string) (time.Time, bool) {
+func (t *Times) ofText(text string) (time.Time, bool) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, true
 	}
@@ -175,8 +183,8 @@ func (t *times) ofText(text string) (time.Time, bool) {
 	return at.Add(later), true
 }
 
-// unsure says that a number may have been meant in another unit than the one that was guessed: as it was taken it is of a future far beyond
+// Unsure says that a number may have been meant in another unit than the one that was guessed: as it was taken it is of a future far beyond
 // the time that it is compared with.
-func unsure(guess string, at, until time.Time) bool {
+func Unsure(guess string, at, until time.Time) bool {
 	return guess != "" && at.Sub(until) > 366*24*time.Hour
 }

@@ -106,45 +106,12 @@ func TestTimesAreReadAsProgramsWriteThem(t *testing.T) {
 
 func TestZonesAndUnitsOfTimesThatAreNoneAreRefused(t *testing.T) {
 	config := Config{Views: []ViewConfig{{Name: "v", Key: "k", TimesConfig: TimesConfig{Zone: "Berlin", Unit: "days"}, Fields: []FieldConfig{{Name: "n", Count: &CountConfig{}}}}}}
-	column := ColumnConfig{Since: &SinceConfig{TimesConfig: TimesConfig{Zone: "Local", Unit: "milliseconds"}}}
-	got := fmt.Sprint(config.Validate("features"), column.Validate("inputs.age"))
+	got := fmt.Sprint(config.Validate("features"))
 	for _, want := range []string{
 		`features.views[0].time_zone is "Berlin": want a name such as Europe/Berlin`, `features.views[0].time_unit is "days": want s, ms, us or ns`,
-		`inputs.age.since.time_zone is "Local": want`, `inputs.age.since.time_unit is "milliseconds": want s, ms, us or ns`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s, want it to say %q", got, want)
-		}
-	}
-}
-
-// A number in another unit than it was taken for would be of a far future, and its age 0.
-func TestAnAmbiguousNumberHasNoAge(t *testing.T) {
-	for _, c := range []struct{ since, made, want string }{
-		{"{unit: 24h}", "76204800000", "19640.5"}, // 1972-06-01
-		{"{unit: 24h}", "-144633600", "22196.5"},
-		{"{unit: 24h}", "2764800000", "c: made is 2764800000, which in s is 2057-08-12, long after what it is compared with: say in which unit it is, as since.time_unit"},
-		{"{unit: 24h, time_unit: ms}", "2764800000", "20490.5"}, // 1970-02-02
-		{"{unit: 24h, time_unit: s}", "2764800000", "0"},
-		{"{unit: 24h}", "76204800000000", "made is 76204800000000, which in ms is 4384-11-01"},
-		{"{unit: 24h, time_unit: us}", "76204800000000", "19640.5"},
-		{"{unit: 24h}", "1773230400", "0"}, // tomorrow, in any case
-		{"{unit: 24h}", "text 2057-08-12T00:00:00Z", "0"},
-		{"{unit: 1h, time_zone: Europe/Berlin}", "2026-03-10T12:00:00", "1"},
-		{"{unit: 1h, until: sent, time_unit: ms}", "1209600000", "24"},
-	} {
-		columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: made, since: "+c.since+"}"), nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		row := eventOf(reads, map[string]pipeline.Value{"made": asTime(c.made), "sent": asTime("1296000000")})
-		numbers, _, fault := columns.Append(row, nil, nil)
-		got := fmt.Sprint(numbers[0])
-		if fault != nil {
-			got = fault.Cause
-		}
-		if got != c.want && (fault == nil || !strings.Contains(got, c.want)) {
-			t.Errorf("%s, since %s: got %s, want %s", c.made, c.since, got, c.want)
 		}
 	}
 }

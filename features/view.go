@@ -17,7 +17,7 @@ type View struct {
 	name     string
 	key      string
 	time     string
-	times    times
+	times    Times
 	maxAge   time.Duration // that a lookup takes
 	ttl      int64         // milliseconds, 0 is for good
 	maxKeys  int           // that all partitions take together
@@ -81,7 +81,7 @@ type condition struct {
 
 // NewView compiles a declaration, which has been validated.
 func NewView(c ViewConfig) *View {
-	v := &View{name: c.Name, key: c.Key, time: c.Time, times: newTimes(c.TimesConfig), maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), maxKeys: cmp.Or(c.MaxKeys, defaultMaxKeys), others: c.Source == SourceStore}
+	v := &View{name: c.Name, key: c.Key, time: c.Time, times: NewTimes(c.TimesConfig), maxAge: c.MaxAge, ttl: c.TTL.Milliseconds(), maxKeys: cmp.Or(c.MaxKeys, defaultMaxKeys), others: c.Source == SourceStore}
 	if v.maxAge == 0 {
 		v.maxAge = c.TTL // a key may be kept for longer where no event of others comes to its partition
 	}
@@ -342,4 +342,9 @@ func (e *Entry) age(view *View, i int, now int64, value *pipeline.Value) {
 	if f.halfLife > 0 && (f.kind == kindCount || f.kind == kindSum) && value.Kind == pipeline.Float {
 		value.Float *= decay(e.At, max(now, e.At), f.halfLife)
 	}
+}
+
+// ListsTexts says whether a field is a list of texts.
+func (v *View) ListsTexts(field int) bool {
+	return v.fields[field].kind == kindLast || v.fields[field].kind == kindTexts
 }

@@ -371,16 +371,6 @@ fields:
 	if value, err := view.Parse(2, "null"); err != nil || value.Float != 0.5 {
 		t.Errorf("got %v, %v, want the default", value, err)
 	}
-	columns, _, err := NewColumns("m", []pipeline.Column{{Name: "mood"}, {Name: "word", Text: true}, {Name: "gone"}}, declared(t, "mood: item.mood\nword: item.mood\ngone: {default: missing}"),
-		[]pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	row := &pipeline.Row{Record: &pipeline.Record{}, Features: []pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}}
-	numbers, texts, fault := columns.Append(row, nil, nil)
-	if fault != nil || fmt.Sprint(numbers, texts) != "[NaN NaN] []" {
-		t.Errorf("got %v, %q, %v, want missing numbers and an empty text", numbers, texts, fault)
-	}
 }
 
 func TestDefaultsOfFeaturesAreNumbersOrMissing(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"nearline/features"
+	"nearline/columns"
 )
 
 // doubled is n anchors, each of which stands for ten of the one before it.
@@ -96,7 +96,7 @@ func TestABoundIsToldWhereverItIsPassed(t *testing.T) {
 			"nests deeper than 100":   func(d *decoder) { d.nested = maxNested - spare },
 		} {
 			var got struct {
-				Columns []features.ColumnConfig `yaml:"columns"`
+				Columns []columns.Config `yaml:"columns"`
 			}
 			d := newDecoder("bounds.yaml")
 			bounded(d)

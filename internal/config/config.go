@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearline/columns"
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/features/bigtable"
@@ -151,7 +152,7 @@ type Predict struct {
 	As map[string]string `yaml:"as"`
 	// Inputs says what each column is made of that the model reads, by its name; nil takes each from the path that is called as it is. It is for
 	// models of tables.
-	Inputs map[string]features.ColumnConfig `yaml:"inputs"`
+	Inputs map[string]columns.Config `yaml:"inputs"`
 }
 
 // Rank orders an event's candidates by a model's scores.
@@ -167,7 +168,7 @@ type Rank struct {
 	// Items is a view that each candidate is looked up in by its id; empty looks nothing up.
 	Items string `yaml:"items"`
 	// Inputs says what each column is made of that the model reads: of the candidate (item_id, and the view's features), or as in predict.
-	Inputs map[string]features.ColumnConfig `yaml:"inputs"`
+	Inputs map[string]columns.Config `yaml:"inputs"`
 	// As is the column's name in the result.
 	As string `yaml:"as"`
 	// Top is how many of the candidates the result has; 0 is all.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"nearline/columns"
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/internal/veil"
@@ -67,8 +68,8 @@ var vocabulary = sync.OnceValue(func() map[string]bool {
 	words := map[string]bool{
 		schemas.FormatJSON: true, schemas.FormatAvro: true, producers.HeadersCopy: true, producers.HeadersNone: true, consumers.ClassicProtocol: true,
 		consumers.ConsumerProtocol: true, string(pipeline.ExactlyOnce): true, string(pipeline.AtLeastOnce): true, features.SourceTopic: true,
-		features.SourceStore: true, features.TypeNumber: true, features.TypeText: true, features.TypeTexts: true, features.LengthCharacters: true,
-		features.LengthWords: true, features.LengthItems: true, "cuda": true, "true": true, "false": true, "earliest": true, "latest": true, "nearline": true,
+		features.SourceStore: true, features.TypeNumber: true, features.TypeText: true, features.TypeTexts: true, columns.LengthCharacters: true,
+		columns.LengthWords: true, columns.LengthItems: true, "cuda": true, "true": true, "false": true, "earliest": true, "latest": true, "nearline": true,
 	}
 	seen := map[reflect.Type]bool{}
 	var walk func(reflect.Type)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"nearline/batching"
+	"nearline/columns"
 	"nearline/features"
 	"nearline/features/memory"
 	"nearline/internal/config"
@@ -17,9 +18,9 @@ import (
 	"nearline/serving"
 )
 
-// InputsOf makes what fills the columns of a model that reads tables; nil for a model that reads texts. Columns are those of the steps before it, with
+// InputsOf makes what fills the columns of a model that reads tables; nil for a model that reads texts. Added are the columns of the steps before it, with
 // examples of what they hold; reads is what these want of events, and is returned with what the columns want added.
-func InputsOf(m *models.Model, declared map[string]features.ColumnConfig, columns []pipeline.Field, reads []string) (models.Columns, []string, error) {
+func InputsOf(m *models.Model, declared map[string]columns.Config, added []pipeline.Field, reads []string) (models.Columns, []string, error) {
 	info := m.Info()
 	switch {
 	case info.Items > 0:
@@ -29,7 +30,7 @@ func InputsOf(m *models.Model, declared map[string]features.ColumnConfig, column
 	case info.Reads == nil:
 		return nil, reads, nil
 	}
-	made, reads, err := features.NewColumns(info.Name, info.Reads, declared, columns, reads)
+	made, reads, err := columns.New(info.Name, info.Reads, declared, added, reads)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,15 +38,15 @@ func InputsOf(m *models.Model, declared map[string]features.ColumnConfig, column
 }
 
 // rank is the step of a configuration.
-func (s *Service) rank(c *config.Rank, class batching.Class, columns []pipeline.Field, reads []string) (*models.RankStep, []string, error) {
+func (s *Service) rank(c *config.Rank, class batching.Class, added []pipeline.Field, reads []string) (*models.RankStep, []string, error) {
 	model := s.models[c.Model]
-	stored := func(list *config.StoredList) *features.Stored {
+	stored := func(list *config.StoredList) *columns.Stored {
 		if list == nil {
 			return nil
 		}
-		return &features.Stored{Finder: s.view(list.View).finder, Field: list.Field, Key: list.Key}
+		return &columns.Stored{Finder: s.view(list.View).finder, Field: list.Field, Key: list.Key}
 	}
-	candidates := features.CandidatesConfig{
+	candidates := columns.CandidatesConfig{
 		Model: c.Model, List: c.Candidates, Otherwise: stored(c.Otherwise), History: stored(c.History), Inputs: c.Inputs, Wait: c.Wait,
 	}
 	if c.Items != "" {
@@ -62,19 +63,19 @@ func (s *Service) rank(c *config.Rank, class batching.Class, columns []pipeline.
 		return nil, nil, fmt.Errorf("history is missing: model %s reads what somebody had before, want {view: VIEW, field: FIELD} of a list of ids, youngest first", c.Model)
 	}
 	candidates.Most = info.Limits.MaxTokens - info.History
-	made, reads, err := features.NewCandidates(candidates, info.Reads, columns, reads)
+	made, reads, err := columns.NewCandidates(candidates, info.Reads, added, reads)
 	if err != nil {
 		return nil, nil, err
 	}
 	lists := &ranked{Candidates: made, items: info.Items > 0}
-	lists.tells = !slices.ContainsFunc(columns, func(f pipeline.Field) bool { return f.Name == features.FreshnessField })
+	lists.tells = !slices.ContainsFunc(added, func(f pipeline.Field) bool { return f.Name == features.FreshnessField })
 	step, err := models.NewRankStep(model, class, lists, c.As, c.Top)
 	return step, reads, err
 }
 
 // ranked hands what features know of candidates to a model.
 type ranked struct {
-	*features.Candidates
+	*columns.Candidates
 	items bool // the model knows items
 	tells bool // how fresh features are; otherwise an earlier step does
 }

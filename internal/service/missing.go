@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nearline/columns"
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
@@ -15,8 +16,8 @@ import (
 
 // fed are the columns of a step whose model reads a table.
 type fed interface {
-	Watch(*features.ColumnMetrics, *slog.Logger)
-	Missing() []features.Missing
+	Watch(*columns.Metrics, *slog.Logger)
+	Missing() []columns.Missing
 }
 
 // fedStep is one with such columns.
@@ -44,12 +45,12 @@ func fedBy(steps []pipeline.Step) []fedStep {
 
 // watchColumns has the missing values of a pipeline's columns counted and told of.
 func (s *Service) watchColumns(pipeline string, steps []pipeline.Step, logger *slog.Logger) {
-	columns := fedBy(steps)
-	if len(columns) == 0 {
+	tables := fedBy(steps)
+	if len(tables) == 0 {
 		return
 	}
-	metrics := features.NewColumnMetrics(s.registry, pipeline)
-	for _, of := range columns {
+	metrics := columns.NewMetrics(s.registry, pipeline)
+	for _, of := range tables {
 		of.Watch(metrics, logger)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nearline/batching"
+	"nearline/columns"
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/models"
@@ -41,10 +42,10 @@ func (w *work) noteLabels(model *models.Model, p *config.Predict) {
 }
 
 // checkLabels that columns are made of.
-func (w *work) checkLabels(inputs map[string]features.ColumnConfig) error {
+func (w *work) checkLabels(inputs map[string]columns.Config) error {
 	var errs []error
-	var check func(path string, c features.ColumnConfig)
-	check = func(path string, c features.ColumnConfig) {
+	var check func(path string, c columns.Config)
+	check = func(path string, c columns.Config) {
 		errs = append(errs, w.checkLabel(path, c.Of, c.Label))
 		for i, part := range c.Cross {
 			check(fmt.Sprintf("%s.cross[%d]", path, i), part)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/columns"
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/models"
@@ -61,7 +62,7 @@ func (b *cinema) config() *config.Config {
 	rank.Model, rank.Items, rank.Top = "recommender", "item", 10
 	rank.History = &config.StoredList{View: "user", Field: "items"}
 	rank.Otherwise = &config.StoredList{View: "offline", Field: "items"}
-	rank.Inputs = map[string]features.ColumnConfig{
+	rank.Inputs = map[string]columns.Config{
 		"popularity": {Operand: features.Operand{Of: "item.popularity"}}, "sentiment": {Operand: features.Operand{Of: "item.sentiment"}},
 		"helpfulness": {Operand: features.Operand{Of: "absent"}},
 	}
@@ -247,7 +248,7 @@ func TestStepsThatRankAreChecked(t *testing.T) {
 			"history is missing: model recommender reads what somebody had before": func(r *config.Rank) { r.History = nil },
 			"steps[0].rank: inputs has nothing for helpfulness":                    func(r *config.Rank) { delete(r.Inputs, "helpfulness") },
 			"steps[0].rank: inputs has item.mood: item has sentiment, popularity, reviews": func(r *config.Rank) {
-				r.Inputs["sentiment"] = features.ColumnConfig{Operand: features.Operand{Of: "item.mood"}}
+				r.Inputs["sentiment"] = columns.Config{Operand: features.Operand{Of: "item.mood"}}
 			},
 		} {
 			c := b.config()

@@ -33,6 +33,7 @@ var layers = []layer{
 	{"schemas", []string{"pipeline", "internal/files"}, "a room knows the heart, never its siblings"},
 	{"producers", []string{"pipeline"}, "a room knows the heart, never its siblings"},
 	{"features", []string{"pipeline"}, "a room knows the heart, never its siblings"},
+	{"columns", []string{"pipeline", "features"}, "columns are made of what views know, whoever reads them"},
 	{"features/memory", []string{"features", "pipeline"}, "a store knows what it keeps"},
 	{"features/redis", []string{"features", "pipeline"}, "a store knows what it keeps"},
 	{"features/dynamodb", []string{"features", "pipeline"}, "a store knows what it keeps"},
@@ -48,7 +49,7 @@ var layers = []layer{
 	{"models/tasks", []string{"pipeline"}, "outputs to predictions, nothing else"},
 
 	{"internal/config", []string{
-		"pipeline", "batching", "consumers", "schemas", "producers", "features", "features/redis", "features/dynamodb", "features/bigtable",
+		"pipeline", "batching", "consumers", "schemas", "producers", "features", "columns", "features/redis", "features/dynamodb", "features/bigtable",
 		"features/firestore", "offline", "serving", "models", "internal/observe", "internal/files", "internal/plainyaml", "internal/veil",
 	}, "the whole configuration is made of the rooms' own"},
 	{"internal/committed", []string{"pipeline", "consumers/decompress"}, "it reads topics, whatever is in them"},

@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"nearline/features"
 	"nearline/pipeline"
 )
 
@@ -56,7 +57,7 @@ func theReference(t *testing.T) *reference {
 // column is what a declaration makes of a value at the path v.
 func column(t *testing.T, wanted pipeline.Column, config string, v pipeline.Value) string {
 	t.Helper()
-	columns, reads, err := NewColumns("m", []pipeline.Column{wanted}, declared(t, config), nil, nil)
+	columns, reads, err := New("m", []pipeline.Column{wanted}, declared(t, config), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestColumnsAreWhatTheLibrariesMakeOfTheSameValues(t *testing.T) {
 	}
 	for name, hot := range r.Dummies {
 		for i, text := range []string{"de", "fr", "at"} {
-			columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "shop_de"}, {Name: "shop_fr"}, {Name: "shop_at"}}, declared(t, "shop: {of: v, one_hot: [de, fr, at]}"), nil, nil)
+			columns, reads, err := New("m", []pipeline.Column{{Name: "shop_de"}, {Name: "shop_fr"}, {Name: "shop_at"}}, declared(t, "shop: {of: v, one_hot: [de, fr, at]}"), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +130,7 @@ func TestLogarithmsAreNumpysButForTheLastDigit(t *testing.T) {
 // A number is one key, one text and one hash, however a producer writes it, and another number another one.
 func TestIDsAreTheSameWhereTheirNumbersAre(t *testing.T) {
 	r := theReference(t)
-	view := NewView(ViewConfig{Name: "v", Key: "k"})
+	view := features.NewView(features.ViewConfig{Name: "v", Key: "k"})
 	keys := make([]string, len(r.Literals))
 	for i, literal := range r.Literals {
 		v := pipeline.Value{Kind: pipeline.Number, Str: literal}

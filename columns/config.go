@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"errors"
@@ -8,14 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"nearline/features"
 	"nearline/pipeline"
 )
 
-// ColumnConfig says what a column of a model's table is made of: a value, and at most one way in which it becomes what the model was trained
+// Config says what a column of a model's table is made of: a value, and at most one way in which it becomes what the model was trained
 // on. In YAML it is the value's path, or a mapping. The ways are those of the libraries that people train with, to the digit.
-type ColumnConfig struct {
+type Config struct {
 	// Operand is the value: of a path of the event, of a looked-up view (VIEW.FIELD), or of an earlier prediction. Empty is the column's name.
-	Operand `yaml:",inline"`
+	features.Operand `yaml:",inline"`
 	// Default is what the model reads where there is no value: a number, or a text for a column of texts. Without one a number is missing (NaN),
 	// which trees were trained to heed, a text is empty, and for a whole number the event becomes a dead letter.
 	Default *string `yaml:"default"`
@@ -34,10 +35,10 @@ type ColumnConfig struct {
 	// sklearn.utils.murmurhash3_32(text, positive=True) % N.
 	Hash int `yaml:"hash"`
 	// Cross takes several values in place of one, as a text: each as one, joined by "_X_".
-	Cross []ColumnConfig `yaml:"cross"`
+	Cross []Config `yaml:"cross"`
 }
 
-// What ColumnConfig.Length may be.
+// What Config.Length may be.
 const (
 	LengthCharacters = "characters" // code points, as len() in Python
 	LengthWords      = "words"      // what white space separates, as len(text.split())
@@ -63,26 +64,26 @@ type SinceConfig struct {
 	// Until is the path of the later time; empty is the record's timestamp, or the time of processing where that is implausible. What comes after it counts 0.
 	Until string `yaml:"until"`
 	// TimesConfig is how both times are read.
-	TimesConfig `yaml:",inline"`
+	features.TimesConfig `yaml:",inline"`
 }
 
 // UnmarshalYAML reads either form.
-func (c *ColumnConfig) UnmarshalYAML(unmarshal func(any) error) error {
+func (c *Config) UnmarshalYAML(unmarshal func(any) error) error {
 	if unmarshal(&c.Of) == nil {
 		return nil
 	}
-	type plain ColumnConfig
+	type plain Config
 	return unmarshal((*plain)(c))
 }
 
 // Validate names every problem, each with its key below path, its value and the remedy.
-func (c ColumnConfig) Validate(path string) error {
+func (c Config) Validate(path string) error {
 	p := &problems{}
 	c.validate(p, path, false)
 	return errors.Join(p.errs...)
 }
 
-func (c *ColumnConfig) validate(p *problems, path string, part bool) {
+func (c *Config) validate(p *problems, path string, part bool) {
 	var ways []string
 	for _, way := range []struct {
 		name string
@@ -132,7 +133,7 @@ func (c *ColumnConfig) validate(p *problems, path string, part bool) {
 	c.validateDefault(p, path)
 }
 
-func (c *ColumnConfig) validateWays(p *problems, path string) {
+func (c *Config) validateWays(p *problems, path string) {
 	if s := c.Scale; s != nil {
 		standard, span := s.Mean != nil || s.Deviation != nil, s.Min != nil || s.Max != nil
 		switch {
@@ -158,14 +159,15 @@ func (c *ColumnConfig) validateWays(p *problems, path string) {
 		p.add("%s.length is %q: want %s, %s or %s", path, c.Length, LengthCharacters, LengthWords, LengthItems)
 	}
 	if s := c.Since; s != nil {
-		if s.Unit < 0 || s.Unit > longest {
-			p.add("%s.since.unit is %v: want more than 0, such as 24h, and at most %v", path, s.Unit, longest)
+		if s.Unit < 0 || s.Unit > features.LongestTime {
+			p.add("%s.since.unit is %v: want more than 0, such as 24h, and at most %v", path, s.Unit, features.LongestTime)
 		}
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
 			p.add("%s.since.until is %q: want the path of a time", path, s.Until)
 		}
-		timed := s.TimesConfig
-		timed.validate(p, path+".since")
+		if err := s.TimesConfig.Validate(path + ".since"); err != nil {
+			p.errs = append(p.errs, err)
+		}
 	}
 	if c.OneHot != nil && len(c.OneHot) == 0 {
 		p.add("%s.one_hot is empty: want the texts that have a column each", path)
@@ -180,8 +182,15 @@ func (c *ColumnConfig) validateWays(p *problems, path string) {
 	}
 }
 
-func (c *ColumnConfig) validateDefault(p *problems, path string) {
+func (c *Config) validateDefault(p *problems, path string) {
 	if c.Default != nil && c.OneHot != nil {
 		p.add("%s.default is %v: one_hot has 0 in every column where there is no value, remove it", path, *c.Default)
 	}
+}
+
+// problems collects what is wrong.
+type problems struct{ errs []error }
+
+func (p *problems) add(format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }

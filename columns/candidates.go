@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"context"
@@ -11,12 +11,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nearline/features"
 	"nearline/pipeline"
 )
 
 // Stored is a list of texts in a view: a field of texts, or the last ones of an aggregate.
 type Stored struct {
-	Finder *Finder
+	Finder *features.Finder
 	Field  string
 	// Key is the path of the key in the events; "" is the view's own.
 	Key string
@@ -32,10 +33,10 @@ type CandidatesConfig struct {
 	// History is what somebody had before, youngest first as a view's last has it; nil for a model that does not ask.
 	History *Stored
 	// Items is the view that each candidate is looked up in, by its id; nil looks nothing up. As is what its features are called in Inputs.
-	Items *Finder
+	Items *features.Finder
 	As    string
 	// Inputs are the columns of a candidate, whose id is called item_id there.
-	Inputs map[string]ColumnConfig
+	Inputs map[string]Config
 	Wait   bool
 	// Most is how many candidates the model takes for one event.
 	Most int
@@ -50,7 +51,7 @@ type Candidates struct {
 	list      pipeline.Path
 	otherwise *stored
 	history   *stored
-	columns   *Columns
+	columns   *Maker
 	// Places of the columns that are the same for all rows that an item is a candidate of, among the numbers and among the texts, and
 	// whether there are columns for which both count.
 	numbers, texts []int
@@ -59,7 +60,7 @@ type Candidates struct {
 
 // stored is where a list is found.
 type stored struct {
-	finder *Finder
+	finder *features.Finder
 	key    pipeline.Path
 	field  int
 }
@@ -75,13 +76,13 @@ func NewCandidates(c CandidatesConfig, wanted []pipeline.Column, columns []pipel
 		if s == nil {
 			return nil
 		}
-		found := &stored{finder: s.Finder, field: slices.Index(s.Finder.view.Fields(), s.Field)}
-		if found.field < 0 || !s.Finder.view.listsTexts(found.field) {
-			errs = append(errs, fmt.Errorf("%s.field is %q: want a field of view %s that is a list of texts (last, or type: texts)", what, s.Field, s.Finder.view.name))
+		found := &stored{finder: s.Finder, field: slices.Index(s.Finder.View().Fields(), s.Field)}
+		if found.field < 0 || !s.Finder.View().ListsTexts(found.field) {
+			errs = append(errs, fmt.Errorf("%s.field is %q: want a field of view %s that is a list of texts (last, or type: texts)", what, s.Field, s.Finder.View().Name()))
 		}
 		path := s.Key
 		if path == "" {
-			path = s.Finder.view.key
+			path = s.Finder.View().Key()
 		}
 		found.key, reads = pipeline.FindPath(path, names, reads)
 		return found
@@ -89,7 +90,7 @@ func NewCandidates(c CandidatesConfig, wanted []pipeline.Column, columns []pipel
 	made.otherwise, made.history = open(c.Otherwise, "otherwise"), open(c.History, "history")
 	own := []pipeline.Field{{Name: pipeline.CandidateID, Value: pipeline.StringValue("")}}
 	if c.Items != nil {
-		own = append(own, pipeline.Field{Name: c.As, Value: pipeline.ObjectValue(c.Items.view.Defaults()...)})
+		own = append(own, pipeline.Field{Name: c.As, Value: pipeline.ObjectValue(c.Items.View().Defaults()...)})
 	}
 	for _, column := range own {
 		if slices.Contains(names, column.Name) {
@@ -98,7 +99,7 @@ func NewCandidates(c CandidatesConfig, wanted []pipeline.Column, columns []pipel
 	}
 	columns = append(own, columns...)
 	var err error
-	made.columns, err = newColumns(c.Model, wanted, c.Inputs, func(path string) (source, error) {
+	made.columns, err = newMaker(c.Model, wanted, c.Inputs, func(path string) (source, error) {
 		if found, ok := made.own(path); ok {
 			return found, within(path, columns)
 		}
@@ -122,17 +123,12 @@ func (c *Candidates) own(path string) (source, bool) {
 		found.own, found.field = ofCandidatesView, -1
 		if rest != "" {
 			name, found.rest, _ = strings.Cut(rest, ".")
-			found.field = slices.Index(c.config.Items.view.Fields(), name)
+			found.field = slices.Index(c.config.Items.View().Fields(), name)
 		}
 	default:
 		return found, false
 	}
 	return found, true
-}
-
-// listsTexts says whether a field is a list of texts.
-func (v *View) listsTexts(field int) bool {
-	return v.fields[field].kind == kindLast || v.fields[field].kind == kindTexts
 }
 
 // CandidateList is what a row has to be ranked.
@@ -145,7 +141,7 @@ type CandidateList struct {
 	// History is what somebody had before, oldest first.
 	History []string
 	// Freshness is the worst of what was found, and Default only where nothing was known of anything. At is the latest event in it, zero for none.
-	Freshness Freshness
+	Freshness features.Freshness
 	At        time.Time
 
 	known []int // where the cycle has what it knows of each item
@@ -192,7 +188,7 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 }
 
 // turn asks for that of all candidates, those that come twice among them.
-func (c *Candidates) turn(ctx context.Context, rows []*pipeline.Row, offline *answers) error {
+func (c *Candidates) turn(ctx context.Context, rows []*pipeline.Row, offline *features.Answers) error {
 	if c.config.Turn == nil {
 		return nil
 	}
@@ -210,9 +206,9 @@ func (c *Candidates) turn(ctx context.Context, rows []*pipeline.Row, offline *an
 }
 
 // stored lists of all rows.
-func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (histories, offline answers, err error) {
+func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (histories, offline features.Answers, err error) {
 	asking, within := errgroup.WithContext(ctx)
-	ask := func(s *stored, into *answers) {
+	ask := func(s *stored, into *features.Answers) {
 		if s == nil {
 			return
 		}
@@ -221,7 +217,7 @@ func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (historie
 			keys[i], _ = s.key.Value(row).Text()
 		}
 		asking.Go(func() (err error) {
-			*into, err = s.finder.find(within, keys, c.config.Wait)
+			*into, err = s.finder.FindAll(within, keys, c.config.Wait)
 			return err
 		})
 	}
@@ -231,7 +227,7 @@ func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (historie
 }
 
 // gather the candidates of row number i, each once.
-func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offline *answers, known *known) *pipeline.Fault {
+func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offline *features.Answers, known *known) *pipeline.Fault {
 	value := c.list.Value(row)
 	switch value.Kind {
 	case pipeline.Null:
@@ -265,19 +261,19 @@ func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offli
 }
 
 // staleness is Stale for a list that is remembered from before the store went away, and Fresh otherwise.
-func (s *stored) staleness(row *pipeline.Row, found *answers) Freshness {
+func (s *stored) staleness(row *pipeline.Row, found *features.Answers) features.Freshness {
 	if s != nil {
-		if key, _ := s.key.Value(row).Text(); found.of(key).Freshness == Stale {
-			return Stale
+		if key, _ := s.key.Value(row).Text(); found.Of(key).Freshness == features.Stale {
+			return features.Stale
 		}
 	}
-	return Fresh
+	return features.Fresh
 }
 
 // texts that are stored for a row; a list of the caller's own.
-func (s *stored) texts(row *pipeline.Row, found *answers) []string {
+func (s *stored) texts(row *pipeline.Row, found *features.Answers) []string {
 	key, _ := s.key.Value(row).Text()
-	entry := found.of(key).Entry
+	entry := found.Of(key).Entry
 	if entry == nil {
 		return nil
 	}
@@ -296,7 +292,7 @@ type known struct {
 	facts []fact
 
 	keys    []string // scratch of a look
-	found   []Found
+	found   []features.Found
 	values  []given // scratch of columns
 	numbers []float64
 	texts   []string
@@ -305,13 +301,13 @@ type known struct {
 type knownItem struct {
 	id    string
 	list  int // the last one that it is in
-	found Found
+	found features.Found
 }
 
 // fact is what lists need of an item beside its columns. It is small, and by itself, since there are tens of thousands in a cycle, each of them in many lists.
 type fact struct {
 	latest    int64 // time of an event, in milliseconds since 1970; 0 for none
-	freshness Freshness
+	freshness features.Freshness
 	fault     *pipeline.Fault // of whoever asks for it
 }
 
@@ -334,7 +330,7 @@ func (k *known) add(list *CandidateList, i int, id string) {
 	switch {
 	case !ok:
 		at = len(k.items)
-		k.at[id], k.items = at, append(k.items, knownItem{id: id, list: i, found: Found{Freshness: Default}})
+		k.at[id], k.items = at, append(k.items, knownItem{id: id, list: i, found: features.Found{Freshness: features.Default}})
 	case k.items[at].list == i:
 		return
 	}
@@ -368,7 +364,7 @@ func (c *Candidates) look(ctx context.Context, known *known) error {
 		for i := range some {
 			known.keys = append(known.keys, some[i].id)
 		}
-		if err := c.config.Items.look(ctx, known.keys, known.found, c.config.Wait); err != nil {
+		if err := c.config.Items.Look(ctx, known.keys, known.found, c.config.Wait); err != nil {
 			return err
 		}
 		for i := range some {
@@ -410,7 +406,7 @@ func sized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
 func (c *Candidates) scope(row *pipeline.Row, now int64) scope {
 	of := scope{row: row, now: now}
 	if c.config.Items != nil {
-		of.view = c.config.Items.view
+		of.view = c.config.Items.View()
 	}
 	return of
 }
@@ -433,7 +429,7 @@ func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known *known, 
 			fault := *fact.fault // each row's own
 			return &fault
 		}
-		if fact.freshness != Default {
+		if fact.freshness != features.Default {
 			anything, list.Freshness, latest = true, max(list.Freshness, fact.freshness), max(latest, fact.latest)
 		}
 		list.Numbers, list.Texts = append(list.Numbers, ofRow...), append(list.Texts, textsOfRow...)
@@ -452,7 +448,7 @@ func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known *known, 
 		}
 	}
 	if !anything && c.config.Items != nil {
-		list.Freshness = Default
+		list.Freshness = features.Default
 	}
 	if latest > 0 {
 		list.At = time.UnixMilli(latest)

@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"log/slog"
@@ -8,12 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ColumnMetrics count what the columns of a pipeline's models lack.
-type ColumnMetrics struct{ missing *prometheus.CounterVec }
+// Metrics count what the columns of a pipeline's models lack.
+type Metrics struct{ missing *prometheus.CounterVec }
 
-// NewColumnMetrics registers the metrics of a pipeline's columns.
-func NewColumnMetrics(registry prometheus.Registerer, pipeline string) *ColumnMetrics {
-	m := &ColumnMetrics{missing: prometheus.NewCounterVec(prometheus.CounterOpts{
+// NewMetrics registers the metrics of a pipeline's columns.
+func NewMetrics(registry prometheus.Registerer, pipeline string) *Metrics {
+	m := &Metrics{missing: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "nearline_predict_missing_values_total", ConstLabels: prometheus.Labels{"pipeline": pipeline},
 		Help: "Rows in which a column of a model of tables had no value, so that the model read its default, or that it is missing. One that grows as fast as records are scored is probably read from a path that is not there.",
 	}, []string{"model", "column"})}
@@ -56,7 +56,7 @@ func (t *tally) count(found bool) {
 }
 
 // Watch has missing values counted, and logs columns that have had none but these. It is called before the first row.
-func (c *Columns) Watch(metrics *ColumnMetrics, logger *slog.Logger) {
+func (c *Maker) Watch(metrics *Metrics, logger *slog.Logger) {
 	for i := range c.values {
 		v := &c.values[i]
 		c.tallies[i].counter = metrics.missing.WithLabelValues(c.model, v.name)
@@ -68,7 +68,7 @@ func (c *Columns) Watch(metrics *ColumnMetrics, logger *slog.Logger) {
 }
 
 // Missing are the columns that have had no value in any row so far, in the order of their names.
-func (c *Columns) Missing() []Missing {
+func (c *Maker) Missing() []Missing {
 	var list []Missing
 	for i := range c.values {
 		if rows := c.tallies[i].missing.Load(); rows > 0 && !c.tallies[i].found.Load() {
@@ -78,8 +78,8 @@ func (c *Columns) Missing() []Missing {
 	return list
 }
 
-// Watch has missing values of candidates' columns counted, as Columns.Watch does.
-func (c *Candidates) Watch(metrics *ColumnMetrics, logger *slog.Logger) {
+// Watch has missing values of candidates' columns counted, as Maker.Watch does.
+func (c *Candidates) Watch(metrics *Metrics, logger *slog.Logger) {
 	c.columns.Watch(metrics, logger)
 }
 

@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"errors"
@@ -9,12 +9,13 @@ import (
 	"strconv"
 	"strings"
 
+	"nearline/features"
 	"nearline/pipeline"
 )
 
-// Columns makes of a row what a model reads: the values that events, lookups and earlier predictions have, each in the way that is declared for its
+// Maker makes of a row what a model reads: the values that events, lookups and earlier predictions have, each in the way that is declared for its
 // column. Safe for concurrent use.
-type Columns struct {
+type Maker struct {
 	model   string
 	values  []columnValue
 	tallies []tally // of the values
@@ -26,22 +27,22 @@ type Columns struct {
 // target is a column of the model.
 type target struct {
 	pipeline.Column
-	value    int    // index in Columns.values
+	value    int    // index in Maker.values
 	place    int    // among the numbers of a row, or its texts
 	hot      string // with one_hot: the text of the column
 	isHot    bool
 	fallback given // missing without a default
 }
 
-// NewColumns makes what fills the columns that a model wants. Declared says what each is made of; nil takes each from the path that is called as it is. Columns
+// New makes what fills the columns that a model wants. Declared says what each is made of; nil takes each from the path that is called as it is. Columns
 // are those of steps before it, with examples of what they hold; reads is what earlier steps want the decoder to read: it is returned
 // with its own added.
 //
 // The error joins everything that does not fit: a column that nothing is declared for, a declaration of none, a path that an earlier
 // step does not have.
-func NewColumns(model string, wanted []pipeline.Column, declared map[string]ColumnConfig, columns []pipeline.Field, reads []string) (*Columns, []string, error) {
+func New(model string, wanted []pipeline.Column, declared map[string]Config, columns []pipeline.Field, reads []string) (*Maker, []string, error) {
 	names := pipeline.FieldNames(columns)
-	c, err := newColumns(model, wanted, declared, func(path string) (found source, err error) {
+	c, err := newMaker(model, wanted, declared, func(path string) (found source, err error) {
 		found.path = path
 		found.Path, reads = pipeline.FindPath(path, names, reads)
 		return found, within(path, columns)
@@ -49,9 +50,9 @@ func NewColumns(model string, wanted []pipeline.Column, declared map[string]Colu
 	return c, reads, err
 }
 
-// newColumns is NewColumns with what says where paths are.
-func newColumns(model string, wanted []pipeline.Column, declared map[string]ColumnConfig, find func(path string) (source, error)) (*Columns, error) {
-	c := &Columns{model: model}
+// newMaker is New with what says where paths are.
+func newMaker(model string, wanted []pipeline.Column, declared map[string]Config, find func(path string) (source, error)) (*Maker, error) {
+	c := &Maker{model: model}
 	var errs []error
 	locate := func(path string) source {
 		found, err := find(path)
@@ -61,9 +62,9 @@ func newColumns(model string, wanted []pipeline.Column, declared map[string]Colu
 		return found
 	}
 	if declared == nil {
-		declared = map[string]ColumnConfig{}
+		declared = map[string]Config{}
 		for _, column := range wanted {
-			declared[column.Name] = ColumnConfig{}
+			declared[column.Name] = Config{}
 		}
 	}
 	at := map[string]target{} // by the column's name
@@ -147,7 +148,7 @@ func within(path string, columns []pipeline.Field) error {
 }
 
 // fits says whether a column can take what a declaration makes.
-func fits(column pipeline.Column, c *ColumnConfig) error {
+func fits(column pipeline.Column, c *Config) error {
 	number := c.Scale != nil || c.Buckets != nil || c.Length != "" || c.Since != nil || c.OneHot != nil || c.Hash != 0 || c.Label != "" || c.Values != nil
 	switch {
 	case column.Text && number:
@@ -162,7 +163,7 @@ func fits(column pipeline.Column, c *ColumnConfig) error {
 
 // Append a row's numbers and texts, each in the order of the model's columns. The fault says which value does not fit, and the slices are then
 // as long as they became.
-func (c *Columns) Append(row *pipeline.Row, numbers []float64, texts []string) ([]float64, []string, *pipeline.Fault) {
+func (c *Maker) Append(row *pipeline.Row, numbers []float64, texts []string) ([]float64, []string, *pipeline.Fault) {
 	at, to := len(numbers), len(texts)
 	numbers, texts = slices.Grow(numbers, c.numbers)[:at+c.numbers], slices.Grow(texts, c.texts)[:to+c.texts]
 	fault := c.put(&scope{row: row}, onRow, make([]given, len(c.values)), numbers[at:], texts[to:])
@@ -170,7 +171,7 @@ func (c *Columns) Append(row *pipeline.Row, numbers []float64, texts []string) (
 }
 
 // put into the columns what depends on so much of a scope, and leave all others as they are. Values are scratch.
-func (c *Columns) put(s *scope, on dependence, values []given, numbers []float64, texts []string) *pipeline.Fault {
+func (c *Maker) put(s *scope, on dependence, values []given, numbers []float64, texts []string) *pipeline.Fault {
 	for i := range c.values {
 		v := &c.values[i]
 		if v.of != on {
@@ -215,7 +216,7 @@ func (c *Columns) put(s *scope, on dependence, values []given, numbers []float64
 }
 
 // places of the columns that depend on so much: among the numbers, and among the texts.
-func (c *Columns) places(on dependence) (numbers, texts []int) {
+func (c *Maker) places(on dependence) (numbers, texts []int) {
 	for i := range c.targets {
 		switch t := &c.targets[i]; {
 		case c.values[t.value].of != on:
@@ -228,7 +229,7 @@ func (c *Columns) places(on dependence) (numbers, texts []int) {
 	return numbers, texts
 }
 
-func (c *Columns) fault(format string, args ...any) *pipeline.Fault {
+func (c *Maker) fault(format string, args ...any) *pipeline.Fault {
 	return pipeline.Faultf(pipeline.ClassInvalid, pipeline.StagePredict, format, args...)
 }
 
@@ -240,7 +241,7 @@ func byDefault(column pipeline.Column, text *string) (given, error) {
 	case column.Text:
 		return given{kind: isText, text: *text}, nil
 	}
-	if *text == missingDefault && !column.Whole {
+	if *text == features.MissingDefault && !column.Whole {
 		return given{}, nil // as without one
 	}
 	number, err := strconv.ParseFloat(*text, 64)

@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"nearline/features"
 	"nearline/pipeline"
 )
 
@@ -36,9 +37,9 @@ func columnsBefore() []pipeline.Field {
 	return append(row.Predictions[0].Columns, row.Features...)
 }
 
-func declared(t *testing.T, text string) map[string]ColumnConfig {
+func declared(t *testing.T, text string) map[string]Config {
 	t.Helper()
-	var c map[string]ColumnConfig
+	var c map[string]Config
 	if err := yaml.UnmarshalWithOptions([]byte(text), &c, yaml.Strict()); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
@@ -88,7 +89,7 @@ func TestColumnsAreMadeAsTheirLibrariesMakeThem(t *testing.T) {
 		{"c: {cross: [red, {of: ten, buckets: [1, 10, 100]}], hash: 1024}", "554"},
 		{"c: {cross: [absent, nothing], hash: 1024}", "NaN"},
 	} {
-		columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, c.yaml), columnsBefore(), nil)
+		columns, reads, err := New("m", []pipeline.Column{{Name: "c"}}, declared(t, c.yaml), columnsBefore(), nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.yaml, err)
 			continue
@@ -106,7 +107,7 @@ func TestColumnsAreMadeAsTheirLibrariesMakeThem(t *testing.T) {
 
 func TestColumnsComeInTheModelsOrder(t *testing.T) {
 	wanted := []pipeline.Column{{Name: "colour_red"}, {Name: "note", Text: true}, {Name: "visits", Whole: true}, {Name: "colour_blue"}, {Name: "who", Text: true}, {Name: "f"}}
-	columns, reads, err := NewColumns("m", wanted, declared(t, `
+	columns, reads, err := New("m", wanted, declared(t, `
 colour: {one_hot: [blue, red]}
 visits: {default: 0}
 note: {of: rating}
@@ -127,7 +128,7 @@ f: rating
 }
 
 func TestColumnsWithoutDeclarationAreTakenByName(t *testing.T) {
-	columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "price"}, {Name: "kind", Text: true}}, nil, nil, nil)
+	columns, reads, err := New("m", []pipeline.Column{{Name: "price"}, {Name: "kind", Text: true}}, nil, nil, nil)
 	if err != nil || strings.Join(reads, " ") != "kind price" {
 		t.Fatalf("got %v, %v, want kind and price to be read", reads, err)
 	}
@@ -153,7 +154,7 @@ func TestColumnsSayWhatDoesNotFitTheModel(t *testing.T) {
 		{"price: p\nkind: {of: k, default: 5}\nvisits: {of: v, default: 1}\n", ""},
 		{"price: p\nkind: k\nvisits: {of: v, default: 1.5}\n", `inputs.visits.default is "1.5": want a whole number`},
 	} {
-		_, _, err := NewColumns("m", wanted, declared(t, c.yaml), columnsBefore(), nil)
+		_, _, err := New("m", wanted, declared(t, c.yaml), columnsBefore(), nil)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s got %v, want %q", c.yaml, err, c.want)
 		}
@@ -175,7 +176,7 @@ func TestAValueThatDoesNotFitIsTheEventsFault(t *testing.T) {
 		{"c: {of: v, length: words}", pipeline.Value{Kind: pipeline.List}, "column c: v is no text"},
 		{"c: v", pipeline.Value{Kind: pipeline.Number, Str: "1e999"}, "column c: v is 1e999, which is more than a number of 64 bits"},
 	} {
-		columns, reads, err := NewColumns("m", wanted, declared(t, c.yaml), nil, nil)
+		columns, reads, err := New("m", wanted, declared(t, c.yaml), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +185,7 @@ func TestAValueThatDoesNotFitIsTheEventsFault(t *testing.T) {
 			t.Errorf("%s of %v: got %v, want %q", c.yaml, c.value, fault, c.want)
 		}
 	}
-	columns, reads, err := NewColumns("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: v, since: {}}"), nil, nil)
+	columns, reads, err := New("m", []pipeline.Column{{Name: "c"}}, declared(t, "c: {of: v, since: {}}"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestColumnConfigNamesKeyValueAndRemedy(t *testing.T) {
 		{"{cross: [a, {hash: 3}]}", "x.cross[1].of is missing"},
 		{"{cross: [a, {of: b, hash: 3}]}", "x.cross[1]: a part has no one_hot, hash or default"},
 	} {
-		var config ColumnConfig
+		var config Config
 		if err := yaml.UnmarshalWithOptions([]byte(c.yaml), &config, yaml.Strict()); err != nil {
 			t.Fatalf("%s: %v", c.yaml, err)
 		}
@@ -231,5 +232,21 @@ func TestColumnConfigNamesKeyValueAndRemedy(t *testing.T) {
 	}
 	if !math.IsNaN((&ScaleConfig{Log: true}).of(math.NaN())) {
 		t.Error("a missing number is none once it is scaled")
+	}
+}
+
+func TestAFeatureThatIsMissingIsAMissingNumberAndAnEmptyText(t *testing.T) {
+	view := features.NewView(features.ViewConfig{Name: "item", Key: "k", Fields: []features.FieldConfig{
+		{Name: "mood", Default: new(math.NaN()), Mean: &features.MeanConfig{Operand: features.Operand{Of: "x"}}},
+	}})
+	columns, _, err := New("m", []pipeline.Column{{Name: "mood"}, {Name: "word", Text: true}, {Name: "gone"}}, declared(t, "mood: item.mood\nword: item.mood\ngone: {default: missing}"),
+		[]pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := &pipeline.Row{Record: &pipeline.Record{}, Features: []pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}}
+	numbers, texts, fault := columns.Append(row, nil, nil)
+	if fault != nil || fmt.Sprint(numbers, texts) != "[NaN NaN] []" {
+		t.Errorf("got %v, %q, %v, want missing numbers and an empty text", numbers, texts, fault)
 	}
 }

@@ -1,4 +1,4 @@
-package features
+package columns
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/murmur3"
 
+	"nearline/features"
 	"nearline/pipeline"
 )
 
@@ -19,9 +20,9 @@ import (
 type columnValue struct {
 	name   string // for errors
 	from   source
-	config ColumnConfig
+	config Config
 	until  source
-	times  times
+	times  features.Times
 	parts  []columnValue
 	of     dependence
 }
@@ -63,9 +64,9 @@ const (
 // scope is where the sources of columns look: in a row, and in one of its candidates where it has some.
 type scope struct {
 	row  *pipeline.Row
-	view *View      // that candidates are looked up in, as of now
-	now  int64      // milliseconds since 1970
-	item *knownItem // the candidate
+	view *features.View // that candidates are looked up in, as of now
+	now  int64          // milliseconds since 1970
+	item *knownItem     // the candidate
 }
 
 // value of the source, Null where there is none.
@@ -79,9 +80,9 @@ func (s *scope) value(of *source) pipeline.Value {
 		return pipeline.StringValue(s.item.id)
 	}
 	if of.field < 0 {
-		return s.item.found.values(s.view, s.now)
+		return s.item.found.Values(s.view, s.now)
 	}
-	return s.item.found.value(s.view, of.field, s.now).Inside(of.rest)
+	return s.item.found.Value(s.view, of.field, s.now).Inside(of.rest)
 }
 
 // given is a value on its way into a column.
@@ -108,7 +109,7 @@ const (
 	isText
 )
 
-func newColumnValue(name string, config ColumnConfig, locate func(string) source) columnValue {
+func newColumnValue(name string, config Config, locate func(string) source) columnValue {
 	v := columnValue{name: name, config: config}
 	for i, part := range config.Cross {
 		v.parts = append(v.parts, newColumnValue(fmt.Sprintf("%s[%d]", name, i), part, locate))
@@ -123,7 +124,7 @@ func newColumnValue(name string, config ColumnConfig, locate func(string) source
 		v.of |= v.from.own.dependence()
 	}
 	if config.Since != nil {
-		v.times = newTimes(config.Since.TimesConfig)
+		v.times = features.NewTimes(config.Since.TimesConfig)
 	}
 	if config.Since != nil && config.Since.Until != "" {
 		v.until = locate(config.Since.Until)
@@ -252,7 +253,7 @@ func (v *columnValue) length(value pipeline.Value) (given, error) {
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
 func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
-	then, guess, err := v.times.of(value, v.from.path)
+	then, guess, err := v.times.Read(value, v.from.path)
 	if err != nil {
 		return given{}, err
 	}
@@ -265,14 +266,14 @@ func (v *columnValue) since(value pipeline.Value, s *scope) (given, error) {
 		if later.Kind == pipeline.Null {
 			return given{}, nil
 		}
-		if until, _, err = v.times.of(later, path); err != nil {
+		if until, _, err = v.times.Read(later, path); err != nil {
 			return given{}, err
 		}
 	}
 	if until.IsZero() {
 		return given{}, errors.New("the record has no timestamp to count to: name the path of a time as since.until")
 	}
-	if text, _ := value.Text(); unsure(guess, then, until) {
+	if text, _ := value.Text(); features.Unsure(guess, then, until) {
 		return given{}, fmt.Errorf("%s is %s, which in %s is %s, long after what it is compared with: say in which unit it is, as since.time_unit",
 			v.from.path, pipeline.Shown(text), guess, then.UTC().Format(time.DateOnly))
 	}
