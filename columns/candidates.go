@@ -56,6 +56,8 @@ type Candidates struct {
 	// whether there are columns for which both count.
 	numbers, texts []int
 	mixed          bool
+	// tells of how fresh features are; otherwise a step before it does.
+	tells bool
 }
 
 // stored is where a list is found.
@@ -68,8 +70,8 @@ type stored struct {
 // NewCandidates makes what fills a model that ranks. Columns are those of the steps before it, with examples of what they hold; reads is what earlier steps want the
 // decoder to read, and is returned with what this one wants.
 func NewCandidates(c CandidatesConfig, wanted []pipeline.Column, columns []pipeline.Field, reads []string) (*Candidates, []string, error) {
-	made := &Candidates{config: c}
 	names := pipeline.FieldNames(columns)
+	made := &Candidates{config: c, tells: !slices.Contains(names, features.FreshnessField)}
 	made.list, reads = pipeline.FindPath(c.List, names, reads)
 	var errs []error
 	open := func(s *Stored, what string) *stored {
@@ -131,24 +133,18 @@ func (c *Candidates) own(path string) (source, bool) {
 	return found, true
 }
 
-// CandidateList is what a row has to be ranked.
-type CandidateList struct {
-	// Items are the candidates' ids, each once, in the order in which they first came.
-	Items []string
-	// Numbers and Texts are the columns of all of them, one after the other, as the model reads them.
-	Numbers []float64
-	Texts   []string
-	// History is what somebody had before, oldest first.
-	History []string
-	// Freshness is the worst of what was found, and Default only where nothing was known of anything. At is the latest event in it, zero for none.
-	Freshness features.Freshness
-	At        time.Time
+// candidateList is a list that is being made.
+type candidateList struct {
+	pipeline.CandidateList
+	// freshness is the worst of what was found, and Default only where nothing was known of anything. at is the latest event in it, zero for none.
+	freshness features.Freshness
+	at        time.Time
 
 	known []int // where the cycle has what it knows of each item
 }
 
 // Lists of rows, in their order. A row whose event does not fit gets its fault, and those that have one are passed by.
-func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]CandidateList, error) {
+func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]pipeline.CandidateList, error) {
 	histories, offline, err := c.stored(ctx, rows)
 	if err != nil {
 		return nil, err
@@ -158,7 +154,7 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 	}
 	known := knownItems.Get().(*known) //nolint:errcheck // the pool holds nothing else
 	defer known.done()
-	lists := make([]CandidateList, len(rows))
+	lists := make([]candidateList, len(rows))
 	for i, row := range rows {
 		if row.Fault != nil {
 			continue
@@ -172,7 +168,7 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 			lists[i].History = c.history.texts(row, &histories)
 			slices.Reverse(lists[i].History) // of our own
 		}
-		lists[i].Freshness = max(c.history.staleness(row, &histories), c.otherwise.staleness(row, &offline))
+		lists[i].freshness = max(c.history.staleness(row, &histories), c.otherwise.staleness(row, &offline))
 	}
 	if err := c.look(ctx, known); err != nil {
 		return nil, err
@@ -184,7 +180,12 @@ func (c *Candidates) Lists(ctx context.Context, rows []*pipeline.Row) ([]Candida
 			row.Fault = c.fill(&lists[i], row, known, now)
 		}
 	}
-	return lists, nil
+	made := make([]pipeline.CandidateList, len(lists))
+	for i := range lists {
+		lists[i].Fields = c.said(rows[i], &lists[i])
+		made[i] = lists[i].CandidateList
+	}
+	return made, nil
 }
 
 // turn asks for that of all candidates, those that come twice among them.
@@ -227,7 +228,7 @@ func (c *Candidates) stored(ctx context.Context, rows []*pipeline.Row) (historie
 }
 
 // gather the candidates of row number i, each once.
-func (c *Candidates) gather(list *CandidateList, i int, row *pipeline.Row, offline *features.Answers, known *known) *pipeline.Fault {
+func (c *Candidates) gather(list *candidateList, i int, row *pipeline.Row, offline *features.Answers, known *known) *pipeline.Fault {
 	value := c.list.Value(row)
 	switch value.Kind {
 	case pipeline.Null:
@@ -325,7 +326,7 @@ func (k *known) done() {
 }
 
 // add a candidate to list number i, if it is not in it.
-func (k *known) add(list *CandidateList, i int, id string) {
+func (k *known) add(list *candidateList, i int, id string) {
 	at, ok := k.at[id]
 	switch {
 	case !ok:
@@ -412,7 +413,7 @@ func (c *Candidates) scope(row *pipeline.Row, now int64) scope {
 }
 
 // fill a list's columns.
-func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known *known, now int64) *pipeline.Fault {
+func (c *Candidates) fill(list *candidateList, row *pipeline.Row, known *known, now int64) *pipeline.Fault {
 	of := c.scope(row, now)
 	ofRow, textsOfRow := make([]float64, c.columns.numbers), make([]string, c.columns.texts)
 	if fault := c.columns.put(&of, onRow, known.values, ofRow, textsOfRow); fault != nil {
@@ -430,7 +431,7 @@ func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known *known, 
 			return &fault
 		}
 		if fact.freshness != features.Default {
-			anything, list.Freshness, latest = true, max(list.Freshness, fact.freshness), max(latest, fact.latest)
+			anything, list.freshness, latest = true, max(list.freshness, fact.freshness), max(latest, fact.latest)
 		}
 		list.Numbers, list.Texts = append(list.Numbers, ofRow...), append(list.Texts, textsOfRow...)
 		numbers, texts := list.Numbers[len(list.Numbers)-len(ofRow):], list.Texts[len(list.Texts)-len(textsOfRow):]
@@ -448,10 +449,10 @@ func (c *Candidates) fill(list *CandidateList, row *pipeline.Row, known *known, 
 		}
 	}
 	if !anything && c.config.Items != nil {
-		list.Freshness = features.Default
+		list.freshness = features.Default
 	}
 	if latest > 0 {
-		list.At = time.UnixMilli(latest)
+		list.at = time.UnixMilli(latest)
 	}
 	return nil
 }

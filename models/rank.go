@@ -26,19 +26,9 @@ var _ pipeline.Step = (*RankStep)(nil)
 // Candidates says what rows have to be ranked.
 type Candidates interface {
 	// Lists of rows, in their order, all at once. Those with a fault have none; a row whose candidates cannot be had gets its fault.
-	Lists(ctx context.Context, rows []*pipeline.Row) ([]CandidateList, error)
+	Lists(ctx context.Context, rows []*pipeline.Row) ([]pipeline.CandidateList, error)
 	// Fields are examples of what lists have for the result.
 	Fields() []pipeline.Field
-}
-
-// CandidateList is what a row has to be ranked.
-type CandidateList struct {
-	// Items are the candidates' ids.
-	Items []string
-	// Table has a row for each of them.
-	Table Table
-	// Fields go into the result beside the ranking.
-	Fields []pipeline.Field
 }
 
 // NewRankStep makes a step that answers with a column: a list of {item_id, score}, the highest score first, and of equal ones the one that came
@@ -84,7 +74,7 @@ func (s *RankStep) Run(ctx context.Context, rows []*pipeline.Row) error {
 			s.answer(r, &lists[i], pipeline.Prediction{Model: s.model.info.Name, Version: s.model.info.Version, At: time.Now()}, nil)
 			continue
 		}
-		inputs, asked = append(inputs, Input{Table: lists[i].Table}), append(asked, i)
+		inputs, asked = append(inputs, Input{Table: s.table(&lists[i])}), append(asked, i)
 	}
 	predictions, faults, err := s.model.Predict(ctx, s.class, inputs)
 	if err != nil {
@@ -102,8 +92,17 @@ func (s *RankStep) Run(ctx context.Context, rows []*pipeline.Row) error {
 	return nil
 }
 
+// table of a list, with a row for each candidate.
+func (s *RankStep) table(list *pipeline.CandidateList) Table {
+	table := Table{Rows: len(list.Items), Numbers: list.Numbers, Texts: list.Texts, List: true}
+	if s.model.info.Items > 0 {
+		table.Items, table.History = list.Items, list.History
+	}
+	return table
+}
+
 // answer puts the ranking into the row.
-func (s *RankStep) answer(r *pipeline.Row, list *CandidateList, p pipeline.Prediction, scores []float32) {
+func (s *RankStep) answer(r *pipeline.Row, list *pipeline.CandidateList, p pipeline.Prediction, scores []float32) {
 	order := descending(scores)
 	if s.top > 0 {
 		order = order[:min(s.top, len(order))]

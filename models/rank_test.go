@@ -28,26 +28,26 @@ func recommender(t *testing.T) *Model {
 
 // asked are candidates as a room would hand them over.
 type asked struct {
-	lists []CandidateList
+	lists []pipeline.CandidateList
 	err   error
 }
 
-func (a asked) Lists(context.Context, []*pipeline.Row) ([]CandidateList, error) {
+func (a asked) Lists(context.Context, []*pipeline.Row) ([]pipeline.CandidateList, error) {
 	return a.lists, a.err
 }
 
 func (a asked) Fields() []pipeline.Field { return nil }
 
 // candidatesOf are items of which nothing is known but what their reviews say.
-func candidatesOf(history []string, sentiment float64, items ...string) CandidateList {
-	l := CandidateList{Items: items, Table: Table{Rows: len(items), List: true, Items: items, History: history}}
+func candidatesOf(history []string, sentiment float64, items ...string) pipeline.CandidateList {
+	l := pipeline.CandidateList{Items: items, History: history}
 	for range items {
-		l.Table.Numbers = append(l.Table.Numbers, 10, sentiment, math.NaN())
+		l.Numbers = append(l.Numbers, 10, sentiment, math.NaN())
 	}
 	return l
 }
 
-func rank(t *testing.T, m *Model, top int, lists ...CandidateList) []*pipeline.Row {
+func rank(t *testing.T, m *Model, top int, lists ...pipeline.CandidateList) []*pipeline.Row {
 	t.Helper()
 	step, err := NewRankStep(m, batching.Stream, asked{lists: lists}, "ranking", top)
 	if err != nil {
@@ -91,7 +91,7 @@ func TestListsOfAllLengthsSharePackedRuns(t *testing.T) {
 		}
 		return ids
 	}
-	lists := []CandidateList{
+	lists := []pipeline.CandidateList{
 		candidatesOf([]string{"296", "593"}, 0.8, "50"),
 		candidatesOf(nil, 0.8, known(1000, 7)...),
 		candidatesOf(known(60, 1), 0.8, known(3, 100)...),
@@ -116,8 +116,8 @@ func TestBadReviewsMoveAnItemDown(t *testing.T) {
 	m := recommender(t)
 	list := candidatesOf([]string{"296", "593", "608"}, 0.9, "50", "318", "1")
 	before := scores(t, rank(t, m, 0, list)[0])
-	list.Table.Numbers = slices.Clone(list.Table.Numbers)
-	list.Table.Numbers[1] = 0.05 // of the first
+	list.Numbers = slices.Clone(list.Numbers)
+	list.Numbers[1] = 0.05 // of the first
 	after := scores(t, rank(t, m, 0, list)[0])
 	if !(after["50"] < before["50"]-0.5) || after["318"] != before["318"] {
 		t.Errorf("got %v before and %v after bad reviews of 50, want it well below, and the others where they were", before, after)
@@ -160,11 +160,10 @@ func TestTreesRankToo(t *testing.T) {
 	device := running(t, config)
 	c := tableCases(t)["lightgbm-ranker"]
 	m := loaded(t, config, "lightgbm-ranker", device)
-	list := CandidateList{Table: Table{List: true}}
+	list := pipeline.CandidateList{}
 	for i, table := range c.tables(t, m) {
 		list.Items = append(list.Items, fmt.Sprint(i))
-		list.Table.Rows++
-		list.Table.Numbers = append(list.Table.Numbers, table.Numbers...)
+		list.Numbers = append(list.Numbers, table.Numbers...)
 	}
 	for id, got := range scores(t, rank(t, m, 0, list)[0]) {
 		var row int

@@ -21,3 +21,16 @@ func (c Column) String() string {
 
 // CandidateID is what the id of a candidate is called, in the inputs of its columns and in a ranking.
 const CandidateID = "item_id"
+
+// CandidateList is what a row has to be ranked.
+type CandidateList struct {
+	// Items are the candidates' ids, each once, in the order in which they first came.
+	Items []string
+	// Numbers and Texts are the columns of all of them, one after the other, as the model reads them.
+	Numbers []float64
+	Texts   []string
+	// History is what somebody had before, oldest first, for a model that reads it.
+	History []string
+	// Fields go into the result beside the ranking.
+	Fields []Field
+}

@@ -1,10 +1,8 @@
 package service
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -67,60 +65,8 @@ func (s *Service) rank(c *config.Rank, class batching.Class, added []pipeline.Fi
 	if err != nil {
 		return nil, nil, err
 	}
-	lists := &ranked{Candidates: made, items: info.Items > 0}
-	lists.tells = !slices.ContainsFunc(added, func(f pipeline.Field) bool { return f.Name == features.FreshnessField })
-	step, err := models.NewRankStep(model, class, lists, c.As, c.Top)
+	step, err := models.NewRankStep(model, class, made, c.As, c.Top)
 	return step, reads, err
-}
-
-// ranked hands what features know of candidates to a model.
-type ranked struct {
-	*columns.Candidates
-	items bool // the model knows items
-	tells bool // how fresh features are; otherwise an earlier step does
-}
-
-// Lists of rows.
-func (r *ranked) Lists(ctx context.Context, rows []*pipeline.Row) ([]models.CandidateList, error) {
-	found, err := r.Candidates.Lists(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
-	lists := make([]models.CandidateList, len(found))
-	for i := range found {
-		of := &found[i]
-		lists[i] = models.CandidateList{Items: of.Items, Table: models.Table{Rows: len(of.Items), Numbers: of.Numbers, Texts: of.Texts, List: true}}
-		if r.items {
-			lists[i].Table.Items, lists[i].Table.History = of.Items, of.History
-		}
-		if !r.tells {
-			worsen(rows[i].Features, of.Freshness)
-			continue
-		}
-		at := pipeline.Field{Name: "features_at"}
-		if !of.At.IsZero() {
-			at.Value = pipeline.StringValue(of.At.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-		}
-		lists[i].Fields = []pipeline.Field{{Name: features.FreshnessField, Value: pipeline.StringValue(of.Freshness.String())}, at}
-	}
-	return lists, nil
-}
-
-// worsen what an earlier step says of how fresh features are, if these are worse.
-func worsen(said []pipeline.Field, found features.Freshness) {
-	for i := range said {
-		if said[i].Name == features.FreshnessField && features.ParseFreshness(said[i].Value.Str) < found {
-			said[i].Value = pipeline.StringValue(found.String())
-		}
-	}
-}
-
-// Fields of the lists, as examples.
-func (r *ranked) Fields() []pipeline.Field {
-	if !r.tells {
-		return nil
-	}
-	return []pipeline.Field{{Name: features.FreshnessField, Value: pipeline.StringValue(features.Fresh.String())}, {Name: "features_at", Value: pipeline.StringValue("")}}
 }
 
 // CheckSteps says whether the steps of a pipeline fit each other, the models and the views, and its output what they add. Nothing is connected to.
