@@ -165,7 +165,7 @@ func (c *Config) validateWays(p *problems, path string) {
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
 			p.add("%s.since.until is %q: want the path of a time", path, s.Until)
 		}
-		if err := s.TimesConfig.Validate(path + ".since"); err != nil {
+		if err := s.Validate(path + ".since"); err != nil {
 			p.errs = append(p.errs, err)
 		}
 	}
