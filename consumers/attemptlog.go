@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // attemptLog is what a topic says of the attempts at one input of one group, as far as it was read. Marks of others are passed by.

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // Attempts keeps the marks of attempts, for all members of a process: what is about to be worked on stands in a topic of the member's

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // stretch is what a group has not committed of a partition, in offsets: from where it stands, or from the oldest record that there still is,

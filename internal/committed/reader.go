@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 

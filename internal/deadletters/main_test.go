@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
-	"nearline/consumers/decompress"
 	"nearline/internal/committed"
+	"nearline/kafka/decompress"
 	"nearline/pipeline"
 	"nearline/producers"
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 

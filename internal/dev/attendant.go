@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // attendant keeps those in their groups who wait for the group's answer.

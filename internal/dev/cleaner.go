@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // cleaner applies retention, and compacts topics while no transaction is open in them.

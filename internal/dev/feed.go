@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 

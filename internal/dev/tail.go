@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
 	"nearline/internal/plain"
+	"nearline/kafka/decompress"
 )
 
 // TailOptions of Tail.

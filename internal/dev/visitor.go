@@ -12,7 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // Visitor is a person who asks again and again in which order a shop would show them some items, and whom the view follows. Reviews of what they see first

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // load writes numbered records at a steady rate, or as fast as the group keeps up with, some of which have to become dead letters or tombstones.

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // count reads everything back. Features are compared only where the replicas have read all, as unread says.

@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
 	"nearline/internal/torture/faulty"
+	"nearline/kafka/decompress"
 )
 
 func (r *run) setUp(ctx context.Context) error {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // watch follows the outputs as a read-committed consumer and remembers for how long nothing came of a partition of the

@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
 	"nearline/internal/dev"
+	"nearline/kafka/decompress"
 )
 
 // partitions of every topic here.

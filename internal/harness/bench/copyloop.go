@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"nearline/consumers/decompress"
+	"nearline/kafka/decompress"
 )
 
 // copyRecords copies n records from one topic to another, exactly once, and does nothing else: poll, produce, commit. It

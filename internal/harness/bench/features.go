@@ -16,10 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
-	"nearline/consumers/decompress"
 	"nearline/features"
 	"nearline/features/redis"
 	"nearline/internal/config"
+	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 

@@ -16,8 +16,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/consumers/decompress"
 	"nearline/features"
+	"nearline/kafka/decompress"
 	"nearline/models"
 )
 

@@ -18,7 +18,7 @@ const clientLibrary = "github.com/twmb/franz-go/pkg/kgo"
 var unbounded = []string{"NewClient", "NewGroupTransactSession", "WithDecompressor", "MaxDecompressBatchBytes", "DefaultDecompressor"}
 
 // mayBeUnbounded is the package that sets the bound. What only tests use is left out, too: see forTests.
-const mayBeUnbounded = "consumers/decompress"
+const mayBeUnbounded = "kafka/decompress"
 
 func TestEveryKafkaClientIsMadeWithABoundOnWhatItDecompresses(t *testing.T) {
 	root, files := filepath.Join("..", "..", ".."), 0
@@ -61,8 +61,8 @@ func TestClientsWithoutABoundAreFound(t *testing.T) {
 		"import \"" + clientLibrary + "\"\nvar c, _ = kgo.NewClient()":                              1,
 		"import k \"" + clientLibrary + "\"\nvar open = k.NewGroupTransactSession":                  1,
 		"import \"" + clientLibrary + "\"\nvar o = kgo.SeedBrokers(\"k1:9092\")":                    0,
-		"import \"nearline/consumers/decompress\"\nvar c, _ = decompress.NewClient()":               0,
-		"import kgo \"nearline/consumers/decompress\"\nvar c, _ = kgo.NewClient()":                  0,
+		"import \"nearline/kafka/decompress\"\nvar c, _ = decompress.NewClient()":                   0,
+		"import kgo \"nearline/kafka/decompress\"\nvar c, _ = kgo.NewClient()":                      0,
 		"import \"" + clientLibrary + "\"\nvar o = kgo.WithDecompressor(kgo.DefaultDecompressor())": 2,
 	} {
 		if found, err := unboundedIn("made-up.go", "package p\n"+source); err != nil || len(found) != want {
