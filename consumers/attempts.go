@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
+	"nearline/kafka"
 	"nearline/kafka/decompress"
 )
 
@@ -29,11 +30,11 @@ import (
 //
 // Safe for concurrent use.
 type Attempts struct {
-	config  KafkaConfig
-	by      string
-	logger  *slog.Logger
-	options []kgo.Opt
-	cluster *Cluster
+	connection kafka.Connection
+	config     KafkaConfig
+	by         string
+	logger     *slog.Logger
+	cluster    *Cluster
 	// timeout of one question to a topic, or one answer.
 	timeout time.Duration
 	// room is the process, which all cycles share, and which a record that is tried alone has for itself: what another member
@@ -46,13 +47,13 @@ type Attempts struct {
 }
 
 // OpenAttempts makes a client; nothing is connected to before the first question.
-func OpenAttempts(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Attempts, error) {
-	cluster, err := Dial(config, logger, options...)
+func OpenAttempts(connection kafka.Connection, config KafkaConfig, logger *slog.Logger) (*Attempts, error) {
+	cluster, err := Dial(connection, logger)
 	if err != nil {
 		return nil, err
 	}
 	return &Attempts{
-		config: config, by: rand.Text(), logger: logger, options: options, cluster: cluster, timeout: config.TransactionTimeout,
+		connection: connection, config: config, by: rand.Text(), logger: logger, cluster: cluster, timeout: config.TransactionTimeout,
 		room: semaphore.NewWeighted(whole), logs: make(map[string]*attemptLog),
 	}, nil
 }
@@ -228,13 +229,11 @@ func (a *Attempts) letGo(writer *kgo.Client) {
 }
 
 func (a *Attempts) client(bound *decompress.Bounded, options ...kgo.Opt) (*kgo.Client, error) {
-	client, err := bound.NewClient(append(append([]kgo.Opt{
-		kgo.SeedBrokers(a.config.Brokers...),
-		kgo.ClientID("nearline-attempts"),
+	client, err := a.connection.As("nearline-attempts").Bounded(bound).Client(append([]kgo.Opt{
 		kgo.FetchMaxBytes(1 << 20),
 		kgo.MetadataMinAge(250 * time.Millisecond), // the topic may be a moment old
 		kgo.WithLogger(clientLogger{a.logger}),
-	}, options...), a.options...)...)
+	}, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka.attempts_topic: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -26,15 +26,13 @@ type Cluster struct {
 }
 
 // Dial makes a client; nothing is connected to before the first question.
-func Dial(config KafkaConfig, logger *slog.Logger, options ...kgo.Opt) (*Cluster, error) {
-	client, err := decompress.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(config.Brokers...),
-		kgo.ClientID("nearline-admin"),
+func Dial(connection kafka.Connection, logger *slog.Logger) (*Cluster, error) {
+	client, err := connection.As("nearline-admin").Client(
 		kgo.RequestRetries(2),
-		kgo.RetryTimeout(5 * time.Second),
+		kgo.RetryTimeout(5*time.Second),
 		kgo.MetadataMinAge(topicMemory),
 		kgo.WithLogger(clientLogger{logger}),
-	}, options...)...)
+	)
 	if err != nil {
 		return nil, fmt.Errorf("kafka.brokers: %w", err)
 	}

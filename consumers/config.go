@@ -3,18 +3,17 @@ package consumers
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"regexp"
 	"time"
 
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
 // KafkaConfig says how to reach the cluster, and how a member behaves in its group. It is shared by all pipelines.
 type KafkaConfig struct {
-	// Brokers to ask first, host:port; the rest of the cluster is discovered. In the file one entry may list several, with commas.
-	Brokers []string `yaml:"brokers"`
+	kafka.Config `yaml:",inline"`
 	// Replica is the stable name of this replica of the service, unique in its group: transactional ids are made of it,
 	// and a replica that restarts under its old name fences what it left behind at once. Empty means the host's name: see Named.
 	Replica string `yaml:"replica"`
@@ -95,15 +94,7 @@ var legalReplica = regexp.MustCompile(fmt.Sprintf(`^[a-zA-Z0-9._-]{1,%d}$`, maxR
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c KafkaConfig) Validate(path string) error {
-	var errs []error
-	if len(c.Brokers) == 0 {
-		errs = append(errs, fmt.Errorf("%s.brokers is empty: want at least one host:port", path))
-	}
-	for i, broker := range c.Brokers {
-		if _, _, err := net.SplitHostPort(broker); err != nil {
-			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
-		}
-	}
+	errs := []error{c.Config.Validate(path)}
 	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
 		errs = append(errs, fmt.Errorf("%s.group_protocol is %q: want %s or %s", path, c.GroupProtocol, ClassicProtocol, ConsumerProtocol))
 	}

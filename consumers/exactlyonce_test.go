@@ -20,16 +20,15 @@ import (
 // config of a member with the defaults of a pipeline.
 func config(w *kafkatest.World, line *kafkatest.Line, index int) consumers.Config {
 	kafka := consumers.DefaultKafka()
-	kafka.Brokers = w.Seeds
 	kafka.Replica = "r"
 	return consumers.Config{
+		Connection: w.Connection(line),
 		Kafka:      kafka,
 		Group:      kafkatest.Group,
 		Topic:      kafkatest.Input,
 		Delivery:   pipeline.ExactlyOnce,
 		Index:      index,
 		MaxRecords: pipeline.DefaultCycle().MaxRecords,
-		Options:    []kgo.Opt{kgo.Dialer(line.Dial)},
 		Logger:     kafkatest.Log(w.TB),
 	}
 }

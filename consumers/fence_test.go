@@ -76,9 +76,7 @@ func (s *states) open(line *kafkatest.Line, late time.Duration) *consumers.State
 	if late > 0 {
 		line.Arm(kmsg.Produce, 0, kafkatest.Act{Delay: late})
 	}
-	kafka := consumers.DefaultKafka()
-	kafka.Brokers = s.Seeds
-	topic := consumers.OpenState(kafka, "states", kafkatest.Log(s.TB), kgo.Dialer(line.Dial))
+	topic := consumers.OpenState(s.Connection(line), consumers.DefaultKafka(), "states", kafkatest.Log(s.TB))
 	s.Finally(topic.Close)
 	return topic
 }

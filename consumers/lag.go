@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/kafka"
 	"nearline/kafka/decompress"
 )
 
@@ -76,12 +77,12 @@ func (c *Cluster) stretches(ctx context.Context, group, topic string) (map[int32
 // It reads a partition only while the group stands there, and each offset once: up to the first record, or to the end.
 // Not safe for concurrent use.
 type LagWatch struct {
-	cluster *Cluster
-	config  KafkaConfig
-	group   string
-	topic   string
-	logger  *slog.Logger
-	options []kgo.Opt
+	cluster    *Cluster
+	connection kafka.Connection
+	config     KafkaConfig
+	group      string
+	topic      string
+	logger     *slog.Logger
 
 	stood map[int32]*stood
 }
@@ -95,8 +96,8 @@ type stood struct {
 }
 
 // WatchLag of a group on a topic.
-func WatchLag(cluster *Cluster, config KafkaConfig, group, topic string, logger *slog.Logger, options ...kgo.Opt) *LagWatch {
-	return &LagWatch{cluster: cluster, config: config, group: group, topic: topic, logger: logger, options: options, stood: make(map[int32]*stood)}
+func WatchLag(cluster *Cluster, connection kafka.Connection, config KafkaConfig, group, topic string, logger *slog.Logger) *LagWatch {
+	return &LagWatch{cluster: cluster, connection: connection, config: config, group: group, topic: topic, logger: logger, stood: make(map[int32]*stood)}
 }
 
 // lagPatience is how long the cluster may take to say where the group stands, and as long again for what lies before it: what is not read
@@ -175,10 +176,8 @@ func (w *LagWatch) look(ctx context.Context, behind map[int32]*stood) error {
 	for partition, s := range behind {
 		offsets[partition] = kgo.NewOffset().At(s.clear)
 	}
-	bounded := decompress.Within(int(max(w.config.FetchMaxDecompressed, defaultMaxDecompressed)))
-	client, err := bounded.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(w.config.Brokers...),
-		kgo.ClientID("nearline-lag"),
+	bound := decompress.Within(int(max(w.config.FetchMaxDecompressed, defaultMaxDecompressed)))
+	client, err := w.connection.As("nearline-lag").Bounded(bound).Client(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // what is gone is no longer there the next time
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -186,7 +185,7 @@ func (w *LagWatch) look(ctx context.Context, behind map[int32]*stood) error {
 		kgo.FetchMaxBytes(lookBytes), kgo.FetchMaxPartitionBytes(lookPartitionBytes), kgo.FetchMaxWait(fetchMaxWait),
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.WithLogger(clientLogger{w.logger}),
-	}, w.options...)...)
+	)
 	if err != nil {
 		return err
 	}

@@ -16,16 +16,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"nearline/kafka"
 	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 
 // Config of one member: what it shares with the whole service, and its own place in a group.
 type Config struct {
-	Kafka    KafkaConfig
-	Group    string
-	Topic    string
-	Delivery pipeline.Delivery
+	Connection kafka.Connection
+	Kafka      KafkaConfig
+	Group      string
+	Topic      string
+	Delivery   pipeline.Delivery
 	// Index of the member within this replica. The transactional id is group/replica/index.
 	Index int
 	// MaxRecordBytes is the largest record, uncompressed, that the topics published to take; 0 means Kafka's own default.
@@ -43,7 +45,7 @@ type Config struct {
 	// Lost is told of partitions that others may hold from now on, or may have held until now; nil is nobody. It is called by the client, and
 	// must not wait.
 	Lost func(partitions []int32)
-	// Options come last: hooks for metrics, a dialer for tests.
+	// Options come after the member's own: hooks for metrics.
 	Options []kgo.Opt
 	Logger  *slog.Logger
 	Metrics *Metrics
@@ -97,11 +99,12 @@ func Open(config Config) (*Member, error) {
 	var life context.Context
 	life, m.kill = context.WithCancel(context.Background())
 	options := append(m.options(), kgo.WithContext(life))
+	connection := config.Connection.As(config.TransactionalID()).Bounded(m.decompressor) // by its name it is known: see orphans
 	var err error
 	if config.Delivery == pipeline.AtLeastOnce {
-		m.client, err = m.decompressor.NewClient(options...)
+		m.client, err = connection.Client(options...)
 	} else {
-		m.session, err = m.decompressor.NewSession(options...)
+		m.session, err = connection.Session(options...)
 		if err == nil {
 			m.client = m.session.Client()
 		}
@@ -159,8 +162,6 @@ func (m *Member) options() []kgo.Opt {
 		}
 	}
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(c.Kafka.Brokers...),
-		kgo.ClientID(c.TransactionalID()), // see orphans
 		kgo.ConsumerGroup(c.Group),
 		kgo.ConsumeTopics(c.Topic),
 		// Unless it is known better: see resume.

@@ -99,7 +99,7 @@ func TestKafkaConfigNamesEveryProblem(t *testing.T) {
 	if err := valid.Validate("kafka"); err != nil {
 		t.Errorf("the default with a broker is invalid: %v", err)
 	}
-	err := KafkaConfig{Replica: "a b", TransactionTimeout: time.Hour, Brokers: nil}.Validate("kafka")
+	err := KafkaConfig{Replica: "a b", TransactionTimeout: time.Hour}.Validate("kafka")
 	if err == nil {
 		t.Fatal("an empty config is valid")
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -35,13 +35,13 @@ import (
 //
 // Safe for concurrent use.
 type Progress struct {
-	config  KafkaConfig
-	group   string
-	topic   string // the input
-	name    string // of the topic of progress
-	cluster *Cluster
-	logger  *slog.Logger
-	options []kgo.Opt
+	connection kafka.Connection
+	config     KafkaConfig
+	group      string
+	topic      string // the input
+	name       string // of the topic of progress
+	cluster    *Cluster
+	logger     *slog.Logger
 
 	// reading is held by one reader at a time, over its calls into Kafka, since all who wait for it wait for the same. It guards own and next.
 	reading chan struct{}
@@ -74,10 +74,10 @@ type beginning struct {
 }
 
 // OpenProgress of a group in the topic that it reads. Nothing is connected to before the first question; the cluster must outlive it.
-func OpenProgress(config KafkaConfig, cluster *Cluster, group, topic string, logger *slog.Logger, options ...kgo.Opt) *Progress {
+func OpenProgress(connection kafka.Connection, config KafkaConfig, cluster *Cluster, group, topic string, logger *slog.Logger) *Progress {
 	return &Progress{
-		config: config, cluster: cluster, group: group, topic: topic, name: config.ProgressTopicOf(group), logger: logger,
-		options: options, reading: make(chan struct{}, 1), next: make(map[int32]int64), places: make(map[int32]place),
+		connection: connection, config: config, cluster: cluster, group: group, topic: topic, name: config.ProgressTopicOf(group), logger: logger,
+		reading: make(chan struct{}, 1), next: make(map[int32]int64), places: make(map[int32]place),
 	}
 }
 
@@ -168,16 +168,14 @@ func (p *Progress) hasBegun() (id string, begun bool) {
 
 // note where the group began.
 func (p *Progress) note(ctx context.Context, began *beginning) error {
-	client, err := decompress.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(p.config.Brokers...),
-		kgo.ClientID("nearline-progress"),
+	client, err := p.connection.As("nearline-progress").Client(
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0),
 		// It may stand there twice, and an idempotent write that is under way cannot be given up.
 		kgo.DisableIdempotentWrite(),
 		kgo.MetadataMinAge(retryBackoff(0)), // the topic may be a moment old
 		kgo.WithLogger(clientLogger{p.logger}),
-	}, p.options...)...)
+	)
 	if err != nil {
 		return err
 	}
@@ -266,7 +264,7 @@ func (p *Progress) catchUp(ctx context.Context) error {
 		return err
 	}
 	// A topic that was deleted and made again is read by clients of its own age.
-	state := OpenState(p.config, p.name, p.logger, p.options...)
+	state := OpenState(p.connection, p.config, p.name, p.logger)
 	defer state.Close()
 	for partition := range int32(partitions) { //nolint:gosec // a topic's
 		next, err := state.Restore(ctx, partition, p.next[partition], p.learn)
@@ -386,7 +384,7 @@ func (p *Progress) doubtful(partition int32, at resumed, end int64) error {
 		"Say where it goes on, with the pipeline stopped: kafka-consumer-groups.sh --bootstrap-server %s --group %s --topic %s:%d --reset-offsets --to-offset %d --execute "+
 		"(--to-earliest reads all of it again, --to-latest nothing of it)",
 		pipeline.ErrPermanent, p.group, p.topic, partition, p.name, at.offset, why,
-		p.config.Brokers[0], p.group, p.topic, partition, min(at.offset, end))
+		p.connection.Brokers[0], p.group, p.topic, partition, min(at.offset, end))
 }
 
 // differs says whether places of the group have to be noted: it has other offsets than those that were noted here, since an operator has set

@@ -43,12 +43,12 @@ func replicaOn(w *kafkatest.World, line *kafkatest.Line, change ...func(*consume
 	for _, f := range change {
 		f(&r.config)
 	}
-	cluster, err := consumers.Dial(r.config.Kafka, slog.New(slog.DiscardHandler), kgo.Dialer(r.line.Dial))
+	cluster, err := consumers.Dial(r.config.Connection, slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.Finally(cluster.Close)
-	r.progress = consumers.OpenProgress(r.config.Kafka, cluster, r.config.Group, r.config.Topic, r.config.Logger, kgo.Dialer(r.line.Dial))
+	r.progress = consumers.OpenProgress(r.config.Connection, r.config.Kafka, cluster, r.config.Group, r.config.Topic, r.config.Logger)
 	r.config.Progress = r.progress
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
 	if err != nil {

@@ -76,9 +76,7 @@ func (p *process) kill() {
 }
 
 func openAttempts(w *kafkatest.World, line *kafkatest.Line, by string) *consumers.Attempts {
-	kafka := consumers.DefaultKafka()
-	kafka.Brokers = w.Seeds
-	attempts, err := consumers.OpenAttempts(kafka, slog.New(slog.DiscardHandler), kgo.Dialer(line.Dial))
+	attempts, err := consumers.OpenAttempts(w.Connection(line), consumers.DefaultKafka(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -182,8 +180,7 @@ func TestRecordThatEndsTheProcessIsFoundWhateverBrokersTidyUp(t *testing.T) {
 func remakeAttempts(w *kafkatest.World) {
 	w.Helper()
 	kafka := consumers.DefaultKafka()
-	kafka.Brokers = w.Seeds
-	cluster, err := consumers.Dial(kafka, slog.New(slog.DiscardHandler), kgo.Dialer(w.Line().Dial))
+	cluster, err := consumers.Dial(w.Connection(w.Line()), slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -514,10 +511,8 @@ func TestMarksOfATopicThatWasMadeAnewAreRead(t *testing.T) {
 
 func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
-		kafka := consumers.DefaultKafka()
-		kafka.Brokers = w.Seeds
 		line := w.Line()
-		cluster, err := consumers.Dial(kafka, slog.New(slog.DiscardHandler), kgo.Dialer(line.Dial))
+		cluster, err := consumers.Dial(w.Connection(line), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

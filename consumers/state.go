@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/kafka"
 	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
@@ -24,10 +25,10 @@ import (
 //
 // A topic of states that was deleted is never begun anew in silence: see ViewTopics.
 type StateTopic struct {
-	config  KafkaConfig
-	topic   string
-	logger  *slog.Logger
-	options []kgo.Opt
+	connection kafka.Connection
+	config     KafkaConfig
+	topic      string
+	logger     *slog.Logger
 	// bound is shared by all that is restored at a time. Whoever follows has one of its own, since it may have to wait for a store.
 	bound *decompress.Bounded
 
@@ -37,8 +38,8 @@ type StateTopic struct {
 }
 
 // OpenState makes a reader of a topic; nothing is connected to before the first question.
-func OpenState(config KafkaConfig, topic string, logger *slog.Logger, options ...kgo.Opt) *StateTopic {
-	return &StateTopic{config: config, topic: topic, logger: logger, options: options, bound: boundOf(config)}
+func OpenState(connection kafka.Connection, config KafkaConfig, topic string, logger *slog.Logger) *StateTopic {
+	return &StateTopic{connection: connection, config: config, topic: topic, logger: logger, bound: boundOf(config)}
 }
 
 // boundOf what a reader of internal topics holds: as for inputs, but never less than what is right for batches of small states.
@@ -189,13 +190,11 @@ func (s *StateTopic) letGo(writer *kgo.Client) {
 }
 
 func (s *StateTopic) client(bound *decompress.Bounded, options ...kgo.Opt) (*kgo.Client, error) {
-	client, err := bound.NewClient(append(append([]kgo.Opt{
-		kgo.SeedBrokers(s.config.Brokers...),
-		kgo.ClientID("nearline-state"),
+	client, err := s.connection.As("nearline-state").Bounded(bound).Client(append([]kgo.Opt{
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.MetadataMinAge(retryBackoff(0)), // the topic may be a moment old
 		kgo.WithLogger(clientLogger{s.logger}),
-	}, options...), s.options...)...)
+	}, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("open a reader of %s: %w", s.topic, err)
 	}

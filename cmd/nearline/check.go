@@ -159,7 +159,7 @@ func checkStore(ctx context.Context, c *config.Config, say sayer) {
 const storePatience = 10 * time.Second
 
 func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) error {
-	cluster, err := consumers.Dial(c.Kafka, slog.New(slog.DiscardHandler))
+	cluster, err := consumers.Dial(c.Kafka.Connection(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

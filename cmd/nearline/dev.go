@@ -197,12 +197,12 @@ func (d *devRun) run(ctx context.Context) (err error) {
 	var visitor *dev.Visitor
 	var ranking func() (dev.Ranking, bool)
 	if i := slices.IndexFunc(c.Pipelines, func(p config.Pipeline) bool { return p.Ranks() }); i >= 0 && f.sample {
-		visitor = &dev.Visitor{Brokers: c.Kafka.Brokers, Requests: c.Pipelines[i].Input.Topic, Results: c.Pipelines[i].Output.Topic}
+		visitor = &dev.Visitor{Connection: c.Kafka.Connection(), Requests: c.Pipelines[i].Input.Topic, Results: c.Pipelines[i].Output.Topic}
 		ranking = visitor.Latest
 	}
 	file, _ := d.out.(*os.File)
 	view, err := dev.OpenView(ctx, dev.ViewConfig{
-		Feed:  dev.FeedConfig{Brokers: c.Kafka.Brokers, Input: p.Input.Topic, Output: p.Output.Topic, DeadLetters: p.DeadLetters, Group: p.Group},
+		Feed:  dev.FeedConfig{Connection: c.Kafka.Connection(), Input: p.Input.Topic, Output: p.Output.Topic, DeadLetters: p.DeadLetters, Group: p.Group},
 		Kafka: broker.Addr(),
 		HTTP:  s.HTTP(),
 		Live:  file != nil && dev.IsTerminal(file),
@@ -263,13 +263,13 @@ func (d *devRun) work(ctx context.Context, s *service.Service, view *dev.View, v
 		}
 		group.Go(func() error {
 			_, err := dev.SampleStream{
-				Brokers: c.Kafka.Brokers,
-				Topic:   c.Pipelines[0].Input.Topic,
-				Events:  dev.TopicEvents,
-				Sample:  liveSample(),
-				Backlog: f.backlog,
-				Rate:    f.rate,
-				Blame:   blame,
+				Connection: c.Kafka.Connection(),
+				Topic:      c.Pipelines[0].Input.Topic,
+				Events:     dev.TopicEvents,
+				Sample:     liveSample(),
+				Backlog:    f.backlog,
+				Rate:       f.rate,
+				Blame:      blame,
 			}.Run(ctx)
 			return err
 		})

@@ -64,7 +64,7 @@ func dlqFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, error
 
 // lettersFlags are those of dlqFlags, for what needs the configuration too; it is nil where none is named.
 func lettersFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, *config.Config, error) {
-	brokers := c.Flags().StringSlice("kafka", []string{dev.DefaultListen}, "brokers to ask first, `HOST:PORT`")
+	connection := kafkaFlag(c)
 	topic := c.Flags().String("topic", dev.TopicDeadLetters, "`NAME` of the topic of dead letters")
 	file := c.Flags().String("config", "", "take brokers and topic from this configuration, a YAML `FILE`")
 	name := c.Flags().String("pipeline", "", "`NAME` of the pipeline, where the configuration has several")
@@ -75,7 +75,7 @@ func lettersFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, *
 			if *name != "" {
 				return nil, nil, errors.New("--pipeline is a pipeline of a configuration: name that with --config FILE")
 			}
-			opened, err := deadletters.Open(ctx, *brokers, *topic)
+			opened, err := deadletters.Open(ctx, *connection, *topic)
 			return opened, nil, err
 		}
 		loaded, err := loadConfig(c, *file)
@@ -86,7 +86,7 @@ func lettersFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, *
 		for i := range loaded.Pipelines {
 			p := &loaded.Pipelines[i]
 			if p.Name == *name || *name == "" && len(loaded.Pipelines) == 1 {
-				opened, err := deadletters.Open(ctx, loaded.Kafka.Brokers, p.DeadLetters)
+				opened, err := deadletters.Open(ctx, loaded.Kafka.Connection(), p.DeadLetters)
 				return opened, loaded, err
 			}
 			names = append(names, p.Name)

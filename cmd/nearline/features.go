@@ -219,7 +219,7 @@ func (f *exportFlags) describe(out io.Writer, c *config.Config, r export.Report)
 
 // options of the flags, but for what has to be opened.
 func (f *exportFlags) options(c *config.Config) (o export.Options, err error) {
-	o = export.Options{Brokers: c.Kafka.Brokers, Topic: f.topic, SkipBad: f.skipBad}
+	o = export.Options{Connection: c.Kafka.Connection(), Topic: f.topic, SkipBad: f.skipBad}
 	switch f.by {
 	case "event":
 	case "arrival":

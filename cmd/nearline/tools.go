@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/internal/dev"
+	"nearline/kafka"
 	"nearline/offline"
 )
 
@@ -26,7 +27,7 @@ func sendCommand() *cobra.Command {
   nearline send --shop --rate 20          # with what people do besides, and one who asks for rankings, which are printed`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	brokers, topic := kafkaFlags(c, dev.TopicRaw)
+	connection, topic := kafkaFlags(c, dev.TopicRaw)
 	var options dev.SendOptions
 	c.Flags().StringVar(&options.Key, "key", "", "the `FIELD` whose value becomes the record's key, such as item_id")
 	sample := c.Flags().Int("sample", 0, "send `N` reviews of the sample stream instead")
@@ -43,7 +44,7 @@ func sendCommand() *cobra.Command {
 			return errors.New("--sample and --rate make their own lines: leave out the file, or the flag")
 		}
 		if *rate > 0 {
-			stream := dev.SampleStream{Brokers: *brokers, Topic: *topic, Sample: liveSample(), Backlog: *sample, Rate: *rate}
+			stream := dev.SampleStream{Connection: *connection, Topic: *topic, Sample: liveSample(), Backlog: *sample, Rate: *rate}
 			send := stream.Run
 			if *shop {
 				send = func(ctx context.Context) (int, error) { return sendShop(ctx, stream, c.OutOrStdout()) }
@@ -60,7 +61,7 @@ func sendCommand() *cobra.Command {
 		if dev.IsTerminal(os.Stderr) {
 			options.Progress = func(sent, _ int64) { fmt.Fprintf(os.Stderr, "\r%d sent", sent) }
 		}
-		sent, err := dev.Send(c.Context(), *brokers, *topic, in, options)
+		sent, err := dev.Send(c.Context(), *connection, *topic, in, options)
 		if options.Progress != nil {
 			fmt.Fprint(os.Stderr, "\r")
 		}
@@ -74,7 +75,7 @@ func sendCommand() *cobra.Command {
 
 // sendShop sends what happens in a shop, and prints what a visitor of it sees.
 func sendShop(ctx context.Context, stream dev.SampleStream, out io.Writer) (sent int, err error) {
-	visitor := &dev.Visitor{Brokers: stream.Brokers, Requests: dev.TopicRequests, Results: dev.TopicRankings}
+	visitor := &dev.Visitor{Connection: stream.Connection, Requests: dev.TopicRequests, Results: dev.TopicRankings}
 	stream.Events, stream.Blame = dev.TopicEvents, visitor.Disappointed
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return visitor.Run(ctx) })
@@ -119,7 +120,7 @@ func tailCommand() *cobra.Command {
   nearline tail --topic reviews.raw.dlq --from-beginning --headers`,
 		Args: cobra.NoArgs,
 	}
-	brokers, topic := kafkaFlags(c, dev.TopicScored)
+	connection, topic := kafkaFlags(c, dev.TopicScored)
 	var options dev.TailOptions
 	c.Flags().BoolVar(&options.FromBeginning, "from-beginning", false, "begin with the oldest record")
 	c.Flags().Int64Var(&options.Max, "max", 0, "stop after `N` records")
@@ -128,14 +129,20 @@ func tailCommand() *cobra.Command {
 	c.Flags().BoolVar(&options.Keys, "keys", false, "print keys before values")
 	c.Flags().BoolVar(&options.Headers, "headers", false, "print headers before values")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		_, err := dev.Tail(c.Context(), *brokers, *topic, c.OutOrStdout(), options)
+		_, err := dev.Tail(c.Context(), *connection, *topic, c.OutOrStdout(), options)
 		return err
 	}
 	return c
 }
 
-func kafkaFlags(c *cobra.Command, fallback string) (brokers *[]string, topic *string) {
-	brokers = c.Flags().StringSlice("kafka", []string{dev.DefaultListen}, "brokers to ask first, `HOST:PORT`")
+func kafkaFlags(c *cobra.Command, fallback string) (connection *kafka.Connection, topic *string) {
 	topic = c.Flags().String("topic", fallback, "`NAME` of the topic")
-	return brokers, topic
+	return kafkaFlag(c), topic
+}
+
+// kafkaFlag is how a command reaches a cluster without a configuration.
+func kafkaFlag(c *cobra.Command) *kafka.Connection {
+	connection := new(kafka.Connection)
+	c.Flags().StringSliceVar(&connection.Brokers, "kafka", []string{dev.DefaultListen}, "brokers to ask first, `HOST:PORT`")
+	return connection
 }

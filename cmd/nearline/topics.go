@@ -55,7 +55,7 @@ as it is.`,
 		if err != nil {
 			return err
 		}
-		cluster, err := consumers.Dial(loaded.Kafka, slog.New(slog.DiscardHandler))
+		cluster, err := consumers.Dial(loaded.Kafka.Connection(), slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/kafka"
 	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
@@ -21,7 +22,7 @@ import (
 // Reader reads partitions one after another. Not safe for concurrent use.
 type Reader struct {
 	*kgo.Client
-	brokers      []string
+	connection   kafka.Connection
 	decompressor *decompress.Bounded
 }
 
@@ -33,24 +34,23 @@ const fetchBytes = 4 << 20
 const DecompressedBytes = 128 << 20
 
 // NewReader makes a reader; nothing is connected to before the first question. ID is what brokers call it in their logs.
-func NewReader(brokers []string, id string, options ...kgo.Opt) (*Reader, error) {
-	r := &Reader{brokers: brokers, decompressor: decompress.Within(DecompressedBytes)}
+func NewReader(connection kafka.Connection, id string) (*Reader, error) {
+	r := &Reader{connection: connection, decompressor: decompress.Within(DecompressedBytes)}
 	var err error
-	r.Client, err = r.decompressor.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(brokers...), kgo.ClientID(id),
+	r.Client, err = connection.As(id).Bounded(r.decompressor).Client(
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		// Of an answer that is broken off for the bytes of the fetch, and not of a partition, the embedded broker does not say which of its
 		// transactions were aborted.
-		kgo.FetchMaxBytes(2 * fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes),
-		kgo.RequestRetries(5), kgo.RetryTimeout(20 * time.Second),
-	}, options...)...)
+		kgo.FetchMaxBytes(2*fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes),
+		kgo.RequestRetries(5), kgo.RetryTimeout(20*time.Second),
+	)
 	return r, err
 }
 
 // Reach says whether a broker answers.
 func (r *Reader) Reach(ctx context.Context) error {
 	if err := r.Ping(ctx); err != nil {
-		return fmt.Errorf("reach %v: %w", r.brokers, err)
+		return fmt.Errorf("reach %v: %w", r.connection.Brokers, err)
 	}
 	return nil
 }

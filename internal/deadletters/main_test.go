@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"nearline/internal/committed"
+	"nearline/kafka"
 	"nearline/kafka/decompress"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -32,7 +33,7 @@ const testTime = 2 * time.Minute
 type world struct {
 	*testing.T
 	ctx     context.Context
-	brokers []string
+	kafka   kafka.Connection
 	client  *kgo.Client
 	builder *producers.Builder
 }
@@ -46,7 +47,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	w := &world{T: t, ctx: ctx, brokers: cluster.ListenAddrs()}
+	w := &world{T: t, ctx: ctx, kafka: kafka.Connection{Brokers: cluster.ListenAddrs()}}
 	w.client = w.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	w.builder, err = producers.New(producers.Config{Topic: "reviews.scored", DeadLetters: dead}, nothing{})
 	if err == nil {
@@ -65,7 +66,7 @@ func (nothing) Append(dst []byte, _ *pipeline.Row) ([]byte, *pipeline.Fault) { r
 
 func (w *world) newClient(options ...kgo.Opt) *kgo.Client {
 	w.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.brokers...)}, options...)...)
+	client, err := w.kafka.Client(options...)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func (w *world) newClient(options ...kgo.Opt) *kgo.Client {
 
 func (w *world) open() *Topic {
 	w.Helper()
-	topic, err := Open(w.ctx, w.brokers, dead)
+	topic, err := Open(w.ctx, w.kafka, dead)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func (w *world) deaths(n int) {
 // all committed records of a topic, as partition/key=value {headers}, sorted by where they stand.
 func (w *world) all(topic string) []string {
 	w.Helper()
-	reader, err := committed.NewReader(w.brokers, clientID)
+	reader, err := committed.NewReader(w.kafka, clientID)
 	if err != nil {
 		w.Fatal(err)
 	}

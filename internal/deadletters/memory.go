@@ -153,7 +153,7 @@ func (d dealings) read(r *pipeline.Record, topic string, id kadm.TopicID) error 
 
 // makeMemory makes the memory's topic, unless it is there.
 func (t *Topic) makeMemory(ctx context.Context) error {
-	cluster, err := consumers.Dial(consumers.KafkaConfig{Brokers: t.brokers}, slog.New(slog.DiscardHandler), t.options...)
+	cluster, err := consumers.Dial(t.connection, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func TestReplayKnowsWhatAnotherDidUntilItWasFenced(t *testing.T) {
 		}
 	}}
 	late := w.open()
-	late.options = append(late.options, kgo.WithHooks(hook))
+	late.connection.Options = []kgo.Opt{kgo.WithHooks(hook)}
 	got, err := late.Replay(w.ctx, ReplayOptions{Write: true})
 	if err != nil || got.Total() != 0 || got.Already != letters || hook.f != nil {
 		t.Errorf("got %+v, %v, want all %d replayed already", got, err, letters)
@@ -319,7 +319,7 @@ func TestMemoryDoesNotOutliveItsTopic(t *testing.T) {
 
 func TestOpenNamesTheTopicThatIsMissing(t *testing.T) {
 	w := newWorld(t)
-	if _, err := Open(w.ctx, w.brokers, "no.such.dlq"); err == nil || !strings.Contains(err.Error(), "no.such.dlq") {
+	if _, err := Open(w.ctx, w.kafka, "no.such.dlq"); err == nil || !strings.Contains(err.Error(), "no.such.dlq") {
 		t.Errorf("got %v, want the topic's name", err)
 	}
 }

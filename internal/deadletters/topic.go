@@ -6,9 +6,9 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/committed"
+	"nearline/kafka"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -18,23 +18,22 @@ const clientID = "nearline-dlq"
 
 // Topic is a topic of dead letters. Not safe for concurrent use.
 type Topic struct {
-	Name    string
-	brokers []string
-	options []kgo.Opt
-	letters *committed.Reader
-	sources *committed.Reader // of originals, wherever they are
-	admin   *kadm.Client
-	id      kadm.TopicID // another one after the topic was deleted and made anew
+	Name       string
+	connection kafka.Connection
+	letters    *committed.Reader
+	sources    *committed.Reader // of originals, wherever they are
+	admin      *kadm.Client
+	id         kadm.TopicID // another one after the topic was deleted and made anew
 }
 
 // Open a topic. It fails when the topic is not there.
-func Open(ctx context.Context, brokers []string, topic string, options ...kgo.Opt) (*Topic, error) {
-	t := &Topic{Name: topic, brokers: brokers, options: options}
+func Open(ctx context.Context, connection kafka.Connection, topic string) (*Topic, error) {
+	t := &Topic{Name: topic, connection: connection}
 	var err error
-	if t.letters, err = committed.NewReader(brokers, clientID, options...); err != nil {
+	if t.letters, err = committed.NewReader(connection, clientID); err != nil {
 		return nil, err
 	}
-	if t.sources, err = committed.NewReader(brokers, clientID, options...); err != nil {
+	if t.sources, err = committed.NewReader(connection, clientID); err != nil {
 		t.letters.Close()
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
-	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 
@@ -36,13 +35,12 @@ func TransactionalID(topic string) string { return "nearline-dlq-replay/" + topi
 
 // newWriter fences every other replay of the topic.
 func (t *Topic) newWriter(ctx context.Context) (*writer, error) {
-	client, err := decompress.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(t.brokers...), kgo.ClientID("nearline-dlq"),
+	client, err := t.connection.As(clientID).Client(
 		kgo.TransactionalID(TransactionalID(t.Name)), kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(maxBatchBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords + 1),
+		kgo.ProducerBatchMaxBytes(maxBatchBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords+1),
 		kgo.RecordDeliveryTimeout(transactionTimeout), kgo.RecordPartitioner(home{kgo.StickyKeyPartitioner(nil)}),
-	}, t.options...)...)
+	)
 	if err != nil {
 		return nil, err
 	}

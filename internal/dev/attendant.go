@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // attendant keeps those in their groups who wait for the group's answer.
@@ -33,8 +33,8 @@ type waiter struct{ group, member string }
 // attendEvery is well below the shortest session timeout that the broker allows, 6 s.
 const attendEvery = 2 * time.Second
 
-func newAttendant(cluster *kfake.Cluster, addr string) (*attendant, error) {
-	client, err := decompress.NewClient(kgo.SeedBrokers(addr))
+func newAttendant(cluster *kfake.Cluster, connection kafka.Connection) (*attendant, error) {
+	client, err := connection.Client()
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -149,11 +148,11 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
 	}
 	b.addr = b.cluster.ListenAddrs()[0]
-	attendant, err := newAttendant(b.cluster, b.addr)
+	attendant, err := newAttendant(b.cluster, b.Connection())
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
 	}
-	cleaner, err := newCleaner(b.cluster, b.addr, cfg.RetentionInterval)
+	cleaner, err := newCleaner(b.cluster, b.Connection(), cfg.RetentionInterval)
 	if err != nil {
 		attendant.client.Close()
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
@@ -168,7 +167,7 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		defer close(b.attended)
 		staff.Wait()
 	}()
-	if err = ensureTopics(ctx, b.addr, cfg.Topics); err != nil {
+	if err = ensureTopics(ctx, b.Connection(), cfg.Topics); err != nil {
 		return nil, fmt.Errorf("embedded broker on %s: %w", cfg.Listen, err)
 	}
 	return b, nil
@@ -176,6 +175,9 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 
 // Addr is the host:port that clients are told.
 func (b *Broker) Addr() string { return b.addr }
+
+// Connection to the broker.
+func (b *Broker) Connection() kafka.Connection { return kafka.Connection{Brokers: []string{b.addr}} }
 
 // Close stops the broker. With a data folder it writes down what a clean stop adds.
 func (b *Broker) Close() {
@@ -237,8 +239,8 @@ func (a advertisedAddr) Network() string { return "tcp" }
 func (a advertisedAddr) String() string  { return string(a) }
 
 // ensureTopics creates what is missing, and sets what the configuration says of the rest.
-func ensureTopics(ctx context.Context, addr string, topics []Topic) error {
-	client, err := decompress.NewClient(kgo.SeedBrokers(addr))
+func ensureTopics(ctx context.Context, connection kafka.Connection, topics []Topic) error {
+	client, err := connection.Client()
 	if err != nil {
 		return err
 	}

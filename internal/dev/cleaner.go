@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // cleaner applies retention, and compacts topics while no transaction is open in them.
@@ -41,8 +41,8 @@ const (
 	cleaningPause = 50 * time.Millisecond
 )
 
-func newCleaner(cluster *kfake.Cluster, addr string, every time.Duration) (*cleaner, error) {
-	client, err := decompress.NewClient(kgo.SeedBrokers(addr))
+func newCleaner(cluster *kfake.Cluster, connection kafka.Connection, every time.Duration) (*cleaner, error) {
+	client, err := connection.Client()
 	if err != nil {
 		return nil, err
 	}

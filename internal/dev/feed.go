@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -31,7 +31,7 @@ const (
 
 // FeedConfig says what the view follows.
 type FeedConfig struct {
-	Brokers     []string
+	Connection  kafka.Connection
 	Input       string
 	Output      string
 	DeadLetters string
@@ -60,8 +60,7 @@ func openFeed(ctx context.Context, cfg FeedConfig) (_ *feed, err error) {
 	// Small fetches: what one brings is shown before the next, and results of one input partition that lie in several
 	// output partitions stay close together.
 	client := func(opts ...kgo.Opt) (*kgo.Client, error) {
-		return decompress.NewClient(append([]kgo.Opt{
-			kgo.SeedBrokers(cfg.Brokers...),
+		return cfg.Connection.Client(append([]kgo.Opt{
 			kgo.FetchMaxBytes(1 << 20),
 			kgo.FetchMaxPartitionBytes(128 << 10),
 			kgo.FetchIsolationLevel(kgo.ReadCommitted()),

@@ -15,7 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // Review is one event of the built-in schema, as reviews.raw carries it.
@@ -205,9 +205,9 @@ func WriteSample(w io.Writer, n int, seed uint64) error {
 
 // SampleStream says where the sample goes, and how fast.
 type SampleStream struct {
-	Brokers []string
-	Topic   string
-	Sample  SampleConfig
+	Connection kafka.Connection
+	Topic      string
+	Sample     SampleConfig
 	// Backlog is sent at once at the start, so that the service is seen at full speed.
 	Backlog int
 	// Events is the topic of what people do beside writing, two events a review; "" sends none.
@@ -233,9 +233,8 @@ func DefaultBacklog() int { return 500 * runtime.GOMAXPROCS(0) }
 
 // Run sends the sample until ctx ends, which is no error, and returns how many reviews were acknowledged.
 func (s SampleStream) Run(ctx context.Context) (int, error) {
-	client, err := decompress.NewClient(
-		kgo.SeedBrokers(s.Brokers...),
-		kgo.RecordDeliveryTimeout(10*time.Second),
+	client, err := s.Connection.Client(
+		kgo.RecordDeliveryTimeout(10 * time.Second),
 	)
 	if err != nil {
 		return 0, fmt.Errorf("sample stream: %w", err)

@@ -296,7 +296,7 @@ func TestSampleStreamSendsBacklogThenRate(t *testing.T) {
 		err error
 	}
 	done := make(chan result, 1)
-	stream := SampleStream{Brokers: []string{b.Addr()}, Topic: TopicRaw, Backlog: 500, Rate: 1000, Sample: SampleConfig{Seed: 1, HostileEvery: 50, Tombstones: true}}
+	stream := SampleStream{Connection: b.Connection(), Topic: TopicRaw, Backlog: 500, Rate: 1000, Sample: SampleConfig{Seed: 1, HostileEvery: 50, Tombstones: true}}
 	go func() {
 		n, err := stream.Run(ctx)
 		done <- result{n, err}
@@ -319,7 +319,7 @@ func TestSampleStreamSendsBacklogThenRate(t *testing.T) {
 
 func TestSampleStreamNamesTheTopicThatRefuses(t *testing.T) {
 	b := startBroker(t, BrokerConfig{})
-	_, err := SampleStream{Brokers: []string{b.Addr()}, Topic: "not.there", Backlog: 1}.Run(testContext(t))
+	_, err := SampleStream{Connection: b.Connection(), Topic: "not.there", Backlog: 1}.Run(testContext(t))
 	if err == nil || !strings.Contains(err.Error(), "not.there") {
 		t.Errorf("got %v, want an error that names the topic", err)
 	}

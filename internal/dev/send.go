@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 	"nearline/offline"
 )
 
@@ -37,9 +37,8 @@ func (e *LineError) Unwrap() error { return e.Err }
 // Send writes each line of r to the topic as one record, in order and without doubles, and returns how many the brokers
 // have acknowledged. Blank lines are skipped. It stops at the first line that is at fault, with a *LineError; the lines
 // before it are sent.
-func Send(ctx context.Context, brokers []string, topic string, r io.Reader, opts SendOptions) (int64, error) {
-	client, err := decompress.NewClient(
-		kgo.SeedBrokers(brokers...),
+func Send(ctx context.Context, connection kafka.Connection, topic string, r io.Reader, opts SendOptions) (int64, error) {
+	client, err := connection.Client(
 		kgo.DefaultProduceTopic(topic),
 		kgo.MaxBufferedBytes(64<<20),
 		kgo.RecordDeliveryTimeout(30*time.Second),
@@ -50,7 +49,7 @@ func Send(ctx context.Context, brokers []string, topic string, r io.Reader, opts
 	}
 	defer client.Close()
 	if err := client.Ping(ctx); err != nil {
-		return 0, fmt.Errorf("send to %s: reach %v: %w", topic, brokers, err)
+		return 0, fmt.Errorf("send to %s: reach %v: %w", topic, connection.Brokers, err)
 	}
 
 	sending, fail := context.WithCancelCause(ctx)

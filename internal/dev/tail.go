@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/plain"
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // TailOptions of Tail.
@@ -34,8 +34,8 @@ type TailOptions struct {
 // Tail prints the values of a topic's records, one a line, until ctx ends, which is no error. A value that would not be
 // one line of text is quoted, a tombstone is <tombstone>, and bytes that are no text are shown in hexadecimal. Order is
 // kept within a partition. It returns how many records were printed.
-func Tail(ctx context.Context, brokers []string, topic string, w io.Writer, opts TailOptions) (int64, error) {
-	printed, err := tail(ctx, brokers, topic, w, opts)
+func Tail(ctx context.Context, connection kafka.Connection, topic string, w io.Writer, opts TailOptions) (int64, error) {
+	printed, err := tail(ctx, connection, topic, w, opts)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = nil
 	}
@@ -45,18 +45,18 @@ func Tail(ctx context.Context, brokers []string, topic string, w io.Writer, opts
 	return printed, err
 }
 
-func tail(ctx context.Context, brokers []string, topic string, w io.Writer, opts TailOptions) (int64, error) {
+func tail(ctx context.Context, connection kafka.Connection, topic string, w io.Writer, opts TailOptions) (int64, error) {
 	isolation := kgo.ReadCommitted()
 	if opts.Uncommitted {
 		isolation = kgo.ReadUncommitted()
 	}
-	client, err := decompress.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(isolation), kgo.FetchMaxBytes(8<<20), kgo.KeepControlRecords())
+	client, err := connection.Client(kgo.FetchIsolationLevel(isolation), kgo.FetchMaxBytes(8<<20), kgo.KeepControlRecords())
 	if err != nil {
 		return 0, err
 	}
 	defer client.Close()
 	if err := client.Ping(ctx); err != nil {
-		return 0, fmt.Errorf("reach %v: %w", brokers, err)
+		return 0, fmt.Errorf("reach %v: %w", connection.Brokers, err)
 	}
 	admin := kadm.NewClient(client)
 	starts, err := admin.ListStartOffsets(ctx, topic)

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/plain"
+	"nearline/kafka"
 )
 
 // tailAll is what a topic holds by now.
@@ -19,7 +20,7 @@ func tailAll(t *testing.T, addr, topic string, opts TailOptions) []string {
 	t.Helper()
 	opts.FromBeginning, opts.UntilEnd = true, true
 	var out bytes.Buffer
-	n, err := Tail(testContext(t), []string{addr}, topic, &out, opts)
+	n, err := Tail(testContext(t), kafka.Connection{Brokers: []string{addr}}, topic, &out, opts)
 	if err != nil {
 		t.Fatalf("tail: %v", err)
 	}
@@ -39,7 +40,7 @@ func TestSendThenTail(t *testing.T) {
 	b := startBroker(t, oneTopic("t"))
 	in := "{\"id\":\"a\",\"n\":1}\r\n\n{\"id\":7}\n{\"id\":null}\n{\"id\":\"é\\n\"}"
 	var reported int64
-	n, err := Send(testContext(t), []string{b.Addr()}, "t", strings.NewReader(in), SendOptions{Key: "id", Progress: func(sent, read int64) {
+	n, err := Send(testContext(t), b.Connection(), "t", strings.NewReader(in), SendOptions{Key: "id", Progress: func(sent, read int64) {
 		reported = sent
 		if read > int64(len(in)) {
 			t.Errorf("%d bytes read of %d", read, len(in))
@@ -67,7 +68,7 @@ func TestSendNamesTheLineAtFault(t *testing.T) {
 		{"fine\n" + strings.Repeat("x", 2<<20) + "\nfine", "", 2, "MESSAGE_TOO_LARGE"},
 		{"fine\n" + strings.Repeat("x", 5<<20) + "\nfine", "", 2, "want at most"},
 	} {
-		_, err := Send(testContext(t), []string{b.Addr()}, "t", strings.NewReader(test.in), SendOptions{Key: test.key})
+		_, err := Send(testContext(t), b.Connection(), "t", strings.NewReader(test.in), SendOptions{Key: test.key})
 		var at *LineError
 		if !errors.As(err, &at) || at.Line != test.line || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%.20q: got %v, want line %d and %q", test.in, err, test.line, test.want)
@@ -77,7 +78,7 @@ func TestSendNamesTheLineAtFault(t *testing.T) {
 	if got := tailAll(t, b.Addr(), "t", TailOptions{Max: 1}); len(got) != 1 || got[0] != "{\"id\":1}\n" {
 		t.Errorf("got %q, want the line before the fault", got)
 	}
-	if _, err := Send(testContext(t), []string{b.Addr()}, "not.there", strings.NewReader("x"), SendOptions{}); err == nil || !strings.Contains(err.Error(), "not.there") {
+	if _, err := Send(testContext(t), b.Connection(), "not.there", strings.NewReader("x"), SendOptions{}); err == nil || !strings.Contains(err.Error(), "not.there") {
 		t.Errorf("got %v, want an error that names the topic", err)
 	}
 }
@@ -140,7 +141,7 @@ func TestTailFollowsFromTheEnd(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan error)
 	go func() {
-		_, err := Tail(ctx, []string{b.Addr()}, "t", w, TailOptions{})
+		_, err := Tail(ctx, b.Connection(), "t", w, TailOptions{})
 		_ = w.Close()
 		done <- err
 	}()
@@ -166,13 +167,13 @@ func TestTailFollowsFromTheEnd(t *testing.T) {
 
 func TestTailNamesWhatIsMissing(t *testing.T) {
 	b := startBroker(t, oneTopic("t"))
-	if _, err := Tail(testContext(t), []string{b.Addr()}, "not.there", io.Discard, TailOptions{}); err == nil || !strings.Contains(err.Error(), "not.there") {
+	if _, err := Tail(testContext(t), b.Connection(), "not.there", io.Discard, TailOptions{}); err == nil || !strings.Contains(err.Error(), "not.there") {
 		t.Errorf("got %v, want an error that names the topic", err)
 	}
 }
 
 func TestToolsSayWhenNobodyAnswers(t *testing.T) {
-	nobody := []string{"127.0.0.1:1"}
+	nobody := kafka.Connection{Brokers: []string{"127.0.0.1:1"}}
 	_, sendErr := Send(testContext(t), nobody, "t", strings.NewReader("x"), SendOptions{})
 	_, tailErr := Tail(testContext(t), nobody, "t", io.Discard, TailOptions{})
 	for name, err := range map[string]error{"send": sendErr, "tail": tailErr} {

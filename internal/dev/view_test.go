@@ -17,6 +17,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // scorer stands in for the service: it reads reviews.raw in a group and answers in transactions, as the service does.
@@ -87,7 +89,7 @@ func stage(t *testing.T) (addr string) {
 }
 
 func testFeed(addr string) FeedConfig {
-	return FeedConfig{Brokers: []string{addr}, Input: TopicRaw, Output: TopicScored, DeadLetters: TopicDeadLetters, Group: "nearline-reviews"}
+	return FeedConfig{Connection: kafka.Connection{Brokers: []string{addr}}, Input: TopicRaw, Output: TopicScored, DeadLetters: TopicDeadLetters, Group: "nearline-reviews"}
 }
 
 func review(i int, text string) *kgo.Record {

@@ -12,13 +12,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // Visitor is a person who asks again and again in which order a shop would show them some items, and whom the view follows. Reviews of what they see first
 // turn bad now and then: see Disappointed.
 type Visitor struct {
-	Brokers           []string
+	Connection        kafka.Connection
 	Requests, Results string // topics
 
 	mu     sync.Mutex // guards all below
@@ -59,7 +59,7 @@ func candidates() (ids []string) {
 
 // Run asks until ctx ends, which is no error.
 func (v *Visitor) Run(ctx context.Context) error {
-	client, err := decompress.NewClient(kgo.SeedBrokers(v.Brokers...), kgo.ConsumeTopics(v.Results), kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
+	client, err := v.Connection.Client(kgo.ConsumeTopics(v.Results), kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordDeliveryTimeout(10*time.Second))
 	if err != nil {
 		return fmt.Errorf("visitor: %w", err)

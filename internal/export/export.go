@@ -21,17 +21,17 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/features"
 	"nearline/internal/committed"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
 // Options of an export.
 type Options struct {
-	Brokers []string
-	Views   []View
+	Connection kafka.Connection
+	Views      []View
 	// In has the rows, a JSON object a line. Nil means that Topic has them.
 	In io.Reader
 	// Topic has the rows as its records, from Since on and before Until by their timestamps, or by their own times where those are implausible, up to where
@@ -44,7 +44,6 @@ type Options struct {
 	Out     io.Writer
 	// Progress is called now and then. Nil means never.
 	Progress func(Progress)
-	Kafka    []kgo.Opt
 }
 
 // View is a view whose values rows get, and where in the rows its key and their time are.
@@ -132,7 +131,7 @@ func (b *BadRow) Unwrap() error { return b.Err }
 
 // Run an export. Nothing is written before all is known.
 func Run(ctx context.Context, o Options) (Report, error) {
-	reader, err := committed.NewReader(o.Brokers, "nearline-export", o.Kafka...)
+	reader, err := committed.NewReader(o.Connection, "nearline-export")
 	if err != nil {
 		return Report{}, err
 	}

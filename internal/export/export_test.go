@@ -281,7 +281,7 @@ func TestEndOfTheContextEndsAnExport(t *testing.T) {
 	ctx, cancel := context.WithCancel(w.ctx)
 	cancel()
 	var out bytes.Buffer
-	_, err := Run(ctx, Options{Brokers: w.brokers, Views: []View{*viewOf(item())}, In: strings.NewReader(lineOf("k1", at(1))), Out: &out})
+	_, err := Run(ctx, Options{Connection: w.kafka, Views: []View{*viewOf(item())}, In: strings.NewReader(lineOf("k1", at(1))), Out: &out})
 	if !errors.Is(err, context.Canceled) || out.Len() > 0 {
 		t.Errorf("got %v and %d bytes, want the context's end and nothing", err, out.Len())
 	}

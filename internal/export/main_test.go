@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
+
+	"nearline/kafka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,9 +26,9 @@ const updates = "nearline.features.item.updates"
 // world is a cluster with a topic of rows, and one of a view's updates, of three partitions.
 type world struct {
 	testing.TB
-	ctx     context.Context
-	brokers []string
-	client  *kgo.Client
+	ctx    context.Context
+	kafka  kafka.Connection
+	client *kgo.Client
 }
 
 func newWorld(t testing.TB) *world {
@@ -38,14 +40,14 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	w := &world{TB: t, ctx: ctx, brokers: cluster.ListenAddrs()}
+	w := &world{TB: t, ctx: ctx, kafka: kafka.Connection{Brokers: cluster.ListenAddrs()}}
 	w.client = w.newClient(kgo.MaxBufferedRecords(300_000))
 	return w
 }
 
 func (w *world) newClient(options ...kgo.Opt) *kgo.Client {
 	w.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.brokers...)}, options...)...)
+	client, err := w.kafka.Client(options...)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func (w *world) tell(events ...event) {
 func (w *world) export(o Options) (rows []string, report Report, err error) {
 	w.Helper()
 	var out bytes.Buffer
-	o.Brokers, o.Out = w.brokers, &out
+	o.Connection, o.Out = w.kafka, &out
 	if o.Views == nil {
 		o.Views = []View{*viewOf(item())}
 	}

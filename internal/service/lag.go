@@ -17,7 +17,7 @@ const (
 // watchLag asks the cluster, not the members: they know nothing of the partitions that nobody holds, and say nothing while they
 // are stuck.
 func (l *line) watchLag(ctx context.Context) {
-	lags := consumers.WatchLag(l.cluster, l.kafka, l.config.Group, l.config.Input.Topic, l.logger, l.options...)
+	lags := consumers.WatchLag(l.cluster, l.connection, l.kafka, l.config.Group, l.config.Input.Topic, l.logger)
 	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
 	var looked time.Time

@@ -152,7 +152,7 @@ func TestLagOfAGroupThatStandsBeginsAtTheFirstRecordThatWaits(t *testing.T) {
 		b.pipelines("opinions")
 		c := b.config("opinions")
 		s := b.open(c)
-		ask := consumers.WatchLag(s.cluster, c.Kafka, "nearline-opinions", "opinions.raw", s.options.Logger, s.options.Kafka...)
+		ask := consumers.WatchLag(s.cluster, s.kafka, c.Kafka, "nearline-opinions", "opinions.raw", s.options.Logger)
 		wants := func(what string, want int64) {
 			b.Helper()
 			lag, err := ask.Ask(b.Context())
@@ -175,7 +175,7 @@ func TestLagOfAGroupThatStandsBeginsAtTheFirstRecordThatWaits(t *testing.T) {
 		b.others("opinions.raw", 3, kgo.TryCommit)
 		wants("more of them", 5)
 		// Who begins to watch does not read where a group may well be on its way.
-		ask = consumers.WatchLag(s.cluster, c.Kafka, "nearline-opinions", "opinions.raw", s.options.Logger, s.options.Kafka...)
+		ask = consumers.WatchLag(s.cluster, s.kafka, c.Kafka, "nearline-opinions", "opinions.raw", s.options.Logger)
 		wants("a new watch", 18)
 		wants("a new watch, where the group stands", 5)
 		if err := s.Close(); err != nil {

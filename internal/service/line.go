@@ -14,6 +14,7 @@ import (
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/internal/config"
+	"nearline/kafka"
 	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
@@ -22,13 +23,13 @@ import (
 
 // line is one pipeline of the configuration: some members, each with its cycle, on shared models.
 type line struct {
-	config   *config.Pipeline
-	kafka    consumers.KafkaConfig
-	cluster  *consumers.Cluster
-	attempts *consumers.Attempts // nil marks none
-	progress *consumers.Progress // nil keeps none
-	logger   *slog.Logger
-	options  []kgo.Opt
+	config     *config.Pipeline
+	connection kafka.Connection
+	kafka      consumers.KafkaConfig
+	cluster    *consumers.Cluster
+	attempts   *consumers.Attempts // nil marks none
+	progress   *consumers.Progress // nil keeps none
+	logger     *slog.Logger
 
 	decoder pipeline.Decoder
 	steps   []pipeline.Step
@@ -162,19 +163,19 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 // newLine is a line without what it does to records.
 func (s *Service) newLine(c *config.Pipeline) *line {
 	l := &line{
-		config:   c,
-		kafka:    s.config.Kafka,
-		cluster:  s.cluster,
-		attempts: s.attempts,
-		logger:   s.options.Logger.With("pipeline", c.Name),
-		metrics:  pipeline.NewMetrics(s.registry, c.Name),
-		members:  consumers.NewMetrics(s.registry, c.Name),
-		clients:  newClientMetrics(c.Name),
-		options:  s.options.Kafka,
-		waiting:  errStarting,
+		config:     c,
+		kafka:      s.config.Kafka,
+		cluster:    s.cluster,
+		attempts:   s.attempts,
+		logger:     s.options.Logger.With("pipeline", c.Name),
+		metrics:    pipeline.NewMetrics(s.registry, c.Name),
+		members:    consumers.NewMetrics(s.registry, c.Name),
+		clients:    newClientMetrics(c.Name),
+		connection: s.kafka,
+		waiting:    errStarting,
 	}
 	if s.config.Kafka.Progress() {
-		l.progress = consumers.OpenProgress(s.config.Kafka, s.cluster, c.Group, c.Input.Topic, l.logger, s.options.Kafka...)
+		l.progress = consumers.OpenProgress(s.kafka, s.config.Kafka, s.cluster, c.Group, c.Input.Topic, l.logger)
 	}
 	s.registry.MustRegister(l.clients)
 	for range c.Cycle.Members {
@@ -203,6 +204,7 @@ func (l *line) run(ctx context.Context) error {
 func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 	logger := l.logger.With("member", index)
 	member := consumers.Config{
+		Connection:     l.connection,
 		Kafka:          l.kafka,
 		Group:          l.config.Group,
 		Topic:          l.config.Input.Topic,
@@ -218,10 +220,7 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 	}
 	cycle := &pipeline.Cycle{
 		Open: func() (pipeline.Source, error) {
-			member.Options = append([]kgo.Opt{
-				kgo.WithHooks(l.clients.hook(index)),
-				kgo.ProducerBatchMaxBytesFn(l.batchLimit(topics)),
-			}, l.options...)
+			member.Options = []kgo.Opt{kgo.WithHooks(l.clients.hook(index)), kgo.ProducerBatchMaxBytesFn(l.batchLimit(topics))}
 			member, err := consumers.Open(member)
 			if err != nil {
 				return nil, err

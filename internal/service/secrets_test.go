@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"nearline/internal/config"
 )
 
@@ -66,7 +64,7 @@ features:
 		var logs locked
 		options := quiet(b)
 		options.Logger = slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		options.Kafka = []kgo.Opt{kgo.Dialer(b.line.Dial)}
+		options.Dial = b.line.Dial
 		s, err := Open(b.Context(), c, options)
 		if err != nil {
 			b.Fatal(err)

@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
@@ -20,6 +20,7 @@ import (
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
+	"nearline/kafka"
 	"nearline/models"
 	"nearline/serving"
 )
@@ -28,8 +29,8 @@ import (
 type Options struct {
 	Logger *slog.Logger
 	Build  observe.Build
-	// Kafka options come last for every client: tests dial through a virtual network.
-	Kafka []kgo.Opt
+	// Dial opens connections to brokers; nil is TCP, and tests dial through a virtual network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Limits of batches in place of the models' own, whatever their graphs demand. For benchmarks of other ways to batch.
 	Limits *batching.Limits
 
@@ -47,6 +48,7 @@ type Service struct {
 	models   map[string]*models.Model
 	views    []*view
 	store    features.Store
+	kafka    kafka.Connection
 	cluster  *consumers.Cluster
 	attempts *consumers.Attempts // nil when they are off
 	brokers  *brokerWatch
@@ -70,6 +72,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		models:   make(map[string]*models.Model),
 	}
 	s.config, s.unname = named(c, o.Logger)
+	s.kafka = c.Kafka.Connection()
+	s.kafka.Dial = o.Dial
 	s.rankings = newRankings(s)
 	s.health.Hide(c.Veil.JSON)
 	s.registry.MustRegister(s.device, s.health)
@@ -101,12 +105,12 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	if err := s.openRankings(); err != nil {
 		return nil, err
 	}
-	s.cluster, err = consumers.Dial(c.Kafka, o.Logger, o.Kafka...)
+	s.cluster, err = consumers.Dial(s.kafka, o.Logger)
 	if err != nil {
 		return nil, err
 	}
 	if c.Kafka.Attempts() {
-		s.attempts, err = consumers.OpenAttempts(c.Kafka, o.Logger, o.Kafka...)
+		s.attempts, err = consumers.OpenAttempts(s.kafka, c.Kafka, o.Logger)
 		if err != nil {
 			return nil, err
 		}

@@ -84,7 +84,7 @@ func (b *bench) openWith(c *config.Config, logger *slog.Logger) *Service {
 	b.Helper()
 	options := quiet(b)
 	options.Logger = logger
-	options.Kafka = []kgo.Opt{kgo.Dialer(b.line.Dial)}
+	options.Dial = b.line.Dial
 	s, err := Open(b.Context(), c, options)
 	if err != nil {
 		b.Fatalf("open: %v", err)

@@ -114,7 +114,7 @@ func (s *school) learn(r *running, n int, said func(now time.Time) time.Time) {
 func (s *school) exported(c *config.Config, o export.Options, id string, view func(*export.View)) map[string]map[string]any {
 	s.Helper()
 	var out bytes.Buffer
-	o.Brokers, o.Out, o.Kafka = s.world.Seeds, &out, []kgo.Opt{kgo.Dialer(s.world.Line().Dial)}
+	o.Connection, o.Out = s.world.Connection(s.world.Line()), &out
 	for _, declared := range c.Features.Views {
 		v := export.View{View: features.NewView(declared), Updates: c.Features.UpdatesTopic(declared.Name), As: declared.Name, Key: declared.Key}
 		view(&v)

@@ -66,7 +66,7 @@ func (s *Service) openViews(ctx context.Context) error {
 		if s.views = append(s.views, v); v.OfStore() {
 			continue
 		}
-		v.state = consumers.OpenState(s.config.Kafka, v.states(), v.logger, s.options.Kafka...)
+		v.state = consumers.OpenState(s.kafka, s.config.Kafka, v.states(), v.logger)
 	}
 	return nil
 }

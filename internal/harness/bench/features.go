@@ -190,7 +190,7 @@ func (b *bench) restore(ctx context.Context, yaml []byte, cycle int) (time.Durat
 		return 0, err
 	}
 	view := features.NewView(c.Features.Views[0])
-	topic := consumers.OpenState(c.Kafka, c.Features.StateTopic(view.Name()), slog.New(slog.DiscardHandler))
+	topic := consumers.OpenState(c.Kafka.Connection(), c.Kafka, c.Features.StateTopic(view.Name()), slog.New(slog.DiscardHandler))
 	defer topic.Close()
 	table := features.NewTable(view, c.Features.StateTopic(view.Name()), "0", topic.Restore, slog.New(slog.DiscardHandler), nil)
 	rows := make([]*pipeline.Row, partitions)

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/kafka"
 )
 
 // The names that every world has.
@@ -226,6 +228,11 @@ func (w *World) Line() *Line {
 	defer w.mu.Unlock()
 	w.lines = append(w.lines, l)
 	return l
+}
+
+// Connection to the cluster over a line.
+func (w *World) Connection(line *Line) kafka.Connection {
+	return kafka.Connection{Brokers: w.Seeds, Dial: line.Dial}
 }
 
 // Remove a broker and all connections to it, and say whether it went. kfake leaves connections open, and does not know the

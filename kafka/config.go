@@ -1,0 +1,30 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// Config is what the configuration says of how to reach the cluster.
+type Config struct {
+	// Brokers to ask first, host:port; the rest of the cluster is discovered. In the file one entry may list several, with commas.
+	Brokers []string `yaml:"brokers"`
+}
+
+// Validate names every problem, each with its key below path, its value and the remedy.
+func (c Config) Validate(path string) error {
+	var errs []error
+	if len(c.Brokers) == 0 {
+		errs = append(errs, fmt.Errorf("%s.brokers is empty: want at least one host:port", path))
+	}
+	for i, broker := range c.Brokers {
+		if _, _, err := net.SplitHostPort(broker); err != nil {
+			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Connection to the cluster that is configured.
+func (c Config) Connection() Connection { return Connection{Brokers: c.Brokers} }

@@ -1,0 +1,73 @@
+package kafka
+
+import (
+	"context"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka/decompress"
+)
+
+// Connection says how to reach a cluster, and as whom. Whoever needs a client takes one, never bare addresses: what a cluster asks of its
+// clients is then said once, and holds for all of them. A test of internal/layers finds clients that are made in another way.
+//
+// It is a value, and what is made of it does not change it: a client with a name or a bound of its own is made of a copy.
+type Connection struct {
+	// Brokers to ask first, host:port; the rest of the cluster is discovered.
+	Brokers []string
+	// ClientID is what brokers call the client, in their logs and quotas; "" is the library's own.
+	ClientID string
+	// Dial is called for each new connection to a broker, for as long as a client lives. Nil is TCP; tests have virtual networks.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialTimeout bounds one dial; 0 is the library's own, 10 s. A Dial keeps its own time.
+	DialTimeout time.Duration
+	// Options go to each client after those that it is made with, and win: hooks for metrics and traces, ways to authenticate.
+	Options []kgo.Opt
+
+	bound *decompress.Bounded // nil is one of its own for each client
+}
+
+// As is the connection of a client that brokers call by that name.
+func (c Connection) As(clientID string) Connection {
+	c.ClientID = clientID
+	return c
+}
+
+// Bounded is the connection of a client whose fetches stay within a bound that the caller knows. It is for those that look for withheld records,
+// and for those that have a bound of their own to keep: see decompress.Bounded.Record.
+func (c Connection) Bounded(by *decompress.Bounded) Connection {
+	c.bound = by
+	return c
+}
+
+// Client makes a client; nothing is connected to before the first question. Unless the connection is Bounded, what it fetches stays within
+// decompress.DefaultBytes. Without a bound a batch of a megabyte may take a gigabyte, and the client decompresses it before anybody sees a record.
+func (c Connection) Client(options ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(c.options(options)...)
+}
+
+// Session is Client for a member of a group with transactions.
+func (c Connection) Session(options ...kgo.Opt) (*kgo.GroupTransactSession, error) {
+	return kgo.NewGroupTransactSession(c.options(options)...)
+}
+
+func (c Connection) options(own []kgo.Opt) []kgo.Opt {
+	all := []kgo.Opt{kgo.SeedBrokers(c.Brokers...)}
+	if c.ClientID != "" {
+		all = append(all, kgo.ClientID(c.ClientID))
+	}
+	if c.Dial != nil {
+		all = append(all, kgo.Dialer(c.Dial))
+	}
+	if c.DialTimeout > 0 {
+		all = append(all, kgo.DialTimeout(c.DialTimeout))
+	}
+	bound := c.bound
+	if bound == nil {
+		bound = decompress.Within(decompress.DefaultBytes)
+	}
+	return append(slices.Concat(all, own, c.Options), kgo.WithDecompressor(bound))
+}
