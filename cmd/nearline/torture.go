@@ -143,8 +143,9 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 		return err
 	}
 	o.SessionTimeout, o.TransactionTimeout = loaded.Kafka.SessionTimeout, loaded.Kafka.TransactionTimeout
-	if o.Brokers = direct; len(direct) == 0 {
-		o.Brokers = loaded.Kafka.Brokers
+	o.Connection = loaded.Kafka.Connection()
+	if len(direct) > 0 {
+		o.Connection.Brokers = direct
 	}
 	if o.Model != "" {
 		o.Repository = loaded.Models.Repository

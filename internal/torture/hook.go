@@ -44,7 +44,7 @@ func (r *run) callHook(ctx context.Context, e *event, number int, transactionalI
 		fmt.Sprintf("NEARLINE_FAULT_SECONDS=%.3f", e.Lasts.Seconds()),
 		"NEARLINE_FAULT_NUMBER="+strconv.Itoa(number),
 		"NEARLINE_SEED="+strconv.Itoa(int(e.Seed)),
-		"NEARLINE_BROKERS="+strings.Join(r.brokers, ","),
+		"NEARLINE_BROKERS="+strings.Join(r.Connection.Brokers, ","),
 		"NEARLINE_GROUP="+r.group,
 		"NEARLINE_INPUT="+r.topics.input,
 		"NEARLINE_OUTPUT="+r.topics.output,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nearline/kafka"
 )
 
 // hooked is a run that has nothing but a command.
@@ -17,10 +19,9 @@ func hooked(t *testing.T, command string) (*run, *bytes.Buffer) {
 	t.Helper()
 	out := new(bytes.Buffer)
 	r := &run{
-		Options: Options{Folder: t.TempDir(), Hook: command, Replicas: 2},
+		Options: Options{Folder: t.TempDir(), Hook: command, Replicas: 2, Connection: kafka.Connection{Brokers: []string{"a:1", "b:2"}}},
 		topics:  topics{input: "in", output: "out", deadLetters: "dlq"},
 		group:   "group",
-		brokers: []string{"a:1", "b:2"},
 		tell:    &teller{out: out, json: true, began: time.Now()},
 		busy:    map[int]bool{},
 	}

@@ -11,18 +11,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // load writes numbered records at a steady rate, or as fast as the group keeps up with, some of which have to become dead letters or tombstones.
 type load struct {
-	brokers []string
-	topic   string
-	records int     // 0 is as many as the time allows
-	rate    float64 // records a second
-	keys    int
-	maxLag  int // it waits while the group is further behind
-	random  *rand.Rand
+	connection kafka.Connection
+	topic      string
+	records    int     // 0 is as many as the time allows
+	rate       float64 // records a second
+	keys       int
+	maxLag     int // it waits while the group is further behind
+	random     *rand.Rand
 
 	progress *progress
 	poisons  <-chan Fault // for each, a record that makes the model do it
@@ -37,15 +37,13 @@ const burst = time.Second
 // run writes until it has written all, or intake ends; then it waits, until ctx ends, for the broker to have all of them.
 // A write that failed for good is an error: the records that follow it would not be those that the seed says.
 func (l *load) run(ctx, intake context.Context) error {
-	client, err := decompress.NewClient(
-		kgo.SeedBrokers(l.brokers...),
+	client, err := l.connection.Client(
 		kgo.DefaultProduceTopic(l.topic),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
 		kgo.MaxBufferedRecords(1<<17),
 		kgo.AlwaysRetryEOF(), // a broker that goes down hangs up in the middle of a greeting, which else counts as one that wants TLS
 		kgo.ConnIdleTimeout(time.Minute),
 		kgo.MetadataMinAge(250*time.Millisecond),
-		kgo.DialTimeout(time.Second),
 	)
 	if err != nil {
 		return err

@@ -8,8 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"nearline/kafka/decompress"
 )
 
 // count reads everything back. Features are compared only where the replicas have read all, as unread says.
@@ -78,7 +76,7 @@ func (r *run) readAll(ctx context.Context, see func(*kgo.Record), names ...strin
 		left[end.Topic][end.Partition] = end.Offset
 		partitions++
 	})
-	client, err := decompress.NewClient(append(r.reading(names...), kgo.KeepControlRecords())...)
+	client, err := r.reached().Client(append(r.reading(names...), kgo.KeepControlRecords())...)
 	if err != nil {
 		return err
 	}

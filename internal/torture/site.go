@@ -17,11 +17,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/torture/faulty"
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 func (r *run) setUp(ctx context.Context) error {
-	if len(r.brokers) == 0 {
+	if len(r.Connection.Brokers) == 0 {
 		if err := r.embed(ctx); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (r *run) embed(ctx context.Context) error {
 		return err
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	r.brokers = []string{address}
+	r.Connection.Brokers = []string{address}
 	r.broker = &process{name: "broker", log: filepath.Join(r.Folder, "broker.log"),
 		args: []string{"dev-broker", "--kafka", address, "--data", filepath.Join(r.Folder, "broker")}}
 	r.ConfigFor = r.embeddedConfig
@@ -107,7 +107,7 @@ pipelines:
     dead_letters: %s
     cycle: {max_records: 512, shutdown: 5s}
 serving: {http: "off"}
-`, r.brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, HangTimeout, section, replica.Group, replica.Input,
+`, r.Connection.Brokers[0], replica.Name, transactionTimeout, sessionTimeout, rebalanceTimeout, replica.Repository, HangTimeout, section, replica.Group, replica.Input,
 		replica.Model, steps, replica.Output, replica.DeadLetters), nil
 }
 
@@ -126,7 +126,6 @@ func freePort(ctx context.Context) (int, error) {
 // committed; and a batch above the bound does not come while other partitions have some.
 func (r *run) reading(names ...string) []kgo.Opt {
 	return []kgo.Opt{
-		kgo.SeedBrokers(r.brokers...),
 		kgo.ConsumeTopics(names...),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(96 << 20),
@@ -134,13 +133,19 @@ func (r *run) reading(names ...string) []kgo.Opt {
 		kgo.FetchMaxWait(100 * time.Millisecond),
 		kgo.AlwaysRetryEOF(),
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.DialTimeout(time.Second),
 	}
+}
+
+// reached is the connection of load and checker: a broker that was hurt is given up soon.
+func (r *run) reached() kafka.Connection {
+	connection := r.Connection
+	connection.DialTimeout = time.Second
+	return connection
 }
 
 // admin dials the cluster.
 func (r *run) admin() (*kadm.Client, error) {
-	client, err := decompress.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DialTimeout(time.Second), kgo.AlwaysRetryEOF())
+	client, err := r.reached().Client(kgo.AlwaysRetryEOF())
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +177,7 @@ func (r *run) createTopics(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("create topics on %v: %w: %w", r.brokers, context.Cause(ctx), err)
+			return fmt.Errorf("create topics on %v: %w: %w", r.Connection.Brokers, context.Cause(ctx), err)
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):

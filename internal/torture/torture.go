@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"nearline/kafka"
 )
 
 // Options of a run.
@@ -20,7 +22,7 @@ type Options struct {
 	Folder string
 	// Brokers of a cluster that is there already; none embeds one. Load and checker dial these, the replicas those of their
 	// configuration: what lies between hurts the replicas alone.
-	Brokers []string
+	Connection kafka.Connection
 	// ConfigFor writes the configuration of a replica on such a cluster.
 	ConfigFor func(Replica) ([]byte, error)
 	// SessionTimeout and TransactionTimeout of those configurations.
@@ -91,7 +93,6 @@ type run struct {
 	group    string
 	view     View
 	tell     *teller
-	brokers  []string
 	broker   *process
 	store    *keeper    // nil where the replicas' memory has the view
 	replicas []*process // by number; those beyond Options.Replicas joined for a while
@@ -119,7 +120,6 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		},
 		group:   "nearline-torture-" + id,
 		tell:    &teller{out: o.Out, json: o.JSON, began: time.Now()},
-		brokers: o.Brokers,
 		busy:    map[int]bool{},
 		poisons: make(chan Fault, 16),
 	}
@@ -141,7 +141,9 @@ func (r *run) torture(ctx context.Context) (Report, error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	watched := make(chan error, 1)
-	go func() { watched <- r.watch.run(watching, r.topics, r.reading(r.topics.output, r.topics.deadLetters)) }()
+	go func() {
+		watched <- r.watch.run(watching, r.reached(), r.topics, r.reading(r.topics.output, r.topics.deadLetters))
+	}()
 
 	intake, stopIntake := context.WithCancel(ctx)
 	defer stopIntake()
@@ -154,7 +156,7 @@ func (r *run) torture(ctx context.Context) (Report, error) {
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		l := &load{brokers: r.brokers, topic: r.topics.input, records: r.Records, rate: r.Rate, keys: r.Keys, maxLag: r.MaxLag,
+		l := &load{connection: r.reached(), topic: r.topics.input, records: r.Records, rate: r.Rate, keys: r.Keys, maxLag: r.MaxLag,
 			progress: &r.progress, poisons: r.poisons, random: rand.New(rand.NewPCG(r.Seed, 1))} //nolint:gosec // a load, not a secret
 		loadErr = l.run(flushing, intake)
 	}()

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // watch follows the outputs as a read-committed consumer and remembers for how long nothing came of a partition of the
@@ -29,8 +29,8 @@ type gap struct {
 const shortGap = 250 * time.Millisecond
 
 // run follows the outputs, which the options name, until ctx ends.
-func (w *watch) run(ctx context.Context, t topics, options []kgo.Opt) error {
-	client, err := decompress.NewClient(options...)
+func (w *watch) run(ctx context.Context, connection kafka.Connection, t topics, options []kgo.Opt) error {
+	client, err := connection.Client(options...)
 	if err != nil {
 		return err
 	}

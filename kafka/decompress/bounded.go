@@ -50,6 +50,10 @@ const (
 
 var _ kgo.Decompressor = (*Bounded)(nil)
 
+// DefaultBytes is what a client holds of what it fetches that has no bound of its own to keep: twice the largest batch that brokers and clients
+// take (64 MiB), so that nothing is withheld of what a producer of ours wrote.
+const DefaultBytes = 128 << 20
+
 // Within makes one that holds up to max bytes, and half of that for one batch.
 func Within(max int) *Bounded {
 	return &Bounded{batch: max / 2, allowance: allowance{limit: max}, mark: "\x00withheld-" + rand.Text()}

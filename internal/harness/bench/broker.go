@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/dev"
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // partitions of every topic here.
@@ -44,16 +44,18 @@ type broker struct {
 	made  []string // topics, which are not left behind on a cluster
 }
 
+func (b *broker) connection() kafka.Connection { return kafka.Connection{Brokers: []string{b.addr}} }
+
 func (b *broker) real() bool { return b.child == nil }
 
-func startBroker(kafka string) (*broker, error) {
-	if kafka != "" {
-		first, _, _ := strings.Cut(kafka, ",")
-		client, err := decompress.NewClient(kgo.SeedBrokers(strings.Split(kafka, ",")...), kgo.MetadataMinAge(50*time.Millisecond))
+func startBroker(listed string) (*broker, error) {
+	if listed != "" {
+		brokers := strings.Split(listed, ",")
+		client, err := kafka.Connection{Brokers: brokers}.Client(kgo.MetadataMinAge(50 * time.Millisecond))
 		if err != nil {
 			return nil, err
 		}
-		return &broker{addr: first, admin: kadm.NewClient(client)}, client.Ping(context.Background())
+		return &broker{addr: brokers[0], admin: kadm.NewClient(client)}, client.Ping(context.Background())
 	}
 	child := exec.Command(os.Args[0], "broker")
 	child.Stderr = os.Stderr
@@ -73,7 +75,7 @@ func startBroker(kafka string) (*broker, error) {
 		return nil, fmt.Errorf("the broker's process said nothing: %w", err)
 	}
 	b := &broker{addr: strings.TrimSpace(addr), child: child, stdin: stdin}
-	client, err := decompress.NewClient(kgo.SeedBrokers(b.addr))
+	client, err := b.connection().Client()
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func (b *broker) drop(ctx context.Context, names ...string) error {
 
 // fill writes the events to a topic, n in all, each under a key of its own.
 func (b *broker) fill(ctx context.Context, topic string, events [][]byte, n int) error {
-	client, err := decompress.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
+	client, err := b.connection().Client(kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
 	if err != nil {
 		return err
 	}

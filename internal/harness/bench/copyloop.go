@@ -10,13 +10,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"nearline/kafka/decompress"
+	"nearline/kafka"
 )
 
 // copyRecords copies n records from one topic to another, exactly once, and does nothing else: poll, produce, commit. It
 // is what a pipeline could reach that neither decodes nor predicts. As many members as the service has share the work.
 // It returns records a second, joining the group included.
-func copyRecords(ctx context.Context, brokers, group, from, to string, members, n int) (float64, error) {
+func copyRecords(ctx context.Context, connection kafka.Connection, group, from, to string, members, n int) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var copied atomic.Int64
@@ -24,8 +24,7 @@ func copyRecords(ctx context.Context, brokers, group, from, to string, members, 
 	g, ctx := errgroup.WithContext(ctx)
 	for member := range members {
 		g.Go(func() error {
-			session, err := decompress.Within(decompress.DefaultBytes).NewSession(
-				kgo.SeedBrokers(brokers),
+			session, err := connection.Session(
 				kgo.ConsumerGroup(group),
 				kgo.ConsumeTopics(from),
 				kgo.TransactionalID(fmt.Sprintf("%s-%d", group, member)),

@@ -19,7 +19,6 @@ import (
 	"nearline/features"
 	"nearline/features/redis"
 	"nearline/internal/config"
-	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 
@@ -353,7 +352,7 @@ func aging(ctx context.Context, b *bench, address string) ([]figure, error) {
 		return nil, err
 	}
 	defer running.stop()
-	writer, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := b.broker.connection().Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

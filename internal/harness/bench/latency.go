@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"nearline/kafka/decompress"
 )
 
 // samples of the latency at rest, each alone in the service.
@@ -29,12 +27,12 @@ func latency(ctx context.Context, b *bench) ([]figure, error) {
 	}
 	defer running.stop()
 
-	reader, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	reader, err := b.broker.connection().Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	writer, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := b.broker.connection().Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

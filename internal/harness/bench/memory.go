@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"nearline/kafka/decompress"
 )
 
 // How long the service is watched, after it has had time to settle, and how often.
@@ -54,7 +52,7 @@ func memory(ctx context.Context, b *bench) ([]figure, error) {
 
 // trickle keeps a little in front of the service, and never a backlog.
 func (b *bench) trickle(ctx context.Context, topic string, events [][]byte) error {
-	client, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.DefaultProduceTopic(topic))
+	client, err := b.broker.connection().Client(kgo.DefaultProduceTopic(topic))
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func plumbing(ctx context.Context, b *bench) ([]figure, error) {
 		if err := b.broker.topic(ctx, name); err != nil {
 			return 0, err
 		}
-		rate, err := copyRecords(ctx, b.broker.addr, name, in, name, members, n)
+		rate, err := copyRecords(ctx, b.broker.connection(), name, in, name, members, n)
 		if err != nil {
 			return 0, err
 		}

@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/features"
-	"nearline/kafka/decompress"
 	"nearline/models"
 )
 
@@ -288,7 +287,7 @@ func (b *bench) changing(ctx context.Context, name, address string, items []stri
 		return nil, err
 	}
 	defer running.stop()
-	client, err := decompress.NewClient(kgo.SeedBrokers(b.broker.addr), kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
+	client, err := b.broker.connection().Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}
