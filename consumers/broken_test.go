@@ -124,7 +124,7 @@ func open(w *kafkatest.World, line *kafkatest.Line, index int, transactions bool
 	life, m.kill = context.WithCancel(context.Background())
 	opts := []kgo.Opt{
 		kgo.WithContext(life),
-		kgo.SeedBrokers(w.Seeds...), kgo.Dialer(line.Dial), kgo.ConsumerGroup(kafkatest.Group), kgo.ConsumeTopics(kafkatest.Input),
+		kgo.ConsumerGroup(kafkatest.Group), kgo.ConsumeTopics(kafkatest.Input),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.BlockRebalanceOnPoll(), kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(10 * time.Second), kgo.HeartbeatInterval(2 * time.Second), kgo.RequestRetries(3), kgo.RecordDeliveryTimeout(30 * time.Second),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -132,12 +132,12 @@ func open(w *kafkatest.World, line *kafkatest.Line, index int, transactions bool
 	var err error
 	if transactions {
 		opts = append(opts, kgo.TransactionalID(fmt.Sprintf("bare/%d", index)), kgo.TransactionTimeout(10*time.Second))
-		if m.session, err = kgo.NewGroupTransactSession(opts...); err == nil {
+		if m.session, err = w.Connection(line).Session(opts...); err == nil {
 			m.client = m.session.Client()
 		}
 		return m, err
 	}
-	m.client, err = kgo.NewClient(opts...)
+	m.client, err = w.Connection(line).Client(opts...)
 	return m, err
 }
 

@@ -129,7 +129,7 @@ func TestMemberCutOffAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 // What its producer has taken back is no input, and the gap that it leaves is none that retention made.
 func TestMemberReadsOnlyWhatIsCommitted(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
-		producer, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.TransactionalID("producer"), kgo.DefaultProduceTopic(kafkatest.Input))
+		producer, err := w.Connection(w.Line()).Client(kgo.TransactionalID("producer"), kgo.DefaultProduceTopic(kafkatest.Input))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func newStates(w *kafkatest.World, options ...kgo.Opt) *states {
 
 func (s *states) client(options ...kgo.Opt) *kgo.Client {
 	s.Helper()
-	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(s.Seeds...), kgo.Dialer(s.Line().Dial))...)
+	client, err := s.Connection(s.Line()).Client(options...)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func TestMemberThatJoinsWhileOrphansAreLookedForIsNotFenced(t *testing.T) {
 				}
 				c := config(w, heir, 0)
 				c.Kafka.GroupProtocol, c.Kafka.Replica = protocol, "heir"
-				client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(heir.Dial), kgo.RequestTimeoutOverhead(time.Minute))
+				client, err := w.Connection(heir).Client(kgo.RequestTimeoutOverhead(time.Minute))
 				if err != nil {
 					t.Fatal(err)
 				}

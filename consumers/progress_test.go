@@ -50,7 +50,7 @@ func replicaOn(w *kafkatest.World, line *kafkatest.Line, change ...func(*consume
 	w.Finally(cluster.Close)
 	r.progress = consumers.OpenProgress(r.config.Connection, r.config.Kafka, cluster, r.config.Group, r.config.Topic, r.config.Logger)
 	r.config.Progress = r.progress
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+	client, err := w.Connection(w.Line()).Client()
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -364,7 +364,7 @@ func forgePlace(w *kafkatest.World, key, value string) {
 // write with a client that knows the topics as they are now.
 func write(w *kafkatest.World, topic, key, value string) {
 	w.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+	client, err := w.Connection(w.Line()).Client()
 	if err != nil {
 		w.Fatal(err)
 	}

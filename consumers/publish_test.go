@@ -42,7 +42,7 @@ func (c crowd) Run(_ context.Context, rows []*pipeline.Row) error {
 // asides are how often each key of a crowd was committed.
 func asides(w *kafkatest.World) map[string]int {
 	w.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.ConsumeTopics(aside),
+	client, err := w.Connection(w.Line()).Client(kgo.ConsumeTopics(aside),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		w.Fatal(err)

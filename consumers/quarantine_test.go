@@ -185,7 +185,7 @@ func remakeAttempts(w *kafkatest.World) {
 		w.Fatal(err)
 	}
 	defer cluster.Close()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+	client, err := w.Connection(w.Line()).Client()
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func othersWaitForTheDoubtAlone(t *testing.T, w *kafkatest.World) (waited bool) 
 
 // kafka is an administrator of a world.
 func kafka(w *kafkatest.World) (*kgo.Client, *kadm.Client) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+	client, err := w.Connection(w.Line()).Client()
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -399,7 +399,7 @@ func TestForgedMarkCondemnsNoRecord(t *testing.T) {
 // TestTransactionAmongTheMarksStopsNobody: its marker, which is no record, is the end of the topic.
 func TestTransactionAmongTheMarksStopsNobody(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
-		client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.TransactionalID("stranger"))
+		client, err := w.Connection(w.Line()).Client(kgo.TransactionalID("stranger"))
 		if err != nil {
 			t.Fatal(err)
 		}

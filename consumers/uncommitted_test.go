@@ -89,7 +89,7 @@ func TestFirstOffsetsThatWaitForTheEndOfATransactionAreDoubt(t *testing.T) {
 // commitFirst commits the group's first offsets in a transaction that stays open.
 func commitFirst(ctx context.Context, w *kafkatest.World) {
 	w.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial), kgo.TransactionalID("another"))
+	client, err := w.Connection(w.Line()).Client(kgo.TransactionalID("another"))
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -5,7 +5,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // TestCheckSaysWhichGroupsMayLoseTheirOffsets and what happens then.
@@ -17,7 +18,7 @@ func TestCheckSaysWhichGroupsMayLoseTheirOffsets(t *testing.T) {
 	if strings.Contains(before.out, "has no members") {
 		t.Errorf("check says of groups that there are not\n%s", before.out)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client()
 	if err != nil {
 		t.Fatal(err)
 	}

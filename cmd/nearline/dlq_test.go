@@ -14,6 +14,7 @@ import (
 
 	"nearline/internal/dev"
 	"nearline/internal/plain"
+	"nearline/kafka"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -25,7 +26,7 @@ func bury(t *testing.T, broker string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MaxBufferedRecords(n+1))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client(kgo.MaxBufferedRecords(n + 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func TestDeadLetterMistakesAreNamed(t *testing.T) {
 func TestForgedDeadLettersAreShownAndNotObeyed(t *testing.T) {
 	broker := startBroker(t)
 	bury(t, broker, 1)
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +286,7 @@ func TestRepairMistakesAreNamed(t *testing.T) {
 
 func TestBinaryOriginalReachesNoTerminal(t *testing.T) {
 	broker := startBroker(t)
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +311,7 @@ func TestBinaryOriginalReachesNoTerminal(t *testing.T) {
 
 func TestLettersAsJSONStayJSONWhateverTheyHold(t *testing.T) {
 	broker := startBroker(t)
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/dev"
 	"nearline/internal/export"
+	"nearline/kafka"
 )
 
 const itemUpdates = "nearline.features.item.updates"
@@ -87,7 +88,7 @@ func startShop(t *testing.T) (broker, config string) {
 
 func produce(t *testing.T, broker string, records ...*kgo.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client()
 	if err != nil {
 		t.Fatal(err)
 	}

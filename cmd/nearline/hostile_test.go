@@ -11,10 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"nearline/internal/dev"
 	"nearline/internal/harness/hostile"
+	"nearline/kafka"
 )
 
 // hostileRecords is how many there are; NEARLINE_HOSTILE_RECORDS=N tries more.
@@ -35,7 +34,7 @@ func TestHostileRecordsHurtNobodyElse(t *testing.T) {
 	const most = 1 << 30 // of retention: nothing is to go
 	broker := startBroker(t, dev.Topic{Name: dev.TopicRaw, Partitions: 4, Retention: most}, dev.Topic{Name: dev.TopicScored, Partitions: 4, Retention: most},
 		dev.Topic{Name: dev.TopicDeadLetters, Partitions: 4, Retention: most})
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	client, err := kafka.Connection{Brokers: []string{broker}}.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +50,7 @@ func TestHostileRecordsHurtNobodyElse(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	report, err := ledger.Await(ctx, []string{broker}, dev.TopicScored, dev.TopicDeadLetters, 5*time.Minute)
+	report, err := ledger.Await(ctx, kafka.Connection{Brokers: []string{broker}}.Client, dev.TopicScored, dev.TopicDeadLetters, 5*time.Minute)
 	peak := peakMemory(c)
 	_ = c.Process.Signal(os.Interrupt) // if it is gone, Wait says so
 	if err := c.Wait(); err != nil {

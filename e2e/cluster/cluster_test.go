@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // TestEveryListenerServesEveryBroker writes a record to a partition of each broker through each listener and reads it back
@@ -24,14 +26,14 @@ func everyListener(t *testing.T, version string) {
 	c := ForTest(t, Options{Version: version})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	for name, options := range map[string][]kgo.Opt{
-		"direct":   {},
-		"proxied":  {kgo.SeedBrokers(c.Proxied()...)},
-		"internal": {kgo.SeedBrokers(c.Internal()...), kgo.Dialer(c.dialInside)},
+	for name, connection := range map[string]kafka.Connection{
+		"direct":   {Brokers: c.Direct()},
+		"proxied":  {Brokers: c.Proxied()},
+		"internal": {Brokers: c.Internal(), Dial: c.dialInside},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, err := c.Client(append(options, kgo.ConsumeTopics(name), kgo.DefaultProduceTopic(name),
-				kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+			client, err := reach(connection, kgo.ConsumeTopics(name), kgo.DefaultProduceTopic(name),
+				kgo.RecordPartitioner(kgo.ManualPartitioner()))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // TestFaultsHurtAndHeal does every fault to a broker, sees from outside that it hurts, and that its end ends it.
@@ -16,7 +18,7 @@ func TestFaultsHurtAndHeal(t *testing.T) {
 	defer cancel()
 	answers := func(t *testing.T, address string) error {
 		t.Helper()
-		client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DialTimeout(time.Second), kgo.RetryTimeout(time.Second),
+		client, err := kafka.Connection{Brokers: []string{address}, DialTimeout: time.Second}.Client(kgo.RetryTimeout(time.Second),
 			kgo.RequestTimeoutOverhead(time.Second))
 		if err != nil {
 			t.Fatal(err)

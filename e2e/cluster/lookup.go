@@ -8,18 +8,21 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 var errRunning = errors.New("it runs")
 
-// Client dials the brokers directly. A broker that hangs up in a greeting is one that goes down here, never one that wants TLS.
+// Client dials the brokers directly.
 func (c *Cluster) Client(options ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(c.Direct()...),
-		kgo.DialTimeout(2 * time.Second),
-		kgo.AlwaysRetryEOF(),
-		kgo.MetadataMinAge(250 * time.Millisecond),
-	}, options...)...)
+	return reach(kafka.Connection{Brokers: c.Direct()}, options...)
+}
+
+// reach brokers that are hurt. One that hangs up in a greeting is one that goes down here, never one that wants TLS.
+func reach(connection kafka.Connection, options ...kgo.Opt) (*kgo.Client, error) {
+	connection.DialTimeout = 2 * time.Second
+	return connection.Client(append([]kgo.Opt{kgo.AlwaysRetryEOF(), kgo.MetadataMinAge(250 * time.Millisecond)}, options...)...)
 }
 
 // admin asks something of the cluster, on a connection of its own, since what one remembers of a hurt cluster is stale.
@@ -94,7 +97,7 @@ func (c *Cluster) AwaitBroker(ctx context.Context, node int) error {
 			logs, _ := c.Logs(ctx, node)
 			return final{fmt.Errorf("broker %d has ended: %s", node, logs[max(0, len(logs)-2000):])}
 		}
-		client, err := c.Client(kgo.SeedBrokers(host(b.direct)), kgo.RetryTimeout(3*time.Second))
+		client, err := reach(kafka.Connection{Brokers: []string{host(b.direct)}}, kgo.RetryTimeout(3*time.Second))
 		if err != nil {
 			return err
 		}

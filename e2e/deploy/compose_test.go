@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/e2e/cluster"
+	"nearline/kafka"
 )
 
 // TestCompose brings up what the README's second step does, and looks at it as somebody would.
@@ -211,7 +212,7 @@ func await(t *testing.T, what string, ask func() error) {
 
 // reviewsAreScored reads results and dead letters from this machine, as any client would.
 func reviewsAreScored(t *testing.T, p *project) {
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.kafka), kgo.ConsumeTopics(scored, raw+".dlq"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	kafka, err := kafka.Connection{Brokers: []string{p.kafka}}.Client(kgo.ConsumeTopics(scored, raw+".dlq"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func reviewsAreScored(t *testing.T, p *project) {
 
 // badReviewsMoveAnItemDown writes bad reviews of what stands first in somebody's ranking, and looks at the next ones.
 func badReviewsMoveAnItemDown(t *testing.T, p *project) {
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.kafka), kgo.ConsumeTopics("rank.results"), kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	kafka, err := kafka.Connection{Brokers: []string{p.kafka}}.Client(kgo.ConsumeTopics("rank.results"), kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 const (
@@ -21,7 +23,7 @@ const keys = 7
 // send numbered reviews, from first on.
 func send(t *testing.T, brokers []string, first, n int) {
 	t.Helper()
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(raw))
+	kafka, err := kafka.Connection{Brokers: brokers}.Client(kgo.DefaultProduceTopic(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ type results struct {
 
 func read(t *testing.T, brokers []string) *results {
 	t.Helper()
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(scored), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	kafka, err := kafka.Connection{Brokers: brokers}.Client(kgo.ConsumeTopics(scored), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/e2e/cluster"
+	"nearline/kafka"
 )
 
 // TestFaultsEndWithTheirCaller has a fault that would last for an hour, and whose caller goes away: nothing may stay hurt.
@@ -22,7 +23,7 @@ func TestFaultsEndWithTheirCaller(t *testing.T) {
 	go func() { served <- Serve(serving, c, socket, func() { close(listening) }) }()
 	<-listening
 	answers := func() error {
-		client, err := kgo.NewClient(kgo.SeedBrokers(c.Proxied()...), kgo.RetryTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second))
+		client, err := kafka.Connection{Brokers: c.Proxied()}.Client(kgo.RetryTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	load "nearline/internal/harness/hostile"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -25,7 +26,7 @@ func TestHostileRecordsHurtNobodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	written := time.Since(began)
-	report, err := ledger.Await(s.ctx, s.cluster.Direct(), scored, dead, 2*time.Minute)
+	report, err := ledger.Await(s.ctx, kafka.Connection{Brokers: s.cluster.Direct()}.Client, scored, dead, 2*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

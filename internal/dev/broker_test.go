@@ -17,6 +17,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // testTime bounds whatever a test waits for, so that a fault ends it with a message rather than a hang.
@@ -44,7 +46,7 @@ func startBroker(t *testing.T, cfg BrokerConfig) *Broker {
 
 func newClient(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(addr)}, opts...)...)
+	client, err := kafka.Connection{Brokers: []string{addr}}.Client(opts...)
 	if err != nil {
 		t.Fatalf("client: %v", err)
 	}

@@ -16,7 +16,7 @@ func TestBrokerDeletesNoUpdates(t *testing.T) {
 	updates := consumers.NewTopic{Updates: true}.Settings()
 	broker := startBroker(t, BrokerConfig{Topics: []Topic{{Name: "updates", Partitions: 1, Retention: 64 << 10, Settings: updates}, {Name: "other", Partitions: 1, Retention: 64 << 10}},
 		RetentionInterval: 10 * time.Millisecond})
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	client, err := broker.Connection().Client(kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ import (
 
 // scorer stands in for the service: it reads reviews.raw in a group and answers in transactions, as the service does.
 func scorer(ctx context.Context, addr string) error {
-	session, err := kgo.NewGroupTransactSession(
-		kgo.SeedBrokers(addr), kgo.ConsumerGroup("nearline-reviews"), kgo.ConsumeTopics(TopicRaw), kgo.TransactionalID("scorer"),
+	session, err := kafka.Connection{Brokers: []string{addr}}.Session(
+		kgo.ConsumerGroup("nearline-reviews"), kgo.ConsumeTopics(TopicRaw), kgo.TransactionalID("scorer"),
 	)
 	if err != nil {
 		return err

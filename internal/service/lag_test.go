@@ -107,7 +107,7 @@ func TestLagBeginsAtTheOldestRecordThereIs(t *testing.T) {
 // others write to a topic in a transaction, to each of its partitions in turn, and end it so.
 func (b *bench) others(topic string, n int, end kgo.TransactionEndTry) {
 	b.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.TransactionalID("others"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := b.world.Connection(b.world.Line()).Client(kgo.TransactionalID("others"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (b *bench) stopAll() {
 func with(t *testing.T, f func(b *bench)) {
 	t.Helper()
 	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
-		client, err := kgo.NewClient(kgo.SeedBrokers(w.Seeds...), kgo.Dialer(w.Line().Dial))
+		client, err := w.Connection(w.Line()).Client()
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func (b *bench) read(topic string) []*kgo.Record {
 			from[o.Partition], behind[o.Partition] = kgo.NewOffset().AtStart(), o.Offset
 		}
 	})
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := b.world.Connection(b.world.Line()).Client(kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
 		b.Fatal(err)

@@ -55,7 +55,7 @@ func (b *shop) keepInputs() {
 // frozen is a member of the view's group that takes partitions and reads nothing of them, until it leaves.
 func (b *shop) frozen(c *config.Config) *kgo.Client {
 	b.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.ConsumerGroup(c.Features.Group("item")),
+	client, err := b.world.Connection(b.world.Line()).Client(kgo.ConsumerGroup(c.Features.Group("item")),
 		kgo.ConsumeTopics(itemUpdates), kgo.DisableAutoCommit(), kgo.MetadataMinAge(100*time.Millisecond), kgo.Balancers(kgo.CooperativeStickyBalancer()))
 	if err != nil {
 		b.Fatal(err)

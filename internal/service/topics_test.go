@@ -239,7 +239,7 @@ func TestViewTakesItsStatesThatWerePutBack(t *testing.T) {
 		if _, err := b.admin().CreateTopic(b.Context(), 3, 1, nil, states); err != nil {
 			b.Fatal(err)
 		}
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		client, err := b.world.Connection(b.world.Line()).Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -389,7 +389,7 @@ func TestBombAmongTheStatesIsAFaultAndNoStateIsSkipped(t *testing.T) {
 			b.Error("all is well, it says")
 		}
 		// What the message says: it holds at once, and not only when the topic is compacted.
-		client, err := kgo.NewClient(kgo.SeedBrokers(b.world.Seeds...), kgo.Dialer(b.world.Line().Dial), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		client, err := b.world.Connection(b.world.Line()).Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -171,9 +171,9 @@ func (r *Report) wrong(format string, args ...any) {
 
 // Await effects of all records in the topics of results and of dead letters, as a read-committed consumer sees them, and check
 // each. It returns early where none has come for the patience.
-func (l *Ledger) Await(ctx context.Context, brokers []string, scored, dead string, patience time.Duration, options ...kgo.Opt) (*Report, error) {
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(scored, dead), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(8 << 20), kgo.FetchMaxWait(time.Second)}, options...)...)
+func (l *Ledger) Await(ctx context.Context, connect func(...kgo.Opt) (*kgo.Client, error), scored, dead string, patience time.Duration) (*Report, error) {
+	client, err := connect(kgo.ConsumeTopics(scored, dead), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxWait(time.Second))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/kafka"
 )
 
 // A broker that was told of its partition a moment later than the client refuses the first batch.
@@ -36,7 +38,7 @@ func TestWriterGoesOnWhereTheLeaderIsNotSettled(t *testing.T) {
 				response.Topics = append(response.Topics, topic)
 				return response, nil, true
 			})
-			client, err := kgo.NewClient(kgo.SeedBrokers(broker.ListenAddrs()...))
+			client, err := kafka.Connection{Brokers: broker.ListenAddrs()}.Client()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -118,9 +118,7 @@ func (w *World) effects() (found []effect, unread int) {
 	if left == 0 {
 		return nil, 0
 	}
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(w.Seeds...),
-		kgo.Dialer(w.Line().Dial),
+	client, err := w.Connection(w.Line()).Client(
 		kgo.ConsumeTopics(Output, DeadLetters),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),

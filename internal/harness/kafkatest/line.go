@@ -80,7 +80,7 @@ type Request struct {
 
 var errCut = errors.New("the line is cut")
 
-// Dial as a kgo.Dialer.
+// Dial as a kafka.Connection does.
 func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	l.mu.Lock()
 	cut := l.cut

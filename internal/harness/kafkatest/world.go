@@ -96,9 +96,7 @@ func newWorld(t *testing.T, shape Shape) *World {
 	}
 	w.Cluster = cluster
 	cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), w.epochEnds)
-	w.client, err = kgo.NewClient(
-		kgo.SeedBrokers(w.Seeds...),
-		kgo.Dialer(w.Line().Dial),
+	w.client, err = w.Connection(w.Line()).Client(
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerBatchMaxBytes(1<<20),
 	)

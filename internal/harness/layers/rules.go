@@ -58,7 +58,7 @@ var layers = []layer{
 	{"internal/export", []string{"pipeline", "schemas", "features", "offline", "kafka", "internal/committed"}, "it replays what views were told, by their own code"},
 	{"internal/observe", nil, "whoever has something to report comes to it"},
 	{"internal/harness/kafkatest", []string{"pipeline", "kafka"}, "a fake cluster for any room's tests"},
-	{"internal/harness/hostile", []string{"pipeline", "producers"}, "records for any room's tests"},
+	{"internal/harness/hostile", []string{"pipeline", "producers", "kafka"}, "records for any room's tests"},
 	{"internal/plainyaml", nil, "YAML to trees, whatever is in it"},
 	{"internal/veil", nil, "texts to texts, whatever is in them"},
 	{"internal/harness/layers", nil, "this test"},
