@@ -258,7 +258,7 @@ func FuzzAvroDecode(f *testing.F) {
 		if union, ok := fields["title"].(native); ok {
 			title = union["string"].(string)
 		}
-		if want := JoinTitle(title, text); row.Text != want {
+		if want := Heading(title) + text; row.Text != want {
 			t.Fatalf("got text %q, goavro has %q", row.Text, want)
 		}
 	})

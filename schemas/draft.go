@@ -110,11 +110,7 @@ func (d *draft) row(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
 		return nil, fault
 	}
 	textStart := len(d.strings)
-	if title := bytes.TrimSpace(d.title); len(title) > 0 {
-		last, _ := utf8.DecodeLastRune(title)
-		d.strings = append(append(d.strings, title...), separator(last)...)
-	}
-	d.strings = append(d.strings, d.text...)
+	d.strings = append(appendHeading(d.strings, d.title), d.text...)
 
 	all := string(d.strings)
 	row := &pipeline.Row{Record: record, Text: all[textStart:]}

@@ -287,8 +287,8 @@ func TestTitleJoinsAsInTraining(t *testing.T) {
 		{"Nice。", "good", "Nice。 good"},
 		{"Nice 5", "good", "Nice 5. good"},
 	} {
-		if got := JoinTitle(c.title, c.text); got != c.want {
-			t.Errorf("JoinTitle(%q, %q): got %q, want %q", c.title, c.text, got, c.want)
+		if got := Heading(c.title) + c.text; got != c.want {
+			t.Errorf("title %q, text %q: got %q, want %q", c.title, c.text, got, c.want)
 		}
 	}
 }
@@ -338,7 +338,7 @@ func FuzzJSONDecode(f *testing.F) {
 				title = *rival.Title
 			}
 		}
-		if want := JoinTitle(title, *rival.Text); row.Text != want {
+		if want := Heading(title) + *rival.Text; row.Text != want {
 			t.Fatalf("got text %q, encoding/json has %q", row.Text, want)
 		}
 		result, fault := e.Append(nil, row)

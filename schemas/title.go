@@ -1,26 +1,24 @@
 package schemas
 
 import (
-	"strings"
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 )
 
-// JoinTitle is the text that models read of an event with a title: "title. text", as they saw it in training. A title
-// that ends in punctuation gets no full stop, and an empty one leaves the text as it is. Stream, online and offline all
-// join here, so that they agree.
-func JoinTitle(title, text string) string {
-	title = strings.TrimSpace(title)
-	if title == "" {
-		return text
-	}
-	last, _ := utf8.DecodeLastRuneInString(title)
-	return title + separator(last) + text
-}
+// Heading is what models read of an event's title, before its text: "title. ", as they saw it in training. A title that ends in
+// punctuation gets no full stop, and an empty one leaves the text as it is.
+func Heading(title string) string { return string(appendHeading(nil, []byte(title))) }
 
-func separator(last rune) string {
-	if unicode.IsPunct(last) {
-		return " "
+// appendHeading is Heading for the decoders of stream, online and offline alike.
+func appendHeading(dst, title []byte) []byte {
+	title = bytes.TrimSpace(title)
+	if len(title) == 0 {
+		return dst
 	}
-	return ". "
+	dst = append(dst, title...)
+	if last, _ := utf8.DecodeLastRune(title); unicode.IsPunct(last) {
+		return append(dst, ' ')
+	}
+	return append(dst, ". "...)
 }

@@ -472,7 +472,7 @@ func (d *drawing) said(s Scored) string {
 
 // parts are the title, as the model reads it, and the text, each on one line.
 func (s Said) parts() (title, text string) {
-	return clean(strings.TrimSuffix(schemas.JoinTitle(s.Title, s.Text), s.Text)), clean(s.Text)
+	return clean(schemas.Heading(s.Title)), clean(s.Text)
 }
 
 // lineWidth of a review where the view is not a terminal, in cells.
