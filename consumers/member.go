@@ -126,7 +126,7 @@ func (m *Member) options() []kgo.Opt {
 	c := m.config
 	maxRecordBytes := int32(c.MaxRecordBytes) //nolint:gosec // bounded by the config
 	if maxRecordBytes <= 0 {
-		maxRecordBytes = defaultMaxRecordBytes
+		maxRecordBytes = kafka.DefaultMaxRecordBytes
 	}
 	// The client's callback for a change of what the member holds.
 	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {
@@ -223,9 +223,6 @@ func retryBackoff(tries int) time.Duration {
 
 // maxPlaces is room for the places of a cycle's partitions beside its outputs, in records of some hundred bytes: more partitions than a topic has.
 const maxPlaces = 1 << 16
-
-// defaultMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
-const defaultMaxRecordBytes = 1_048_588
 
 // Poll waits for a record, then takes what the client has already fetched, up to the limits.
 //

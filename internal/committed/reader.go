@@ -29,13 +29,9 @@ type Reader struct {
 // fetchBytes is what a fetch may return, as one partition is read at a time.
 const fetchBytes = 4 << 20
 
-// DecompressedBytes is what the fetches that are held may be once they are decompressed. The largest records of a batch that alone has more than
-// half of it are withheld.
-const DecompressedBytes = 128 << 20
-
 // NewReader makes a reader; nothing is connected to before the first question. ID is what brokers call it in their logs.
 func NewReader(connection kafka.Connection, id string) (*Reader, error) {
-	r := &Reader{connection: connection, decompressor: decompress.Within(DecompressedBytes)}
+	r := &Reader{connection: connection, decompressor: decompress.Within(decompress.DefaultBytes)}
 	var err error
 	r.Client, err = connection.As(id).Bounded(r.decompressor).Client(
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),

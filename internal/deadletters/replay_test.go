@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"nearline/internal/committed"
 	"nearline/internal/harness/hostile"
+	"nearline/kafka/decompress"
 	"nearline/pipeline"
 )
 
@@ -345,7 +345,7 @@ func TestAtSaysWhyThereIsNothing(t *testing.T) {
 
 func TestOriginalThatDoesNotFitIntoMemoryIsLeftOut(t *testing.T) {
 	w := newWorld(t)
-	const size = 2 * committed.DecompressedBytes
+	const size = 2 * decompress.DefaultBytes
 	bomb := hostile.NewGenerator(1).Bomb(0, kgo.CodecZstd, size)
 	encoded, err := bomb.Encode()
 	if err != nil {

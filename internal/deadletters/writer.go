@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -23,8 +24,6 @@ type writer struct {
 const (
 	// transactionTimeout is how long read-committed readers may wait for a replay that died.
 	transactionTimeout = 30 * time.Second
-	// maxBatchBytes bounds one record, uncompressed: brokers and client take requests of up to 100 MiB.
-	maxBatchBytes = 64 << 20
 	// aloneBytes is from where on a record gets a batch of its own. Brokers' limit of a batch, 1 MiB where nobody changed it, is
 	// then kept by all that are smaller.
 	aloneBytes = 512 << 10
@@ -38,7 +37,7 @@ func (t *Topic) newWriter(ctx context.Context) (*writer, error) {
 	client, err := t.connection.As(clientID).Client(
 		kgo.TransactionalID(TransactionalID(t.Name)), kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(maxBatchBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords+1),
+		kgo.ProducerBatchMaxBytes(kafka.MaxRecordBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords+1),
 		kgo.RecordDeliveryTimeout(transactionTimeout), kgo.RecordPartitioner(home{kgo.StickyKeyPartitioner(nil)}),
 	)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"nearline/kafka"
 	"nearline/producers"
 )
 
@@ -72,24 +73,17 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 			updates.Name, updates.Partitions, states.Name, states.Partitions)
 	}
 	// 0 where the broker does not say.
-	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, maxRecordBytes)
-	deadLetterLimit := min(topics[l.config.DeadLetters].MaxRecordBytes, maxRecordBytes)
+	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, kafka.MaxRecordBytes)
+	deadLetterLimit := min(topics[l.config.DeadLetters].MaxRecordBytes, kafka.MaxRecordBytes)
 	builder, err := l.builder.WithLimits(limit, deadLetterLimit)
 	if err != nil {
 		return nil, err
 	}
-	fallback := cmp.Or(l.config.Output.MaxRecordBytes, kafkaMaxRecordBytes)
+	fallback := cmp.Or(l.config.Output.MaxRecordBytes, kafka.DefaultMaxRecordBytes)
 	builder = builder.WithTimes(topics[l.config.Output.Topic].Times)
 	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback),
 		partitions: topics[l.config.Input.Topic].Partitions}, nil
 }
-
-// kafkaMaxRecordBytes is the broker's message.max.bytes where nobody changed it.
-const kafkaMaxRecordBytes = 1_048_588
-
-// maxRecordBytes bounds what a topic's limit may ask for: brokers and client alike take requests of up to 100 MiB unless they
-// are told otherwise.
-const maxRecordBytes = 64 << 20
 
 // batchLimit is the largest batch that a topic takes. To a broker the topic's limit is one of batches: a topic that takes less
 // than its neighbour would refuse the neighbour's.
@@ -99,7 +93,7 @@ func (l *line) batchLimit(topics *outputs) func(topic string) int32 {
 		if topic == l.config.DeadLetters {
 			limit = topics.deadLetterLimit
 		}
-		return int32(limit) //nolint:gosec // at most maxRecordBytes, or what the config says
+		return int32(limit) //nolint:gosec // at most kafka.MaxRecordBytes, or what the config says
 	}
 }
 
