@@ -12,7 +12,7 @@ import (
 )
 
 // Connection says how to reach a cluster, and as whom. Whoever needs a client takes one, never bare addresses: what a cluster asks of its
-// clients is then said once, and holds for all of them. A test of internal/layers finds clients that are made in another way.
+// clients is then said once, and holds for all of them. A test of internal/harness/layers finds clients that are made in another way.
 //
 // It is a value, and what is made of it does not change it: a client with a name or a bound of its own is made of a copy.
 type Connection struct {
