@@ -76,7 +76,7 @@ type FieldConfig struct {
 	Type string `yaml:"type"`
 	// Default is the number that a key without one has; NaN, which is written as missing, stands for no value at all, which trees heed. Only means and numbers of others have one, and need it: other numbers begin at 0, and
 	// lists and texts empty.
-	Default *float64 `yaml:"default"`
+	Default *FieldDefault `yaml:"default"`
 	// Where takes only events with one of the texts at each path, such as {kind: [cart, purchase]}.
 	Where map[string][]string `yaml:"where"`
 
@@ -277,7 +277,7 @@ func (v ViewConfig) validate(p *problems, path string) {
 	listed := 0
 	for i, f := range v.Fields {
 		at := fmt.Sprintf("%s.fields[%d]", path, i)
-		if f.Default != nil && math.IsInf(*f.Default, 0) {
+		if f.Default != nil && math.IsInf(float64(*f.Default), 0) {
 			p.add("%s.default is %v: want a number, or missing", at, *f.Default)
 		}
 		same := slices.IndexFunc(v.Fields[:i], func(o FieldConfig) bool { return o.Name == f.Name })
@@ -313,7 +313,7 @@ func (f FieldConfig) validateType(p *problems, path string) {
 		}
 	case TypeText, TypeTexts:
 		if f.Default != nil {
-			p.add("%s.default is %v: a text begins empty, remove it", path, shownDefault(*f.Default))
+			p.add("%s.default is %v: a text begins empty, remove it", path, *f.Default)
 		}
 	default:
 		p.add("%s.type is %q: want %s, %s or %s, since others fill the view", path, f.Type, TypeNumber, TypeText, TypeTexts)
@@ -350,7 +350,7 @@ func (f FieldConfig) validate(p *problems, path string) (listed int) {
 	}
 	switch {
 	case f.Default != nil && f.Mean == nil && len(set) == 1:
-		p.add("%s.default is %v: only a mean has one, and %s begins without; remove it", path, shownDefault(*f.Default), set[0])
+		p.add("%s.default is %v: only a mean has one, and %s begins without; remove it", path, *f.Default, set[0])
 	case f.Default == nil && f.Mean != nil:
 		p.add("%s.default is missing: want the mean that a key without events has, such as 0.5, or missing for none", path)
 	}

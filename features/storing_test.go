@@ -36,9 +36,9 @@ func TestTheLongestTextsGo(t *testing.T) {
 }
 
 func TestWhatIsStoredIsReadAsTheViewDeclaresIt(t *testing.T) {
-	fields := []FieldConfig{{Name: "n", Count: &CountConfig{}}, {Name: "mood", Default: new(0.5), Mean: &MeanConfig{Operand: Operand{Of: "x"}}}}
+	fields := []FieldConfig{{Name: "n", Count: &CountConfig{}}, {Name: "mood", Default: new(FieldDefault(0.5)), Mean: &MeanConfig{Operand: Operand{Of: "x"}}}}
 	ours := NewView(ViewConfig{Name: "item", Key: "id", Fields: fields})
-	theirs := NewView(ViewConfig{Name: "facts", Key: "id", Source: SourceStore, Fields: []FieldConfig{{Name: "price", Type: TypeNumber, Default: new(1.5)}, {Name: "brand", Type: TypeText}}})
+	theirs := NewView(ViewConfig{Name: "facts", Key: "id", Source: SourceStore, Fields: []FieldConfig{{Name: "price", Type: TypeNumber, Default: new(FieldDefault(1.5))}, {Name: "brand", Type: TypeText}}})
 	for _, c := range []struct {
 		name   string
 		view   *View

@@ -130,7 +130,7 @@ func (v *View) Fields() []string {
 func (v *View) field(c FieldConfig) field {
 	f := field{name: c.Name, number: -1, text: -1}
 	if c.Default != nil {
-		f.fallback = *c.Default
+		f.fallback = float64(*c.Default)
 	}
 	var definition string
 	switch {

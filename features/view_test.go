@@ -23,8 +23,8 @@ func shop() ViewConfig {
 		{Name: "lately", Count: &CountConfig{HalfLife: time.Hour}},
 		{Name: "spent", Sum: &SumConfig{Operand: Operand{Of: "value"}}},
 		{Name: "popularity", Sum: &SumConfig{Operand: Operand{Of: "kind", Values: map[string]float64{"view": 1, "purchase": 10}}, HalfLife: time.Hour}},
-		{Name: "sentiment", Default: new(0.5), Mean: &MeanConfig{Operand: Operand{Of: "sentiment", Label: "positive"}, HalfLife: 2 * time.Hour}},
-		{Name: "rating", Default: new(float64(3)), Mean: &MeanConfig{Operand: Operand{Of: "value"}}, Where: map[string][]string{"kind": {"rating", "purchase"}}},
+		{Name: "sentiment", Default: new(FieldDefault(0.5)), Mean: &MeanConfig{Operand: Operand{Of: "sentiment", Label: "positive"}, HalfLife: 2 * time.Hour}},
+		{Name: "rating", Default: new(FieldDefault(3)), Mean: &MeanConfig{Operand: Operand{Of: "value"}}, Where: map[string][]string{"kind": {"rating", "purchase"}}},
 		{Name: "latest", Last: &LastConfig{Of: "user_id", N: 5}},
 		{Name: "best", Top: &TopConfig{Of: "review_id", By: Operand{Of: "helpfulness"}, N: 4}},
 		{Name: "people", Distinct: &DistinctConfig{Of: "user_id"}},
@@ -385,7 +385,7 @@ func TestDefaultsOfFeaturesAreNumbersOrMissing(t *testing.T) {
 		}
 	}
 	p := &problems{}
-	(&FieldConfig{Name: "n", Default: new(math.NaN()), Count: &CountConfig{}}).validate(p, "f")
+	(&FieldConfig{Name: "n", Default: new(FieldDefault(math.NaN())), Count: &CountConfig{}}).validate(p, "f")
 	if got := fmt.Sprint(p.errs); !strings.Contains(got, "f.default is missing: only a mean has one, and count begins without; remove it") {
 		t.Errorf("got %s, want it refused", got)
 	}

@@ -85,7 +85,7 @@ func TestStoreWithAClustersClient(t *testing.T) {
 var item = features.NewView(features.ViewConfig{Name: "item", Key: "item_id", Fields: []features.FieldConfig{
 	{Name: "reviews", Count: &features.CountConfig{}},
 	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "sentiment", Default: new(features.FieldDefault(0.5)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
 	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
 	{Name: "best", Top: &features.TopConfig{Of: "review_id", By: features.Operand{Of: "value"}, N: 5}},
 }})
@@ -443,7 +443,7 @@ func wants(t *testing.T, err error, texts ...string) {
 
 func TestAViewThatOthersFillIsReadAsTheyWroteIt(t *testing.T) {
 	facts := features.NewView(features.ViewConfig{Name: "facts", Key: "item_id", Source: features.SourceStore, Fields: []features.FieldConfig{
-		{Name: "price", Type: features.TypeNumber, Default: new(1.5)},
+		{Name: "price", Type: features.TypeNumber, Default: new(features.FieldDefault(1.5))},
 		{Name: "brand", Type: features.TypeText},
 		{Name: "colours", Type: features.TypeTexts},
 	}})

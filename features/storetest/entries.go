@@ -13,7 +13,7 @@ var item = features.NewView(features.ViewConfig{Name: "item", Key: "item_id", Fi
 	{Name: "reviews", Count: &features.CountConfig{}},
 	{Name: "lately", Count: &features.CountConfig{HalfLife: time.Hour}},
 	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "sentiment", Default: new(0.75), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "sentiment", Default: new(features.FieldDefault(0.75)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
 	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 50}},
 	{Name: "best", Top: &features.TopConfig{Of: "review_id", By: features.Operand{Of: "value"}, N: 50}},
 	{Name: "people", Distinct: &features.DistinctConfig{Of: "user_id"}},
@@ -75,7 +75,7 @@ func deletion(view *features.View, key, source string, offset int64) features.En
 var View = features.NewView(features.ViewConfig{Name: "view", Key: "item_id", Fields: []features.FieldConfig{
 	{Name: "reviews", Count: &features.CountConfig{}},
 	{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-	{Name: "sentiment", Default: new(0.5), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
+	{Name: "sentiment", Default: new(features.FieldDefault(0.5)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}}},
 	{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 5}},
 }})
 

@@ -20,7 +20,7 @@ func item() features.ViewConfig {
 		{Name: "events", Count: &features.CountConfig{}},
 		{Name: "lately", Count: &features.CountConfig{HalfLife: time.Hour}},
 		{Name: "spent", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
-		{Name: "rating", Default: new(3.0), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}, HalfLife: 2 * time.Hour},
+		{Name: "rating", Default: new(features.FieldDefault(3.0)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}, HalfLife: 2 * time.Hour},
 			Where: map[string][]string{"kind": {"review"}}},
 		{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 3}},
 		{Name: "best", Top: &features.TopConfig{Of: "review_id", By: features.Operand{Of: "value"}, N: 3}},

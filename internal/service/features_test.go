@@ -41,7 +41,7 @@ func (b *shop) config() *config.Config {
 	c.Features.Partitions = 3
 	c.Features.Views = []features.ViewConfig{{Name: "item", Key: "item_id", Time: "created_at", Fields: []features.FieldConfig{
 		{Name: "reviews", Count: &features.CountConfig{}, Where: map[string][]string{"kind": {"review"}}},
-		{Name: "sentiment", Default: new(0.9), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
+		{Name: "sentiment", Default: new(features.FieldDefault(0.9)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
 		{Name: "value", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
 		{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 3}},
 	}}}

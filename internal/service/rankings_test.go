@@ -48,7 +48,7 @@ func (b *cinema) config() *config.Config {
 	c.Features.Partitions = 2
 	c.Features.Views = []features.ViewConfig{
 		{Name: "item", Key: "item_id", Fields: []features.FieldConfig{
-			{Name: "sentiment", Default: new(0.7), Mean: &features.MeanConfig{Operand: features.Operand{Of: "mood"}, HalfLife: time.Hour}},
+			{Name: "sentiment", Default: new(features.FieldDefault(0.7)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "mood"}, HalfLife: time.Hour}},
 			{Name: "popularity", Count: &features.CountConfig{Of: "watched"}},
 			{Name: "reviews", Count: &features.CountConfig{Of: "mood"}},
 		}},

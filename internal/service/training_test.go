@@ -46,8 +46,8 @@ func (s *school) config() *config.Config {
 			{Name: "value", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
 			{Name: "popularity", Sum: &features.SumConfig{
 				Operand: features.Operand{Of: "kind", Values: map[string]float64{"view": 1, "purchase": 10}}, HalfLife: 20 * time.Second}},
-			{Name: "sentiment", Default: new(0.7), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
-			{Name: "rating", Default: new(3.0), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}, HalfLife: 2 * time.Minute},
+			{Name: "sentiment", Default: new(features.FieldDefault(0.7)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "sentiment", Label: "negative"}}},
+			{Name: "rating", Default: new(features.FieldDefault(3.0)), Mean: &features.MeanConfig{Operand: features.Operand{Of: "value"}, HalfLife: 2 * time.Minute},
 				Where: map[string][]string{"kind": {"review", "purchase"}}},
 			{Name: "latest", Last: &features.LastConfig{Of: other, N: 3}},
 			{Name: "best", Top: &features.TopConfig{Of: other, By: features.Operand{Of: "value"}, N: 3}},
