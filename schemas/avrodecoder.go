@@ -34,12 +34,12 @@ func bare(schema *avroType) framing {
 	return func(value []byte) (*avroType, []byte, *pipeline.Fault) { return schema, value, nil }
 }
 
-func newAvroDecoder(in InputConfig, out OutputConfig, text string) (*avroDecoder, error) {
+func newAvroDecoder(in InputConfig, out OutputConfig, wanted Wanted, text string) (*avroDecoder, error) {
 	schema, err := parseAvro(text)
 	if err != nil {
 		return nil, fmt.Errorf("input.schema: %w", err)
 	}
-	d := &avroDecoder{layout: newLayout(in, out), framing: bare(schema), maxBytes: in.MaxValueBytes, maxDepth: in.MaxDepth}
+	d := &avroDecoder{layout: newLayout(in, out, wanted), framing: bare(schema), maxBytes: in.MaxValueBytes, maxDepth: in.MaxDepth}
 	var errs []error
 	for slot, t := range d.layout.targets {
 		// What nobody named is optional: the built-in schema's id, title and copied fields.

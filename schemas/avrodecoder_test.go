@@ -191,7 +191,7 @@ func TestAvroFaultSaysWhatIsWrongAndWhere(t *testing.T) {
 
 func TestAvroConfigIsHeldAgainstTheSchema(t *testing.T) {
 	in := InputConfig{Format: FormatAvro, Schema: schemaFile(t, richSchema), Map: &Mapping{ID: "id", Text: "text.body"}}
-	_, err := NewDecoder(in, OutputConfig{Copy: []CopyField{{"k", "item_id.any.text"}, {"x", "at.x"}}})
+	_, err := NewDecoder(in, OutputConfig{Copy: []CopyField{{"k", "item_id.any.text"}, {"x", "at.x"}}}, Wanted{})
 	want := `input.schema has no field "id", which the config takes for id: map it to a field of the schema
 input.schema has no field "text.body", which the config takes for text: map it to a field of the schema
 input.schema has no field "at.x", which the config takes for x: map it to a field of the schema`
@@ -199,11 +199,11 @@ input.schema has no field "at.x", which the config takes for x: map it to a fiel
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	for _, text := range []string{`{"type":"record"`, `"string"`, `{"type":"record","name":"R","fields":[{"name":"a","type":"Missing"}]}`} {
-		if _, err := NewDecoder(InputConfig{Format: FormatAvro, Schema: schemaFile(t, text)}, OutputConfig{}); err == nil {
+		if _, err := NewDecoder(InputConfig{Format: FormatAvro, Schema: schemaFile(t, text)}, OutputConfig{}, Wanted{}); err == nil {
 			t.Errorf("%s: got nil, want it refused", text)
 		}
 	}
-	if _, err := NewDecoder(InputConfig{Format: FormatAvro, Schema: "missing.avsc"}, OutputConfig{}); err == nil || !strings.Contains(err.Error(), "missing.avsc") {
+	if _, err := NewDecoder(InputConfig{Format: FormatAvro, Schema: "missing.avsc"}, OutputConfig{}, Wanted{}); err == nil || !strings.Contains(err.Error(), "missing.avsc") {
 		t.Errorf("got %v, want the file named", err)
 	}
 }

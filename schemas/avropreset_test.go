@@ -41,7 +41,7 @@ func TestSchemasToReadByNeedNoDefaults(t *testing.T) {
 		if read != "" {
 			out.Copy = []CopyField{{As: "read", Path: read}}
 		}
-		d, err := NewDecoder(in, out)
+		d, err := NewDecoder(in, out, Wanted{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestAByteOrderMarkIsNoPartOfASchema(t *testing.T) {
 		if err := os.WriteFile(file, c.text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewDecoder(in, OutputConfig{}); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+		if _, err := NewDecoder(in, OutputConfig{}, Wanted{}); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v, want %q", c.text[:8], err, c.want)
 		}
 	}

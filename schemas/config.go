@@ -35,10 +35,14 @@ type InputConfig struct {
 	MaxValueBytes int `yaml:"max_value_bytes"`
 	// MaxDepth bounds how deep objects and arrays may nest.
 	MaxDepth int `yaml:"max_depth"`
-	// Reads are further paths whose values the steps want, in Row.Read; the steps say which.
-	Reads []string `yaml:"-"`
-	// Textless says that no step reads the text, so that events need not have one.
-	Textless bool `yaml:"-"`
+}
+
+// Wanted is what the steps of a pipeline want of its events, beside what the config maps and copies. The zero value wants the text.
+type Wanted struct {
+	// Paths whose values they read, in Row.Read.
+	Paths []string
+	// Textless says that none of them reads the text, so that events need not have one.
+	Textless bool
 }
 
 // Mapping names fields by dotted paths: `body.content`, and `items.0.text` for the first of an array. A name that
@@ -118,13 +122,16 @@ func (c InputConfig) mapping() Mapping {
 	return *c.Map
 }
 
-// Validate returns every problem at once. Path is where the config stands, such as "pipelines[0].input".
-func (c InputConfig) Validate(path string) error {
+// Validate returns every problem at once. Path is where the config stands, such as "pipelines[0].input". Whether events need a text is
+// known once the steps are: NewDecoder says so.
+func (c InputConfig) Validate(path string) error { return c.validate(path, Wanted{Textless: true}) }
+
+func (c InputConfig) validate(path string, wanted Wanted) error {
 	c = c.withDefaults()
 	p := problems{path: path}
 	p.format(c.Format)
 	m := c.mapping()
-	if c.Map != nil && m.Text == "" && !c.Textless {
+	if c.Map != nil && m.Text == "" && !wanted.Textless {
 		p.add(`map.text is missing: name the field with the text, such as "text"`)
 	}
 	p.fieldPath("map.id", m.ID)

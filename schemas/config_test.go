@@ -54,7 +54,7 @@ func TestConfigNamesEveryProblemWithItsRemedy(t *testing.T) {
 		err  error
 		want []string
 	}{
-		{"input", InputConfig{Format: "xml", Map: &Mapping{ID: "a..b"}, MaxValueBytes: -1, MaxDepth: 5000}.Validate("pipelines[0].input"), []string{
+		{"input", InputConfig{Format: "xml", Map: &Mapping{ID: "a..b"}, MaxValueBytes: -1, MaxDepth: 5000}.validate("pipelines[0].input", Wanted{}), []string{
 			`pipelines[0].input.format is "xml": want json or avro`,
 			`pipelines[0].input.map.text is missing: name the field with the text, such as "text"`,
 			`pipelines[0].input.map.id is "a..b": want names joined by single dots, such as body.content`,

@@ -7,10 +7,10 @@ import (
 )
 
 // NewDecoder makes the decoder of an input. It takes the output's config too, because what the output copies has to be
-// read. It fails when a config is not valid, or when the schema's file cannot be used; validate the configs first for
+// read, and what the steps want. It fails when a config is not valid, or when the schema's file cannot be used; validate the configs first for
 // messages with their full path.
-func NewDecoder(in InputConfig, out OutputConfig) (pipeline.Decoder, error) {
-	if err := in.Validate("input"); err != nil {
+func NewDecoder(in InputConfig, out OutputConfig, wanted Wanted) (pipeline.Decoder, error) {
+	if err := in.validate("input", wanted); err != nil {
 		return nil, err
 	}
 	if err := out.Validate("output", in); err != nil {
@@ -22,7 +22,7 @@ func NewDecoder(in InputConfig, out OutputConfig) (pipeline.Decoder, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input.schema: %w", err)
 		}
-		return newAvroDecoder(in, out, schema)
+		return newAvroDecoder(in, out, wanted, schema)
 	}
-	return newJSONDecoder(in, out), nil
+	return newJSONDecoder(in, out, wanted), nil
 }

@@ -26,8 +26,8 @@ type jsonDecoder struct {
 
 var _ pipeline.Decoder = (*jsonDecoder)(nil)
 
-func newJSONDecoder(in InputConfig, out OutputConfig) *jsonDecoder {
-	d := &jsonDecoder{layout: newLayout(in, out), maxBytes: in.MaxValueBytes, maxDepth: in.MaxDepth}
+func newJSONDecoder(in InputConfig, out OutputConfig, wanted Wanted) *jsonDecoder {
+	d := &jsonDecoder{layout: newLayout(in, out, wanted), maxBytes: in.MaxValueBytes, maxDepth: in.MaxDepth}
 	d.pool.New = func() any {
 		return &jsonReader{
 			tokens:   jsontext.NewDecoder(&bytes.Buffer{}),

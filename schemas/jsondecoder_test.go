@@ -17,7 +17,7 @@ var longReview = `{"review_id":"r-1843","item_id":"1078","user_id":"u-78","title
 
 func decoder(t testing.TB, in InputConfig, out OutputConfig) pipeline.Decoder {
 	t.Helper()
-	d, err := NewDecoder(in, out)
+	d, err := NewDecoder(in, out, Wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func BenchmarkJSONDecode(b *testing.B) {
 	for _, size := range []struct{ name, review string }{{"small", smallReview}, {"womens", longReview}} {
 		value := []byte(size.review)
 		b.Run(size.name+"/nearline", func(b *testing.B) {
-			d, err := NewDecoder(InputConfig{}, OutputConfig{})
+			d, err := NewDecoder(InputConfig{}, OutputConfig{}, Wanted{})
 			if err != nil {
 				b.Fatal(err)
 			}

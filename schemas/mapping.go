@@ -37,7 +37,7 @@ type node struct {
 	whole bool
 }
 
-func newLayout(in InputConfig, out OutputConfig) *layout {
+func newLayout(in InputConfig, out OutputConfig, wanted Wanted) *layout {
 	m := in.mapping()
 	l := &layout{
 		targets: []target{slotID: {"id", m.ID}, slotText: {"text", m.Text}, slotTitle: {"title", m.Title}},
@@ -47,10 +47,10 @@ func newLayout(in InputConfig, out OutputConfig) *layout {
 		l.targets = append(l.targets, target{c.As, c.Path})
 	}
 	l.reads = len(l.targets)
-	for _, path := range in.Reads {
+	for _, path := range wanted.Paths {
 		l.targets = append(l.targets, target{path, path})
 	}
-	if in.Textless {
+	if wanted.Textless {
 		l.targets[slotText].path, l.targets[slotTitle].path = "", ""
 	}
 	for slot, t := range l.targets {

@@ -118,7 +118,7 @@ func TestEmbeddingsExampleWritesVectorsInAvro(t *testing.T) {
 	}()
 
 	p := c.Pipelines[0]
-	decoder, err := schemas.NewDecoder(p.Input.InputConfig, p.Output.OutputConfig)
+	decoder, err := schemas.NewDecoder(p.Input.InputConfig, p.Output.OutputConfig, schemas.Wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,10 +137,9 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	}
 	// A model of tables finds its columns under their names.
 	columns, reads, err := service.InputsOf(model, nil, nil, nil)
-	input.Reads, input.Textless = reads, columns != nil
 	var decoder pipeline.Decoder
 	if err == nil {
-		decoder, err = schemas.NewDecoder(input, output)
+		decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: reads, Textless: columns != nil})
 	}
 	if err != nil {
 		return errors.Join(err, model.Close(ctx))

@@ -282,8 +282,6 @@ func (c *Config) fill() {
 		if p.Group == "" {
 			p.Group = groupOf(p.Name)
 		}
-		// Whether a step reads the events' text is known once its model is loaded: then the decoder is made, and wants to know where it is.
-		p.Input.Textless = p.Input.Map != nil && p.Input.Map.Text == ""
 	}
 }
 

@@ -137,8 +137,8 @@ func newRows(views []View, lines bool) (*rows, error) {
 	}
 	var err error
 	r.decoder, err = schemas.NewDecoder(schemas.InputConfig{
-		Map: &schemas.Mapping{}, Textless: true, Reads: paths, MaxValueBytes: offline.DefaultMaxLine,
-	}, schemas.OutputConfig{})
+		Map: &schemas.Mapping{}, MaxValueBytes: offline.DefaultMaxLine,
+	}, schemas.OutputConfig{}, schemas.Wanted{Paths: paths, Textless: true})
 	return r, err
 }
 

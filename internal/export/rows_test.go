@@ -139,7 +139,7 @@ func TestRowsHaveTheKeysAndTimesThatUpdatesHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoder, err := schemas.NewDecoder(schemas.InputConfig{Map: &schemas.Mapping{}, Textless: true, Reads: reads, MaxValueBytes: 1 << 20}, schemas.OutputConfig{})
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{Map: &schemas.Mapping{}, MaxValueBytes: 1 << 20}, schemas.OutputConfig{}, schemas.Wanted{Paths: reads, Textless: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func (b *shop) config() *config.Config {
 	c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, config.Step{Aggregate: &config.Aggregate{View: "item"}})
 	events := &c.Pipelines[1]
 	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item", Map: map[string]string{"user_id": "who"}}}}
-	events.Output.Topic, events.Input.Textless = "", true
+	events.Output.Topic = ""
 	if err := c.Validate(); err != nil {
 		b.Fatal(err)
 	}

@@ -100,11 +100,11 @@ func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*w
 		return nil, fmt.Errorf("pipeline %s: output.%w", c.Name, err)
 	}
 	input, output := c.Input.InputConfig, c.Output.OutputConfig
-	if input.Reads, input.Textless = w.reads, w.textless; class != batching.Stream {
+	if class != batching.Stream {
 		input.Format, input.Schema, output.Format, output.Schema = schemas.FormatJSON, "", schemas.FormatJSON, ""
 	}
 	var err error
-	if w.decoder, err = schemas.NewDecoder(input, output); err != nil {
+	if w.decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: w.reads, Textless: w.textless}); err != nil {
 		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
 	}
 	if w.encoder, err = schemas.NewEncoder(output, input); err != nil {

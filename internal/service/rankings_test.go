@@ -57,7 +57,7 @@ func (b *cinema) config() *config.Config {
 	}
 	events, ranks := &c.Pipelines[0], &c.Pipelines[1]
 	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item"}}, {Aggregate: &config.Aggregate{View: "user"}}, {Aggregate: &config.Aggregate{View: "offline"}}}
-	events.Output.Topic, events.Input.Textless = "", true
+	events.Output.Topic = ""
 	rank := config.DefaultRank()
 	rank.Model, rank.Items, rank.Top = "recommender", "item", 10
 	rank.History = &config.StoredList{View: "user", Field: "items"}
@@ -68,7 +68,6 @@ func (b *cinema) config() *config.Config {
 	}
 	ranks.Steps = []config.Step{{Rank: &rank}}
 	ranks.Input.Map = &schemas.Mapping{ID: "request_id"}
-	ranks.Input.Textless = true
 	ranks.Output.Copy = []schemas.CopyField{schemas.NewCopyField("user_id")}
 	if err := c.Validate(); err != nil {
 		b.Fatal(err)

@@ -64,7 +64,7 @@ func (s *school) config() *config.Config {
 	}
 	renamed := map[string]string{"item_id": "product.sku", "user_id": "who"}
 	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item", Map: renamed}}, {Aggregate: &config.Aggregate{View: "user", Map: renamed}}}
-	events.Output.Topic, events.Input.Textless = "", true
+	events.Output.Topic = ""
 	if err := c.Validate(); err != nil {
 		s.Fatal(err)
 	}

@@ -346,7 +346,7 @@ func (g *gpuCheck) texts(n int) ([]string, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{})
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{}, schemas.Wanted{})
 	if err != nil {
 		return nil, "", err
 	}

@@ -74,7 +74,7 @@ func sampleWords() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{})
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{}, schemas.Wanted{})
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func (b *bench) score(ctx context.Context, name, in string, n int, limits *batch
 // newBareModel loads the model beside the service's; it is closed by the caller.
 func newBareModel(ctx context.Context, events [][]byte) (*models.Model, *models.Bare, error) {
 	c := models.DefaultConfig()
-	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{})
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{}, schemas.Wanted{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -37,7 +37,7 @@ func tokenizing(ctx context.Context, b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{})
+	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{}, schemas.Wanted{})
 	if err != nil {
 		return nil, err
 	}
