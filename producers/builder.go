@@ -22,7 +22,7 @@ type Encoder interface {
 // refuses the batch around it.
 type Builder struct {
 	config          Config
-	encoder         Encoder
+	encoder         Encoder // nil makes no results
 	outputLimit     int
 	deadLetterLimit int
 	times           pipeline.TopicTimes // of the topic of results
@@ -31,9 +31,17 @@ type Builder struct {
 
 var _ pipeline.Builder = (*Builder)(nil)
 
-// New makes a builder. It fails when the config is not valid.
+// New makes a builder of results, which the encoder writes. It fails when the config is not valid.
 func New(config Config, encoder Encoder) (*Builder, error) {
-	if err := config.Validate("output"); err != nil {
+	return makeBuilder(config, encoder)
+}
+
+// NewResultless makes a builder of neither results nor tombstones: what a pipeline's steps put beside them is the effect of its records. The config
+// may go without a topic.
+func NewResultless(config Config) (*Builder, error) { return makeBuilder(config, nil) }
+
+func makeBuilder(config Config, encoder Encoder) (*Builder, error) {
+	if err := config.validate("output", encoder != nil); err != nil {
 		return nil, err
 	}
 	config = config.withDefaults()
@@ -101,7 +109,7 @@ const maxScratch = 256 << 10
 
 // Result encodes a row. All bytes of a result that are not the input's share one allocation, and its headers another.
 func (b *Builder) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
-	if b.config.Resultless {
+	if b.encoder == nil {
 		return pipeline.Output{}, nil
 	}
 	scratch := b.scratch.Get().(*[]byte) //nolint:errcheck // the pool holds nothing else
@@ -159,7 +167,7 @@ func (b *Builder) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
 // Tombstone passes a tombstone on with its key, so that the result of that key is deleted too. A tombstone without a
 // key deletes nothing; the cycle makes it a dead letter before it comes here.
 func (b *Builder) Tombstone(record *pipeline.Record) pipeline.Output {
-	if b.config.Resultless {
+	if b.encoder == nil {
 		return pipeline.Output{}
 	}
 	timestamp, restamped := b.stamp(record)

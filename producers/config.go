@@ -24,8 +24,6 @@ const (
 type Config struct {
 	// Topic of the results and tombstones.
 	Topic string `yaml:"topic"`
-	// Resultless makes neither: what a pipeline's steps put beside them is the effect of its records.
-	Resultless bool `yaml:"-"`
 	// DeadLetters is the topic of the dead letters.
 	DeadLetters string `yaml:"dead_letters"`
 	// Headers is copy or none. The trace context (traceparent, tracestate) goes through either way. Empty means copy.
@@ -46,13 +44,15 @@ func (c Config) withDefaults() Config {
 }
 
 // Validate returns every problem at once. Path is where the config stands, such as "pipelines[0].output".
-func (c Config) Validate(path string) error {
+func (c Config) Validate(path string) error { return c.validate(path, true) }
+
+func (c Config) validate(path string, results bool) error {
 	c = c.withDefaults()
 	var errs []error
 	add := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s.%s", path, fmt.Sprintf(format, args...)))
 	}
-	if c.Topic == "" && !c.Resultless {
+	if c.Topic == "" && results {
 		add("topic is missing: name the topic of the results, such as reviews.scored")
 	}
 	if c.DeadLetters == "" {

@@ -207,11 +207,13 @@ func (p Predict) Column(name string) string {
 	return name
 }
 
+// Resultless says that the pipeline writes no results: its records have their effect in views.
+func (p *Pipeline) Resultless() bool { return p.Output.Topic == "" && p.Aggregates() }
+
 // Producer is what the pipeline's producer is made of.
 func (p *Pipeline) Producer() producers.Config {
 	return producers.Config{
 		Topic:          p.Output.Topic,
-		Resultless:     p.Output.Topic == "" && p.Aggregates(),
 		DeadLetters:    p.DeadLetters,
 		Headers:        p.Output.Headers,
 		MaxRecordBytes: p.Output.MaxRecordBytes,

@@ -118,7 +118,7 @@ func (c *Config) validatePipeline(v *validation, i int) {
 	v.topic(path+".input.topic", p.Input.Topic)
 	v.join(p.Input.Validate(path + ".input"))
 	c.validateSteps(v, path, p)
-	if p.Output.Topic != "" || !p.Aggregates() {
+	if !p.Resultless() {
 		v.topic(path+".output.topic", p.Output.Topic)
 	}
 	v.join(p.Output.Validate(path+".output", p.Input.InputConfig))

@@ -63,7 +63,12 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 	for _, doubt := range l.doubts {
 		l.logger.Warn("a path is probably not meant as it is taken", "path", doubt)
 	}
-	if l.builder, err = producers.New(c.Producer(), made.encoder); err != nil {
+	if c.Resultless() {
+		l.builder, err = producers.NewResultless(c.Producer())
+	} else {
+		l.builder, err = producers.New(c.Producer(), made.encoder)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
 	return l, nil

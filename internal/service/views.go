@@ -12,7 +12,6 @@ import (
 	"nearline/internal/config"
 	"nearline/pipeline"
 	"nearline/producers"
-	"nearline/schemas"
 )
 
 // view is one view of features: its topics, the line that keeps its state, and the store that the state is put into.
@@ -140,13 +139,9 @@ func (s *Service) viewLine(v *view) (*line, error) {
 	l := s.newLine(&c)
 	l.view = v
 	l.decoder = features.NewDecoder(v.View)
-	encoder, err := schemas.NewEncoder(c.Output.OutputConfig, c.Input.InputConfig)
-	if err == nil {
-		made := c.Producer()
-		made.Resultless = true // the effect of an update is the state of its key
-		l.builder, err = producers.New(made, encoder)
-	}
-	if err != nil {
+	// The effect of an update is the state of its key.
+	var err error
+	if l.builder, err = producers.NewResultless(c.Producer()); err != nil {
 		return nil, fmt.Errorf("view %s: %w", v.Name(), err)
 	}
 	v.cluster = s.cluster
