@@ -38,9 +38,6 @@ type Config struct {
 	LoadTimeout time.Duration `yaml:"load_timeout"`
 	// Batch bounds what runs together.
 	Batch BatchConfig `yaml:"batch"`
-	// Override stands in place of the limits, whatever graphs demand, and nothing checks that neighbours do not matter. For
-	// benchmarks of other ways to batch.
-	Override *batching.Limits `yaml:"-"`
 }
 
 // BatchConfig bounds micro-batches; 0 is the default for the device. A graph that computes quantisation scales while it
@@ -177,9 +174,6 @@ func (c Config) machine() (device onnx.Device, slots, threads int) {
 
 // limits of a model that takes texts of maxTokens and whose rows are, or are not, to run alone.
 func (c Config) limits(maxTokens int, alone bool) (batching.Limits, error) {
-	if c.Override != nil {
-		return *c.Override, nil
-	}
 	device, _, _ := c.machine()
 	l := batching.Limits{
 		MaxItems:   1,

@@ -63,7 +63,13 @@ func running(t testing.TB, c Config) *batching.Device {
 // loaded loads a model for the time of the test.
 func loaded(t testing.TB, c Config, name string, device *batching.Device) *Model {
 	t.Helper()
-	m, err := Load(context.Background(), c, name, device, NewMetrics(nil))
+	return loadedWithin(t, c, name, batching.Limits{}, device)
+}
+
+// loadedWithin loads it with limits of its own, unless they are zero.
+func loadedWithin(t testing.TB, c Config, name string, limits batching.Limits, device *batching.Device) *Model {
+	t.Helper()
+	m, err := LoadUnchecked(context.Background(), c, name, limits, device, NewMetrics(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,17 @@ type Info struct {
 // Loading takes from a fraction of a second to minutes. What does not come to an end within Config.LoadTimeout is left as it is, with an error that wraps
 // ErrStuck; so is what does not heed the end of ctx, with ctx's cause.
 func Load(ctx context.Context, c Config, name string, device *batching.Device, metrics *Metrics) (*Model, error) {
-	m, err := load(ctx, c, name, device, metrics)
+	return load(ctx, c, name, batching.Limits{}, device, metrics)
+}
+
+// LoadUnchecked is Load with these limits of a model of texts in place of those that the config and the graph demand, and nothing checks that
+// neighbours do not matter. It is for benchmarks of other ways to batch.
+func LoadUnchecked(ctx context.Context, c Config, name string, limits batching.Limits, device *batching.Device, metrics *Metrics) (*Model, error) {
+	return load(ctx, c, name, limits, device, metrics)
+}
+
+func load(ctx context.Context, c Config, name string, limits batching.Limits, device *batching.Device, metrics *Metrics) (*Model, error) {
+	m, err := loadVersion(ctx, c, name, limits, device, metrics)
 	outcome := "ready"
 	if err != nil {
 		outcome = "failed"
@@ -71,19 +81,20 @@ func Load(ctx context.Context, c Config, name string, device *batching.Device, m
 	return m, err
 }
 
-func load(ctx context.Context, c Config, name string, device *batching.Device, metrics *Metrics) (*Model, error) {
+func loadVersion(ctx context.Context, c Config, name string, limits batching.Limits, device *batching.Device, metrics *Metrics) (*Model, error) {
 	folder, version, err := c.locate(name)
 	if err != nil {
 		return nil, err
 	}
-	m, err := loadFolder(ctx, c, Info{Name: name, Version: version, Folder: folder}, device, metrics)
+	m, err := loadFolder(ctx, c, Info{Name: name, Version: version, Folder: folder, Limits: limits}, device, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("load model %s version %d: %w", name, version, err)
 	}
 	return m, nil
 }
 
-// loadFolder loads the model that lies in the folder of the info, wherever that is, within the time that it may take.
+// loadFolder loads the model that lies in the folder of the info, wherever that is, within the time that it may take. Limits
+// of the info, if there are any, go before the config's.
 func loadFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
 	return inTime(ctx, c.loadLimit(), func(ctx context.Context) (*Model, error) { return readFolder(ctx, c, info, device, metrics) })
 }
@@ -104,7 +115,9 @@ func readFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 	switch manifest.Task {
 	case taskConstant:
 		m.engine, err = newConstant(manifest)
-		m.info.Limits, _ = c.limits(1, false)
+		if m.info.Limits.MaxItems == 0 {
+			m.info.Limits, _ = c.limits(1, false)
+		}
 	default:
 		m.engine, err = loadGraph(ctx, c, manifest, device.Slots(), m)
 	}

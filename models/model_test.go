@@ -271,8 +271,7 @@ func TestNeighboursDoNotMatterToACoupledGraph(t *testing.T) {
 	}
 	// What running alone guards against: in batches the same texts get other answers.
 	limits := batching.Limits{MaxItems: 32, MaxTokens: 4096, MaxPadding: 32, Bound: 1024}
-	c.Override = &limits
-	batched := loaded(t, c, "m", running(t, c))
+	batched := loadedWithin(t, c, "m", limits, running(t, c))
 	if got := neighbours(t, batched, words(60, 30, 1), words(200, 30, 2), 5); got <= neighbourTolerance {
 		t.Errorf("in batches: got answers moved by %g, want more than %g: the graph does not couple rows", got, neighbourTolerance)
 	}
@@ -290,8 +289,7 @@ func TestNeighboursDoNotMatterToTheShippedModel(t *testing.T) {
 		return // rows of this graph do not couple: what follows does not hold for it
 	}
 	limits := batching.Limits{MaxItems: 16, MaxTokens: 4096, MaxPadding: 32, Bound: 1024}
-	c.Override = &limits
-	batched := loaded(t, c, "sentiment", running(t, c))
+	batched := loadedWithin(t, c, "sentiment", limits, running(t, c))
 	if got := neighbours(t, batched, words(8, 60, 1), words(40, 120, 2), 1); got <= neighbourTolerance {
 		t.Errorf("in batches: got answers moved by %g, want more than %g: Inspect is wrong about this graph", got, neighbourTolerance)
 	}

@@ -79,8 +79,11 @@ var foreignInputs = []struct{ prefix, what string }{
 func loadText(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ *textModel, err error) {
 	t := p.text
 	m.info.MaxTokens, m.info.Alone = p.maxTokens, t.alone(p.graph, p.settings)
-	if m.info.Limits, err = c.limits(p.maxTokens, m.info.Alone != ""); err != nil {
-		return nil, err
+	given := m.info.Limits.MaxItems > 0
+	if !given {
+		if m.info.Limits, err = c.limits(p.maxTokens, m.info.Alone != ""); err != nil {
+			return nil, err
+		}
 	}
 	t.limits = m.info.Limits
 	defer func() {
@@ -91,7 +94,7 @@ func loadText(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ *
 	if err := t.open(ctx, c, p.graphPath, "", slots, func(r runner) { t.lanes = append(t.lanes, t.newLane(r)) }); err != nil {
 		return nil, err
 	}
-	return t, t.check(ctx, p.manifest, m.info.Limits, c.Override == nil)
+	return t, t.check(ctx, p.manifest, m.info.Limits, !given)
 }
 
 // rowOutputs are the outputs that heads can read: of shape [batch], [batch, logits] or [batch, tokens, hidden], or not stated.

@@ -183,9 +183,13 @@ func (s *Service) load(ctx context.Context, name string, metrics *models.Metrics
 	if s.options.loading != nil {
 		s.options.loading(name)
 	}
-	c := s.config.Models
-	c.Override = s.options.Limits
-	model, err := models.Load(ctx, c, name, s.device, metrics)
+	var model *models.Model
+	var err error
+	if s.options.Limits != nil {
+		model, err = models.LoadUnchecked(ctx, s.config.Models, name, *s.options.Limits, s.device, metrics)
+	} else {
+		model, err = models.Load(ctx, s.config.Models, name, s.device, metrics)
+	}
 	if errors.Is(err, models.ErrStuck) {
 		s.health.Live.Add("loading "+name, func() observe.Finding { return observe.Finding{Problem: err.Error() + "; the process ends"} })
 	}
