@@ -1,7 +1,6 @@
 package columns
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"nearline/features"
+	"nearline/internal/problems"
 	"nearline/pipeline"
 )
 
@@ -78,12 +78,12 @@ func (c *Config) UnmarshalYAML(unmarshal func(any) error) error {
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	p := &problems{}
-	c.validate(p, path, false)
-	return errors.Join(p.errs...)
+	var p problems.List
+	c.validate(&p, path, false)
+	return p.Err()
 }
 
-func (c *Config) validate(p *problems, path string, part bool) {
+func (c *Config) validate(p *problems.List, path string, part bool) {
 	var ways []string
 	for _, way := range []struct {
 		name string
@@ -97,100 +97,91 @@ func (c *Config) validate(p *problems, path string, part bool) {
 		}
 	}
 	if len(ways) > 1 {
-		p.add("%s has %s: want one of them", path, strings.Join(ways, " and "))
+		p.Add(path, "has %s: want one of them", strings.Join(ways, " and "))
 	}
 	if slices.Contains(strings.Split(c.Of, "."), "") && c.Of != "" {
-		p.add("%s.of is %q: want the path of a value, such as meta.rating", path, c.Of)
+		p.Add(path+".of", "is %q: want the path of a value, such as meta.rating", c.Of)
 	}
 	if c.Label != "" && c.Values != nil {
-		p.add("%s has label and values: want one of them", path)
+		p.Add(path, "has label and values: want one of them")
 	}
 	numeric := len(ways) > 0 && slices.Contains([]string{"scale", "buckets"}, ways[0])
 	textual := len(ways) > 0 && !numeric
 	if (c.Label != "" || c.Values != nil) && textual {
-		p.add("%s has %s: label and values make a number, which has none; want scale or buckets, or leave it out", path, ways[0])
+		p.Add(path, "has %s: label and values make a number, which has none; want scale or buckets, or leave it out", ways[0])
 	}
 	c.validateWays(p, path)
 	switch {
 	case c.Cross == nil:
 	case part:
-		p.add("%s.cross: it is a part of one already, want all parts in one list", path)
+		p.Add(path+".cross", ": it is a part of one already, want all parts in one list")
 	case len(c.Cross) < 2:
-		p.add("%s.cross has %d parts: want at least two", path, len(c.Cross))
+		p.Add(path+".cross", "has %d parts: want at least two", len(c.Cross))
 	case c.Of != "" || c.Label != "" || c.Values != nil || numeric || c.Length != "" || c.Since != nil:
-		p.add("%s has cross: want nothing beside it but hash or one_hot, and default", path)
+		p.Add(path, "has cross: want nothing beside it but hash or one_hot, and default")
 	}
 	for i := range c.Cross {
 		at := fmt.Sprintf("%s.cross[%d]", path, i)
 		if c.Cross[i].Of == "" {
-			p.add("%s.of is missing: want the path of a value", at)
+			p.Add(at+".of", "is missing: want the path of a value")
 		}
 		if c.Cross[i].OneHot != nil || c.Cross[i].Hash != 0 || c.Cross[i].Default != nil {
-			p.add("%s: a part has no one_hot, hash or default; they are for the whole", at)
+			p.Add(at, ": a part has no one_hot, hash or default; they are for the whole")
 		}
 		c.Cross[i].validate(p, at, true)
 	}
 	c.validateDefault(p, path)
 }
 
-func (c *Config) validateWays(p *problems, path string) {
+func (c *Config) validateWays(p *problems.List, path string) {
 	if s := c.Scale; s != nil {
 		standard, span := s.Mean != nil || s.Deviation != nil, s.Min != nil || s.Max != nil
 		switch {
 		case standard && span:
-			p.add("%s.scale has mean or deviation, and min or max: want one of the two pairs", path)
+			p.Add(path+".scale", "has mean or deviation, and min or max: want one of the two pairs")
 		case standard && (s.Mean == nil || s.Deviation == nil || !(*s.Deviation > 0) || !pipeline.Finite(*s.Mean)):
-			p.add("%s.scale: want mean, and deviation above 0", path)
+			p.Add(path+".scale", ": want mean, and deviation above 0")
 		case span && (s.Min == nil || s.Max == nil || !(*s.Max > *s.Min)):
-			p.add("%s.scale: want min, and max above it", path)
+			p.Add(path+".scale", ": want min, and max above it")
 		case !standard && !span && !s.Log:
-			p.add("%s.scale is empty: want log, or mean and deviation, or min and max", path)
+			p.Add(path+".scale", "is empty: want log, or mean and deviation, or min and max")
 		}
 	}
 	if c.Buckets != nil && len(c.Buckets) == 0 {
-		p.add("%s.buckets is empty: want boundaries, such as [1, 10, 100]", path)
+		p.Add(path+".buckets", "is empty: want boundaries, such as [1, 10, 100]")
 	}
 	for i, b := range c.Buckets {
 		if math.IsNaN(b) || i > 0 && !(b > c.Buckets[i-1]) {
-			p.add("%s.buckets[%d] is %v: want boundaries, each above the last", path, i, b)
+			p.Add(fmt.Sprintf("%s.buckets[%d]", path, i), "is %v: want boundaries, each above the last", b)
 		}
 	}
 	if c.Length != "" && !slices.Contains([]string{LengthCharacters, LengthWords, LengthItems}, c.Length) {
-		p.add("%s.length is %q: want %s, %s or %s", path, c.Length, LengthCharacters, LengthWords, LengthItems)
+		p.Add(path+".length", "is %q: want %s, %s or %s", c.Length, LengthCharacters, LengthWords, LengthItems)
 	}
 	if s := c.Since; s != nil {
 		if s.Unit < 0 || s.Unit > features.LongestTime {
-			p.add("%s.since.unit is %v: want more than 0, such as 24h, and at most %v", path, s.Unit, features.LongestTime)
+			p.Add(path+".since.unit", "is %v: want more than 0, such as 24h, and at most %v", s.Unit, features.LongestTime)
 		}
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
-			p.add("%s.since.until is %q: want the path of a time", path, s.Until)
+			p.Add(path+".since.until", "is %q: want the path of a time", s.Until)
 		}
-		if err := s.Validate(path + ".since"); err != nil {
-			p.errs = append(p.errs, err)
-		}
+		p.Join(s.Validate(path + ".since"))
 	}
 	if c.OneHot != nil && len(c.OneHot) == 0 {
-		p.add("%s.one_hot is empty: want the texts that have a column each", path)
+		p.Add(path+".one_hot", "is empty: want the texts that have a column each")
 	}
 	for i, text := range c.OneHot {
 		if slices.Contains(c.OneHot[:i], text) {
-			p.add("%s.one_hot[%d] is %q: it is there already", path, i, text)
+			p.Add(fmt.Sprintf("%s.one_hot[%d]", path, i), "is %q: it is there already", text)
 		}
 	}
 	if c.Hash < 0 || c.Hash > math.MaxUint32 {
-		p.add("%s.hash is %d: want how many numbers there are, such as 1024", path, c.Hash)
+		p.Add(path+".hash", "is %d: want how many numbers there are, such as 1024", c.Hash)
 	}
 }
 
-func (c *Config) validateDefault(p *problems, path string) {
+func (c *Config) validateDefault(p *problems.List, path string) {
 	if c.Default != nil && c.OneHot != nil {
-		p.add("%s.default is %v: one_hot has 0 in every column where there is no value, remove it", path, *c.Default)
+		p.Add(path+".default", "is %v: one_hot has 0 in every column where there is no value, remove it", *c.Default)
 	}
-}
-
-// problems collects what is wrong.
-type problems struct{ errs []error }
-
-func (p *problems) add(format string, args ...any) {
-	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }

@@ -1,12 +1,12 @@
 package consumers
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"time"
 
+	"nearline/internal/problems"
 	"nearline/kafka"
 	"nearline/pipeline"
 )
@@ -94,33 +94,34 @@ var legalReplica = regexp.MustCompile(fmt.Sprintf(`^[a-zA-Z0-9._-]{1,%d}$`, maxR
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c KafkaConfig) Validate(path string) error {
-	errs := []error{c.Config.Validate(path)}
+	var p problems.List
+	p.Join(c.Config.Validate(path))
 	if c.GroupProtocol != ClassicProtocol && c.GroupProtocol != ConsumerProtocol {
-		errs = append(errs, fmt.Errorf("%s.group_protocol is %q: want %s or %s", path, c.GroupProtocol, ClassicProtocol, ConsumerProtocol))
+		p.Add(path+".group_protocol", "is %q: want %s or %s", c.GroupProtocol, ClassicProtocol, ConsumerProtocol)
 	}
-	errs = append(errs, validateTopic(path+".attempts_topic", c.AttemptsTopic), validateTopic(path+".progress_topic", c.ProgressTopic))
+	validateTopic(&p, path+".attempts_topic", c.AttemptsTopic)
+	validateTopic(&p, path+".progress_topic", c.ProgressTopic)
 	if c.Attempts() && c.ProgressTopic == c.AttemptsTopic {
-		errs = append(errs, fmt.Errorf("%s.progress_topic is %q: %s.attempts_topic has that name; choose another, such as nearline.progress.{group}",
-			path, c.ProgressTopic, path))
+		p.Add(path+".progress_topic", "is %q: %s.attempts_topic has that name; choose another, such as nearline.progress.{group}", c.ProgressTopic, path)
 	}
 	if c.Replica != "" && !legalReplica.MatchString(c.Replica) {
-		errs = append(errs, fmt.Errorf("%s.replica is %q: want up to %d letters, digits, dots, dashes and underscores, unique in the group", path, c.Replica, maxReplica))
+		p.Add(path+".replica", "is %q: want up to %d letters, digits, dots, dashes and underscores, unique in the group", c.Replica, maxReplica)
 	}
 	between := func(key string, got, low, high time.Duration) {
 		if got < low || got > high {
-			errs = append(errs, fmt.Errorf("%s.%s is %v: want between %v and %v", path, key, got, low, high))
+			p.Add(path+"."+key, "is %v: want between %v and %v", got, low, high)
 		}
 	}
 	between("transaction_timeout", c.TransactionTimeout, time.Second, 15*time.Minute)
 	between("session_timeout", c.SessionTimeout, time.Second, 5*time.Minute)
 	between("rebalance_timeout", c.RebalanceTimeout, 5*time.Second, 30*time.Minute)
 	if c.FetchMaxBytes < 64<<10 || c.FetchMaxBytes > 1<<30 {
-		errs = append(errs, fmt.Errorf("%s.fetch_max_bytes is %v: want between 64KiB and 1GiB", path, c.FetchMaxBytes))
+		p.Add(path+".fetch_max_bytes", "is %v: want between 64KiB and 1GiB", c.FetchMaxBytes)
 	}
 	if c.FetchMaxDecompressed < 8<<20 || c.FetchMaxDecompressed > 1<<30 {
-		errs = append(errs, fmt.Errorf("%s.fetch_max_decompressed is %v: want between 8MiB and 1GiB", path, c.FetchMaxDecompressed))
+		p.Add(path+".fetch_max_decompressed", "is %v: want between 8MiB and 1GiB", c.FetchMaxDecompressed)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 // replica is the stable name to use.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+
+	"nearline/internal/problems"
 )
 
 // groupPlace stands for the group in the name of a topic that each group has for itself.
@@ -38,14 +40,12 @@ func topicOf(pattern, group string) string {
 }
 
 // validateTopic of a group, which is named by this key.
-func validateTopic(key, pattern string) error {
+func validateTopic(p *problems.List, key, pattern string) {
 	switch {
 	case pattern == "":
-		return fmt.Errorf("%s is empty: want the name of a topic, in which {group} is the consumer group, or off", key)
+		p.Add(key, "is empty: want the name of a topic, in which {group} is the consumer group, or off")
 	case topicOf(pattern, "g") != strings.ReplaceAll(pattern, groupPlace, "g"):
-		return fmt.Errorf("%s is %q: want the name of a topic (letters, digits, '.', '_' and '-', at most %d), in which {group} is the consumer group, or off",
-			key, pattern, maxTopicName)
-	default:
-		return nil
+		p.Add(key, "is %q: want the name of a topic (letters, digits, '.', '_' and '-', at most %d), in which {group} is the consumer group, or off",
+			pattern, maxTopicName)
 	}
 }

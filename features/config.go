@@ -2,7 +2,6 @@ package features
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nearline/internal/problems"
 	"nearline/pipeline"
 )
 
@@ -210,113 +210,113 @@ func (c Config) Validate(path string) error {
 	if len(c.Views) == 0 {
 		return nil
 	}
-	p := &problems{}
+	p := &checks{}
 	for _, topic := range []struct{ key, name string }{{"topics", c.Topics}, {"dead_letters", c.DeadLetters}} {
 		if !legalTopic.MatchString(topic.name) {
-			p.add("%s.%s is %q: want letters, digits, dots, dashes and underscores, such as nearline.features", path, topic.key, topic.name)
+			p.Add(path+"."+topic.key, "is %q: want letters, digits, dots, dashes and underscores, such as nearline.features", topic.name)
 		}
 	}
 	if c.Partitions < 1 || c.Partitions > 1000 {
-		p.add("%s.partitions is %d: want between 1 and 1000", path, c.Partitions)
+		p.Add(path+".partitions", "is %d: want between 1 and 1000", c.Partitions)
 	}
 	if c.Members < 1 || c.Members > 100 {
-		p.add("%s.members is %d: want between 1 and 100", path, c.Members)
+		p.Add(path+".members", "is %d: want between 1 and 100", c.Members)
 	}
-	p.errs = append(p.errs, c.Lookup.Validate(path+".lookup"))
+	p.Join(c.Lookup.Validate(path + ".lookup"))
 	if c.Retention < time.Minute || c.Retention > LongestTime {
-		p.add("%s.retention is %v: want at least 1m, and at most %v", path, c.Retention, LongestTime)
+		p.Add(path+".retention", "is %v: want at least 1m, and at most %v", c.Retention, LongestTime)
 	}
 	for i, v := range c.Views {
 		at := fmt.Sprintf("%s.views[%d]", path, i)
 		same := slices.IndexFunc(c.Views[:i], func(o ViewConfig) bool { return o.Name == v.Name })
 		switch {
 		case !legalName.MatchString(v.Name):
-			p.add("%s.name is %q: want letters, digits, dashes and underscores, such as item_reviews", at, v.Name)
+			p.Add(at+".name", "is %q: want letters, digits, dashes and underscores, such as item_reviews", v.Name)
 		case same >= 0:
-			p.add("%s.name is %q: %s.views[%d] has that name, choose another", at, v.Name, path, same)
+			p.Add(at+".name", "is %q: %s.views[%d] has that name, choose another", v.Name, path, same)
 		case !legalTopic.MatchString(c.UpdatesTopic(v.Name)):
-			p.add("%s.name is %q: the topic %s would be longer than 249 characters, choose a shorter one", at, v.Name, c.UpdatesTopic(v.Name))
+			p.Add(at+".name", "is %q: the topic %s would be longer than 249 characters, choose a shorter one", v.Name, c.UpdatesTopic(v.Name))
 		}
 		v.validate(p, at)
 		if v.MaxKeys != 0 && v.MaxKeys < c.Partitions && v.Source != SourceStore {
-			p.add("%s.max_keys is %d: want 0 for %d, or at least as many as partitions, %d, since each takes its share", at, v.MaxKeys, defaultMaxKeys, c.Partitions)
+			p.Add(at+".max_keys", "is %d: want 0 for %d, or at least as many as partitions, %d, since each takes its share", v.MaxKeys, defaultMaxKeys, c.Partitions)
 		}
 	}
-	return errors.Join(p.errs...)
+	return p.Err()
 }
 
-func (v ViewConfig) validate(p *problems, path string) {
+func (v ViewConfig) validate(p *checks, path string) {
 	p.path(path+".key", v.Key, "item_id")
 	if v.Time != "" {
 		p.path(path+".time", v.Time, "created_at")
 	}
 	v.TimesConfig.validate(p, path)
 	if v.MaxAge < 0 || v.MaxAge > LongestTime {
-		p.add("%s.max_age is %v: want 0 for any age, or how old a key's latest event may be, at most %v", path, v.MaxAge, LongestTime)
+		p.Add(path+".max_age", "is %v: want 0 for any age, or how old a key's latest event may be, at most %v", v.MaxAge, LongestTime)
 	}
 	if v.MaxKeys < 0 || v.MaxKeys > maxMaxKeys {
-		p.add("%s.max_keys is %d: want at most %d, or 0 for %d", path, v.MaxKeys, maxMaxKeys, defaultMaxKeys)
+		p.Add(path+".max_keys", "is %d: want at most %d, or 0 for %d", v.MaxKeys, maxMaxKeys, defaultMaxKeys)
 	}
 	switch {
 	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second || v.TTL > LongestTime:
-		p.add("%s.ttl is %v: want 0 to keep keys for good, or at least 1s and at most %v", path, v.TTL, LongestTime)
+		p.Add(path+".ttl", "is %v: want 0 to keep keys for good, or at least 1s and at most %v", v.TTL, LongestTime)
 	case v.TTL > 0 && v.Source == SourceStore:
-		p.add("%s.ttl is %v: others fill the view, and what they put goes when they have it go; remove it", path, v.TTL)
+		p.Add(path+".ttl", "is %v: others fill the view, and what they put goes when they have it go; remove it", v.TTL)
 	case v.TTL > 0 && v.MaxAge > v.TTL:
-		p.add("%s.max_age is %v, and keys are gone after ttl, %v: want it no longer", path, v.MaxAge, v.TTL)
+		p.Add(path+".max_age", "is %v, and keys are gone after ttl, %v: want it no longer", v.MaxAge, v.TTL)
 	}
 	if v.MaxKeys != 0 && v.Source == SourceStore {
-		p.add("%s.max_keys is %d: others fill the view, and the store holds what they put; remove it", path, v.MaxKeys)
+		p.Add(path+".max_keys", "is %d: others fill the view, and the store holds what they put; remove it", v.MaxKeys)
 	}
 	if len(v.Fields) == 0 {
-		p.add("%s.fields is empty: want at least one, such as {name: reviews, count: {}}", path)
+		p.Add(path+".fields", "is empty: want at least one, such as {name: reviews, count: {}}")
 	}
 	if v.Source != "" && v.Source != SourceTopic && v.Source != SourceStore {
-		p.add("%s.source is %q: want %s, or %s for a view that others fill", path, v.Source, SourceTopic, SourceStore)
+		p.Add(path+".source", "is %q: want %s, or %s for a view that others fill", v.Source, SourceTopic, SourceStore)
 	}
 	listed := 0
 	for i, f := range v.Fields {
 		at := fmt.Sprintf("%s.fields[%d]", path, i)
 		if f.Default != nil && math.IsInf(float64(*f.Default), 0) {
-			p.add("%s.default is %v: want a number, or missing", at, *f.Default)
+			p.Add(at+".default", "is %v: want a number, or missing", *f.Default)
 		}
 		same := slices.IndexFunc(v.Fields[:i], func(o FieldConfig) bool { return o.Name == f.Name })
 		switch {
 		case !legalName.MatchString(f.Name):
-			p.add("%s.name is %q: want letters, digits, dashes and underscores, such as sentiment", at, f.Name)
+			p.Add(at+".name", "is %q: want letters, digits, dashes and underscores, such as sentiment", f.Name)
 		case same >= 0:
-			p.add("%s.name is %q: fields[%d] has that name, choose another", at, f.Name, same)
+			p.Add(at+".name", "is %q: fields[%d] has that name, choose another", f.Name, same)
 		}
 		if v.Source == SourceStore {
 			f.validateType(p, at)
 			continue
 		}
 		if f.Type != "" {
-			p.add("%s.type is %q: an aggregate has its own type, remove it; or is source: %s missing?", at, f.Type, SourceStore)
+			p.Add(at+".type", "is %q: an aggregate has its own type, remove it; or is source: %s missing?", f.Type, SourceStore)
 		}
 		listed += f.validate(p, at)
 	}
 	if listed > maxListed {
-		p.add("%s.fields list %d entries together: want at most %d, so that a key's state stays below a megabyte", path, listed, maxListed)
+		p.Add(path+".fields", "list %d entries together: want at most %d, so that a key's state stays below a megabyte", listed, maxListed)
 	}
 }
 
 // validateType of a field that others fill.
-func (f FieldConfig) validateType(p *problems, path string) {
+func (f FieldConfig) validateType(p *checks, path string) {
 	if set := f.aggregates(); len(set) > 0 || f.Where != nil {
-		p.add("%s aggregates, and others fill the view: want a type in place of %s", path, cmp.Or(strings.Join(set, " and "), "where"))
+		p.Add(path, "aggregates, and others fill the view: want a type in place of %s", cmp.Or(strings.Join(set, " and "), "where"))
 	}
 	switch f.Type {
 	case TypeNumber:
 		if f.Default == nil {
-			p.add("%s.default is missing: want the number that a key without one has, such as 0, or missing for none", path)
+			p.Add(path+".default", "is missing: want the number that a key without one has, such as 0, or missing for none")
 		}
 	case TypeText, TypeTexts:
 		if f.Default != nil {
-			p.add("%s.default is %v: a text begins empty, remove it", path, *f.Default)
+			p.Add(path+".default", "is %v: a text begins empty, remove it", *f.Default)
 		}
 	default:
-		p.add("%s.type is %q: want %s, %s or %s, since others fill the view", path, f.Type, TypeNumber, TypeText, TypeTexts)
+		p.Add(path+".type", "is %q: want %s, %s or %s, since others fill the view", f.Type, TypeNumber, TypeText, TypeTexts)
 	}
 }
 
@@ -337,22 +337,22 @@ func (f FieldConfig) aggregates() (set []string) {
 }
 
 // validate says how many entries the field lists.
-func (f FieldConfig) validate(p *problems, path string) (listed int) {
+func (f FieldConfig) validate(p *checks, path string) (listed int) {
 	set := f.aggregates()
 	if len(set) != 1 {
-		p.add("%s has %s: want exactly one of count, sum, mean, last, top and distinct", path, cmp.Or(strings.Join(set, " and "), "no aggregate"))
+		p.Add(path, "has %s: want exactly one of count, sum, mean, last, top and distinct", cmp.Or(strings.Join(set, " and "), "no aggregate"))
 	}
 	for at, texts := range f.Where {
 		p.path(path+".where", at, "kind")
 		if len(texts) == 0 {
-			p.add("%s.where.%s is empty: want the texts that count, such as [purchase]", path, at)
+			p.Add(path+".where."+at, "is empty: want the texts that count, such as [purchase]")
 		}
 	}
 	switch {
 	case f.Default != nil && f.Mean == nil && len(set) == 1:
-		p.add("%s.default is %v: only a mean has one, and %s begins without; remove it", path, *f.Default, set[0])
+		p.Add(path+".default", "is %v: only a mean has one, and %s begins without; remove it", *f.Default, set[0])
 	case f.Default == nil && f.Mean != nil:
-		p.add("%s.default is missing: want the mean that a key without events has, such as 0.5, or missing for none", path)
+		p.Add(path+".default", "is missing: want the mean that a key without events has, such as 0.5, or missing for none")
 	}
 	switch {
 	case f.Count != nil:
@@ -381,45 +381,41 @@ func (f FieldConfig) validate(p *problems, path string) (listed int) {
 	return max(listed, 0)
 }
 
-func (o Operand) validate(p *problems, path string) {
+func (o Operand) validate(p *checks, path string) {
 	p.path(path+".of", o.Of, "rating")
 	if o.Label != "" && o.Values != nil {
-		p.add("%s has label and values: want one, label for a prediction and values for a text", path)
+		p.Add(path, "has label and values: want one, label for a prediction and values for a text")
 	}
 	for text, number := range o.Values {
 		if !pipeline.Finite(number) {
-			p.add("%s.values.%s is %v: want a number", path, text, number)
+			p.Add(path+".values."+text, "is %v: want a number", number)
 		}
 	}
 	if o.Values != nil && len(o.Values) == 0 {
-		p.add("%s.values is empty: want numbers by text, such as {view: 1, purchase: 10}", path)
+		p.Add(path+".values", "is empty: want numbers by text, such as {view: 1, purchase: 10}")
 	}
 }
 
-// problems collects what is wrong.
-type problems struct{ errs []error }
+// checks collect what is wrong.
+type checks struct{ problems.List }
 
-func (p *problems) add(format string, args ...any) {
-	p.errs = append(p.errs, fmt.Errorf(format, args...))
-}
-
-func (p *problems) path(key, path, example string) {
+func (p *checks) path(key, path, example string) {
 	switch {
 	case path == "":
-		p.add("%s is missing: want the path of a field, such as %s", key, example)
+		p.Add(key, "is missing: want the path of a field, such as %s", example)
 	case slices.Contains(strings.Split(path, "."), ""):
-		p.add("%s is %q: want names joined by single dots, such as meta.%s", key, path, example)
+		p.Add(key, "is %q: want names joined by single dots, such as meta.%s", path, example)
 	}
 }
 
-func (p *problems) halfLife(path string, d time.Duration) {
+func (p *checks) halfLife(path string, d time.Duration) {
 	if d < 0 || d > 0 && d < time.Second || d > LongestTime {
-		p.add("%s.half_life is %v: want at least 1s and at most %v, or 0 to count all alike", path, d, LongestTime)
+		p.Add(path+".half_life", "is %v: want at least 1s and at most %v, or 0 to count all alike", d, LongestTime)
 	}
 }
 
-func (p *problems) n(key string, n int) {
+func (p *checks) n(key string, n int) {
 	if n < 1 || n > maxListed {
-		p.add("%s is %d: want between 1 and %d", key, n, maxListed)
+		p.Add(key, "is %d: want between 1 and %d", n, maxListed)
 	}
 }

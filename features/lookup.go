@@ -72,35 +72,35 @@ func DefaultLookup() LookupConfig {
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c LookupConfig) Validate(path string) error {
-	p := &problems{}
+	p := &checks{}
 	if c.Deadline < time.Millisecond || c.Deadline > 10*time.Second {
-		p.add("%s.deadline is %v: want between 1ms and 10s", path, c.Deadline)
+		p.Add(path+".deadline", "is %v: want between 1ms and 10s", c.Deadline)
 	}
 	if c.CacheKeys < 0 || c.CacheKeys > maxMaxKeys {
-		p.add("%s.cache_keys is %d: want 0 for none, or how many, at most %d", path, c.CacheKeys, maxMaxKeys)
+		p.Add(path+".cache_keys", "is %d: want 0 for none, or how many, at most %d", c.CacheKeys, maxMaxKeys)
 	}
 	if c.CacheKeys > 0 && c.CacheBytes < 1<<20 {
-		p.add("%s.cache_bytes is %v: want at least 1MiB, or cache_keys: 0 for no cache", path, c.CacheBytes)
+		p.Add(path+".cache_bytes", "is %v: want at least 1MiB, or cache_keys: 0 for no cache", c.CacheBytes)
 	}
 	if c.CacheBytes > 1<<40 {
-		p.add("%s.cache_bytes is %v: want at most 1024GiB", path, c.CacheBytes)
+		p.Add(path+".cache_bytes", "is %v: want at most 1024GiB", c.CacheBytes)
 	}
 	if c.FreshFor < 0 || c.StaleFor < c.FreshFor {
-		p.add("%s.fresh_for is %v and stale_for is %v: want 0 or more, and stale_for not below fresh_for", path, c.FreshFor, c.StaleFor)
+		p.Add(path+".fresh_for", "is %v and stale_for is %v: want 0 or more, and stale_for not below fresh_for", c.FreshFor, c.StaleFor)
 	}
 	if c.FreshFor > LongestTime {
-		p.add("%s.fresh_for is %v: want at most %v", path, c.FreshFor, LongestTime)
+		p.Add(path+".fresh_for", "is %v: want at most %v", c.FreshFor, LongestTime)
 	}
 	if c.StaleFor > LongestTime {
-		p.add("%s.stale_for is %v: want at most %v", path, c.StaleFor, LongestTime)
+		p.Add(path+".stale_for", "is %v: want at most %v", c.StaleFor, LongestTime)
 	}
 	if c.TripAfter < 1 || c.TripAfter > 1_000_000 {
-		p.add("%s.trip_after is %d: want at least 1 failure, and at most 1000000", path, c.TripAfter)
+		p.Add(path+".trip_after", "is %d: want at least 1 failure, and at most 1000000", c.TripAfter)
 	}
 	if c.RetryAfter < 10*time.Millisecond || c.RetryAfter > time.Hour {
-		p.add("%s.retry_after is %v: want at least 10ms, and at most 1h", path, c.RetryAfter)
+		p.Add(path+".retry_after", "is %v: want at least 10ms, and at most 1h", c.RetryAfter)
 	}
-	return errors.Join(p.errs...)
+	return p.Err()
 }
 
 // Lookup is the step that adds the features of rows' keys: those of a whole cycle at once, each key asked for once, in one round trip a view, and

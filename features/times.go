@@ -1,7 +1,6 @@
 package features
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -26,17 +25,17 @@ var timeUnits = map[string]float64{"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c TimesConfig) Validate(path string) error {
-	p := &problems{}
+	p := &checks{}
 	c.validate(p, path)
-	return errors.Join(p.errs...)
+	return p.Err()
 }
 
-func (c TimesConfig) validate(p *problems, path string) {
+func (c TimesConfig) validate(p *checks, path string) {
 	if _, err := zoneOf(c.Zone); err != nil {
-		p.add("%s.time_zone is %q: want a name such as Europe/Berlin, or an offset such as +02:00", path, c.Zone)
+		p.Add(path+".time_zone", "is %q: want a name such as Europe/Berlin, or an offset such as +02:00", c.Zone)
 	}
 	if _, ok := timeUnits[c.Unit]; !ok && c.Unit != "" {
-		p.add("%s.time_unit is %q: want s, ms, us or ns", path, c.Unit)
+		p.Add(path+".time_unit", "is %q: want s, ms, us or ns", c.Unit)
 	}
 }
 

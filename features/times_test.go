@@ -1,7 +1,6 @@
 package features
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -89,9 +88,9 @@ func TestTimesAreReadAsProgramsWriteThem(t *testing.T) {
 		{"yesterday", TimesConfig{}, ""},
 		{"text ", TimesConfig{}, ""},
 	} {
-		p := &problems{}
-		if c.config.validate(p, "v"); len(p.errs) > 0 {
-			t.Errorf("%v is refused: %v", c.config, errors.Join(p.errs...))
+		p := &checks{}
+		if c.config.validate(p, "v"); p.Err() != nil {
+			t.Errorf("%v is refused: %v", c.config, p.Err())
 		}
 		view := NewView(ViewConfig{Name: "v", Key: "k", TimesConfig: c.config})
 		got, err := view.TimeOf(asTime(c.text), "made.at")

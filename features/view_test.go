@@ -384,9 +384,9 @@ func TestDefaultsOfFeaturesAreNumbersOrMissing(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}
-	p := &problems{}
+	p := &checks{}
 	(&FieldConfig{Name: "n", Default: new(FieldDefault(math.NaN())), Count: &CountConfig{}}).validate(p, "f")
-	if got := fmt.Sprint(p.errs); !strings.Contains(got, "f.default is missing: only a mean has one, and count begins without; remove it") {
+	if got := fmt.Sprint(p.Err()); !strings.Contains(got, "f.default is missing: only a mean has one, and count begins without; remove it") {
 		t.Errorf("got %s, want it refused", got)
 	}
 }

@@ -1,9 +1,10 @@
 package kafka
 
 import (
-	"errors"
 	"fmt"
 	"net"
+
+	"nearline/internal/problems"
 )
 
 // Config is what the configuration says of how to reach the cluster.
@@ -14,16 +15,16 @@ type Config struct {
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	var errs []error
+	var p problems.List
 	if len(c.Brokers) == 0 {
-		errs = append(errs, fmt.Errorf("%s.brokers is empty: want at least one host:port", path))
+		p.Add(path+".brokers", "is empty: want at least one host:port")
 	}
 	for i, broker := range c.Brokers {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
-			errs = append(errs, fmt.Errorf("%s.brokers[%d] is %q: want host:port, such as kafka:9092", path, i, broker))
+			p.Add(fmt.Sprintf("%s.brokers[%d]", path, i), "is %q: want host:port, such as kafka:9092", broker)
 		}
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 // Connection to the cluster that is configured.

@@ -1,13 +1,13 @@
 package models
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"time"
 
 	"nearline/batching"
+	"nearline/internal/problems"
 	"nearline/models/onnx"
 )
 
@@ -80,62 +80,61 @@ const (
 
 // Validate names every problem with its key, below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(path+"."+format, args...)) }
+	var p problems.List
 	if c.Repository == "" {
-		add("repository is empty: want the folder that holds models as NAME/VERSION/, such as models/zoo")
+		p.Add(path+".repository", "is empty: want the folder that holds models as NAME/VERSION/, such as models/zoo")
 	}
 	for _, name := range sortedKeys(c.Versions) {
 		if c.Versions[name] < 1 {
-			add("versions.%s is %d: want at least 1, or leave it out for the highest", name, c.Versions[name])
+			p.Add(path+".versions."+name, "is %d: want at least 1, or leave it out for the highest", c.Versions[name])
 		}
 	}
 	if _, err := onnx.ParseDevice(c.Device); err != nil {
-		add("device is %q: want cpu, cuda, or cuda:N with the number of a GPU", c.Device)
+		p.Add(path+".device", "is %q: want cpu, cuda, or cuda:N with the number of a GPU", c.Device)
 	}
 	atMost := func(key string, got, most int, zero string) {
 		if got < 0 || got > most {
-			add("%s is %d: want 1 to %d, or 0 for %s", key, got, most, zero)
+			p.Add(path+"."+key, "is %d: want 1 to %d, or 0 for %s", got, most, zero)
 		}
 	}
 	atMost("slots", c.Slots, maxSlots, "one on each core")
 	atMost("threads", c.Threads, maxSlots, "the default")
 	if c.HangTimeout < 0 || c.HangTimeout > maxTimeout {
-		add("hang_timeout is %v: want well over the longest run, such as 30s, at most %v, or 0 for no limit", c.HangTimeout, maxTimeout)
+		p.Add(path+".hang_timeout", "is %v: want well over the longest run, such as 30s, at most %v, or 0 for no limit", c.HangTimeout, maxTimeout)
 	}
 	if c.LoadTimeout < 0 || c.LoadTimeout > 10*maxTimeout {
-		add("load_timeout is %v: want well over what the largest model takes to load, such as 5m, at most %v, or 0 for ten times hang_timeout", c.LoadTimeout, 10*maxTimeout)
+		p.Add(path+".load_timeout", "is %v: want well over what the largest model takes to load, such as 5m, at most %v, or 0 for ten times hang_timeout", c.LoadTimeout, 10*maxTimeout)
 	}
 	if c.Batch.MaxItems < 0 {
-		add("batch.max_items is %d: want at least 1, or 0 for the default", c.Batch.MaxItems)
+		p.Add(path+".batch.max_items", "is %d: want at least 1, or 0 for the default", c.Batch.MaxItems)
 	}
 	if c.Batch.MaxItems > maxRows {
-		add("batch.max_items is %d: want at most %d", c.Batch.MaxItems, maxRows)
+		p.Add(path+".batch.max_items", "is %d: want at most %d", c.Batch.MaxItems, maxRows)
 	}
 	if c.Batch.MaxTokens < 0 {
-		add("batch.max_tokens is %d: want at least the models' token limit, or 0 for the default", c.Batch.MaxTokens)
+		p.Add(path+".batch.max_tokens", "is %d: want at least the models' token limit, or 0 for the default", c.Batch.MaxTokens)
 	}
 	if c.Batch.MaxTokens > batching.MaxCost {
-		add("batch.max_tokens is %d: want at most %d", c.Batch.MaxTokens, batching.MaxCost)
+		p.Add(path+".batch.max_tokens", "is %d: want at most %d", c.Batch.MaxTokens, batching.MaxCost)
 	}
 	if n := len(c.Batch.Buckets); n > maxBuckets {
-		add("batch.buckets has %d lengths: want at most %d, since few shapes are the point of them", n, maxBuckets)
+		p.Add(path+".batch.buckets", "has %d lengths: want at most %d, since few shapes are the point of them", n, maxBuckets)
 	}
-	if p := c.Batch.MaxPadding; p != 0 && !(p >= 1 && p <= 100) {
-		add("batch.max_padding is %v: want 1 (rows of equal length only) to 100, such as 1.1, or 0 for the default", p)
+	if padding := c.Batch.MaxPadding; padding != 0 && !(padding >= 1 && padding <= 100) {
+		p.Add(path+".batch.max_padding", "is %v: want 1 (rows of equal length only) to 100, such as 1.1, or 0 for the default", padding)
 	}
 	for i, b := range c.Batch.Buckets {
 		if b < 1 || b > batching.MaxCost || i > 0 && b <= c.Batch.Buckets[i-1] {
-			add("batch.buckets[%d] is %d: want lengths in tokens, each above the last, such as [32, 64, 128, 256]", i, b)
+			p.Add(path+"."+fmt.Sprintf("batch.buckets[%d]", i), "is %d: want lengths in tokens, each above the last, such as [32, 64, 128, 256]", b)
 		}
 	}
 	if c.Batch.Bound > maxRows {
-		add("batch.bound is %d: want at most %d", c.Batch.Bound, maxRows)
+		p.Add(path+".batch.bound", "is %d: want at most %d", c.Batch.Bound, maxRows)
 	}
 	if c.Batch.Bound < 0 {
-		add("batch.bound is %d: want at least 1, or 0 for the default", c.Batch.Bound)
+		p.Add(path+".batch.bound", "is %d: want at least 1, or 0 for the default", c.Batch.Bound)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 // loadLimit is how long loading a model may take; 0 is no limit.

@@ -2,12 +2,13 @@ package pipeline
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"nearline/internal/problems"
 )
 
 // Delivery is the promise of a pipeline.
@@ -62,28 +63,28 @@ func DefaultCycle() CycleConfig {
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c CycleConfig) Validate(path string) error {
-	var errs []error
+	var p problems.List
 	between := func(key string, got, low, high int64) {
 		switch {
 		case got < low:
-			errs = append(errs, fmt.Errorf("%s.%s is %d: want at least %d", path, key, got, low))
+			p.Add(path+"."+key, "is %d: want at least %d", got, low)
 		case got > high:
-			errs = append(errs, fmt.Errorf("%s.%s is %d: want at most %d", path, key, got, high))
+			p.Add(path+"."+key, "is %d: want at most %d", got, high)
 		}
 	}
 	between("max_records", int64(c.MaxRecords), 1, 1_000_000)
 	between("max_bytes", int64(c.MaxBytes), 1<<10, 4<<30)
 	between("members", int64(c.Members), 1, 100)
 	if c.MaxTime < 10*time.Millisecond || c.MaxTime > 30*time.Second {
-		errs = append(errs, fmt.Errorf("%s.max_time is %v: want between 10ms and 30s, below the rebalance timeout of 60s", path, c.MaxTime))
+		p.Add(path+".max_time", "is %v: want between 10ms and 30s, below the rebalance timeout of 60s", c.MaxTime)
 	}
 	if c.Shutdown < time.Second {
-		errs = append(errs, fmt.Errorf("%s.shutdown is %v: want at least 1s, so that the cycle in hand can commit", path, c.Shutdown))
+		p.Add(path+".shutdown", "is %v: want at least 1s, so that the cycle in hand can commit", c.Shutdown)
 	}
 	if c.Shutdown > 24*time.Hour {
-		errs = append(errs, fmt.Errorf("%s.shutdown is %v: want at most 24h", path, c.Shutdown))
+		p.Add(path+".shutdown", "is %v: want at most 24h", c.Shutdown)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 // ByteSize is a number of bytes. In a config it may carry a unit: 512KiB, 32MiB, 1GiB.

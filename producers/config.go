@@ -1,8 +1,7 @@
 package producers
 
 import (
-	"errors"
-	"fmt"
+	"nearline/internal/problems"
 )
 
 // What becomes of the input's headers.
@@ -48,27 +47,24 @@ func (c Config) Validate(path string) error { return c.validate(path, true) }
 
 func (c Config) validate(path string, results bool) error {
 	c = c.withDefaults()
-	var errs []error
-	add := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s.%s", path, fmt.Sprintf(format, args...)))
-	}
+	var p problems.List
 	if c.Topic == "" && results {
-		add("topic is missing: name the topic of the results, such as reviews.scored")
+		p.Add(path+".topic", "is missing: name the topic of the results, such as reviews.scored")
 	}
 	if c.DeadLetters == "" {
-		add("dead_letters is missing: name the topic of the dead letters, such as reviews.raw.dlq")
+		p.Add(path+".dead_letters", "is missing: name the topic of the dead letters, such as reviews.raw.dlq")
 	}
 	if c.Topic != "" && c.Topic == c.DeadLetters {
-		add("dead_letters is %q: that is the topic of the results, name another", c.DeadLetters)
+		p.Add(path+".dead_letters", "is %q: that is the topic of the results, name another", c.DeadLetters)
 	}
 	if c.Headers != HeadersCopy && c.Headers != HeadersNone {
-		add("headers is %q: want copy or none", c.Headers)
+		p.Add(path+".headers", "is %q: want copy or none", c.Headers)
 	}
 	if c.MaxRecordBytes < minMaxRecordBytes {
-		add("max_record_bytes is %d: want at least %d, or 0 for Kafka's default of %d", c.MaxRecordBytes, minMaxRecordBytes, defaultMaxRecordBytes)
+		p.Add(path+".max_record_bytes", "is %d: want at least %d, or 0 for Kafka's default of %d", c.MaxRecordBytes, minMaxRecordBytes, defaultMaxRecordBytes)
 	}
 	if c.MaxRecordBytes > maxMaxRecordBytes {
-		add("max_record_bytes is %d: want at most %d, since brokers and clients take requests of 100 MiB", c.MaxRecordBytes, maxMaxRecordBytes)
+		p.Add(path+".max_record_bytes", "is %d: want at most %d, since brokers and clients take requests of 100 MiB", c.MaxRecordBytes, maxMaxRecordBytes)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }

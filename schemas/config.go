@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"nearline/internal/problems"
 )
 
 // The formats of values.
@@ -128,31 +130,31 @@ func (c InputConfig) Validate(path string) error { return c.validate(path, Wante
 
 func (c InputConfig) validate(path string, wanted Wanted) error {
 	c = c.withDefaults()
-	p := problems{path: path}
+	p := checks{path: path}
 	p.format(c.Format)
 	m := c.mapping()
 	if c.Map != nil && m.Text == "" && !wanted.Textless {
-		p.add(`map.text is missing: name the field with the text, such as "text"`)
+		p.add("map.text", `is missing: name the field with the text, such as "text"`)
 	}
 	p.fieldPath("map.id", m.ID)
 	p.fieldPath("map.text", m.Text)
 	p.fieldPath("map.title", m.Title)
 	if c.Format == FormatAvro && c.Schema == "" {
-		p.add("schema is missing: format avro wants the schema's file, such as review.avsc")
+		p.add("schema", "is missing: format avro wants the schema's file, such as review.avsc")
 	}
 	if c.Format == FormatJSON && c.Schema != "" {
-		p.add("schema is %q: format json has none, remove it or set format: avro", c.Schema)
+		p.add("schema", "is %q: format json has none, remove it or set format: avro", c.Schema)
 	}
 	if c.MaxValueBytes < 0 {
-		p.add("max_value_bytes is %d: want at least 1, or 0 for the default of %d", c.MaxValueBytes, defaultMaxValueBytes)
+		p.add("max_value_bytes", "is %d: want at least 1, or 0 for the default of %d", c.MaxValueBytes, defaultMaxValueBytes)
 	}
 	if c.MaxValueBytes > maxMaxValueBytes {
-		p.add("max_value_bytes is %d: want at most %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, defaultMaxValueBytes)
+		p.add("max_value_bytes", "is %d: want at most %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, defaultMaxValueBytes)
 	}
 	if c.MaxDepth < 0 || c.MaxDepth > maxMaxDepth {
-		p.add("max_depth is %d: want 1 to %d, or 0 for the default of %d", c.MaxDepth, maxMaxDepth, defaultMaxDepth)
+		p.add("max_depth", "is %d: want 1 to %d, or 0 for the default of %d", c.MaxDepth, maxMaxDepth, defaultMaxDepth)
 	}
-	return errors.Join(p.errs...)
+	return p.Err()
 }
 
 func (c OutputConfig) withDefaults() OutputConfig {
@@ -189,37 +191,37 @@ func (c OutputConfig) copies(in InputConfig) []CopyField {
 // as "pipelines[0].output".
 func (c OutputConfig) Validate(path string, in InputConfig) error {
 	c = c.withDefaults()
-	p := problems{path: path}
+	p := checks{path: path}
 	p.format(c.Format)
 	if c.Format == FormatJSON && c.Schema != "" {
-		p.add("schema is %q: format json has none, remove it or set format: avro", c.Schema)
+		p.add("schema", "is %q: format json has none, remove it or set format: avro", c.Schema)
 	}
 	if c.ID != "" && in.mapping().ID == "" {
-		p.add("id is %q: the input maps no id, so add one to input.map or remove it", c.ID)
+		p.add("id", "is %q: the input maps no id, so add one to input.map or remove it", c.ID)
 	}
 	taken := map[string]string{}
 	if id := c.idName(in); id != "" {
 		if reserved(id) {
-			p.add("id is %q: every result has a field of that name, choose another", id)
+			p.add("id", "is %q: every result has a field of that name, choose another", id)
 		}
 		taken[id] = "id"
 	}
 	for i, field := range c.copies(in) {
 		key := fmt.Sprintf("copy[%d]", i)
 		if field.Path == "" || field.As == "" {
-			p.add("%s is empty: want a field's path, such as item_id", key)
+			p.add(key, "is empty: want a field's path, such as item_id")
 			continue
 		}
 		p.fieldPath(key, field.Path)
 		switch other, clash := taken[field.As]; {
 		case reserved(field.As):
-			p.add("%s is %q: every result has a field of that name, copy it under another (%s_copied: %s)", key, field.As, field.As, field.Path)
+			p.add(key, "is %q: every result has a field of that name, copy it under another (%s_copied: %s)", field.As, field.As, field.Path)
 		case clash:
-			p.add("%s is %q: %s already has that name, copy it under another (%s_copied: %s)", key, field.As, other, field.As, field.Path)
+			p.add(key, "is %q: %s already has that name, copy it under another (%s_copied: %s)", field.As, other, field.As, field.Path)
 		}
 		taken[field.As] = key
 	}
-	return errors.Join(p.errs...)
+	return p.Err()
 }
 
 // The names that every result has of its own.
@@ -239,29 +241,27 @@ func reserved(name string) bool {
 	return false
 }
 
-// problems collects what is wrong with a config, each as "path.key is value: remedy".
-type problems struct {
+// checks collect what is wrong with a config that stands at path.
+type checks struct {
+	problems.List
 	path string
-	errs []error
 }
 
-func (p *problems) add(format string, args ...any) {
-	p.errs = append(p.errs, fmt.Errorf("%s.%s", p.path, fmt.Sprintf(format, args...)))
-}
+func (p *checks) add(key, format string, args ...any) { p.Add(p.path+"."+key, format, args...) }
 
-func (p *problems) format(format string) {
+func (p *checks) format(format string) {
 	if format != FormatJSON && format != FormatAvro {
-		p.add("format is %q: want json or avro", format)
+		p.add("format", "is %q: want json or avro", format)
 	}
 }
 
-func (p *problems) fieldPath(key, path string) {
+func (p *checks) fieldPath(key, path string) {
 	if path == "" {
 		return
 	}
 	for segment := range strings.SplitSeq(path, ".") {
 		if segment == "" {
-			p.add("%s is %q: want names joined by single dots, such as body.content", key, path)
+			p.add(key, "is %q: want names joined by single dots, such as body.content", path)
 			return
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"nearline/internal/problems"
 	"nearline/pipeline"
 )
 
@@ -37,14 +38,14 @@ func DefaultConfig() Config { return Config{MaxInFlight: defaultInFlight} }
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	var errs []error
+	var p problems.List
 	if c.MaxInFlight != 0 && (c.MaxInFlight < 1<<20 || c.MaxInFlight > 64<<30) {
-		errs = append(errs, fmt.Errorf("%s.max_in_flight is %v: want between 1MiB and 64GiB, or 0 for %v", path, c.MaxInFlight, pipeline.ByteSize(defaultInFlight)))
+		p.Add(path+".max_in_flight", "is %v: want between 1MiB and 64GiB, or 0 for %v", c.MaxInFlight, pipeline.ByteSize(defaultInFlight))
 	}
 	if c.MaxCandidates < 0 || c.MaxCandidates > maxCandidates {
-		errs = append(errs, fmt.Errorf("%s.max_candidates is %d: want between 1 and %d, or 0 for %d for every two slots of the device", path, c.MaxCandidates, maxCandidates, candidatesOfSlots))
+		p.Add(path+".max_candidates", "is %d: want between 1 and %d, or 0 for %d for every two slots of the device", c.MaxCandidates, maxCandidates, candidatesOfSlots)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 // maxCandidates is beyond what any device ranks within a request's patience.

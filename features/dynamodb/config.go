@@ -1,11 +1,11 @@
 package dynamodb
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"time"
+
+	"nearline/internal/problems"
 )
 
 // Config says which table the views are kept in. There is no secret in it: credentials are found as the vendor's tools find them, in the
@@ -44,27 +44,26 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(path+"."+format, args...)) }
+	var p problems.List
 	if !legalTable.MatchString(c.Table) {
-		add("table is %q: want 3 to 255 letters, digits, dots, dashes and underscores, such as nearline", c.Table)
+		p.Add(path+".table", "is %q: want 3 to 255 letters, digits, dots, dashes and underscores, such as nearline", c.Table)
 	}
 	if c.Region != "" && !legalRegion.MatchString(c.Region) {
-		add("region is %q: want one such as eu-west-1, or none for the environment's", c.Region)
+		p.Add(path+".region", "is %q: want one such as eu-west-1, or none for the environment's", c.Region)
 	}
 	if c.Endpoint != "" && !isURL(c.Endpoint) {
-		add("endpoint is %q: want a URL such as http://localhost:8000, or none for the region's", c.Endpoint)
+		p.Add(path+".endpoint", "is %q: want a URL such as http://localhost:8000, or none for the region's", c.Endpoint)
 	}
 	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
-		add("ttl is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
+		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
-		add("timeout is %v: want between 1ms and 1m", c.Timeout)
+		p.Add(path+".timeout", "is %v: want between 1ms and 1m", c.Timeout)
 	}
 	if c.Concurrency < 1 || c.Concurrency > 1000 {
-		add("concurrency is %d: want between 1 and 1000", c.Concurrency)
+		p.Add(path+".concurrency", "is %d: want between 1 and 1000", c.Concurrency)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 func isURL(text string) bool {

@@ -1,12 +1,12 @@
 package firestore
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"regexp"
 	"strconv"
 	"time"
+
+	"nearline/internal/problems"
 )
 
 // Config says which database the views are kept in. There is no secret in it: credentials are found as the vendor's tools find them, in the file that
@@ -45,30 +45,29 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(path+"."+format, args...)) }
+	var p problems.List
 	if !legalProject.MatchString(c.Project) {
-		add("project is %q: want the id of a project, such as shop-prod", c.Project)
+		p.Add(path+".project", "is %q: want the id of a project, such as shop-prod", c.Project)
 	}
 	if !legalDatabase.MatchString(c.Database) {
-		add("database is %q: want (default), or the id of one, such as features", c.Database)
+		p.Add(path+".database", "is %q: want (default), or the id of one, such as features", c.Database)
 	}
 	if !legalPrefix.MatchString(c.Prefix) {
-		add("prefix is %q: want letters, digits, dots, dashes and underscores, such as nearline", c.Prefix)
+		p.Add(path+".prefix", "is %q: want letters, digits, dots, dashes and underscores, such as nearline", c.Prefix)
 	}
 	if c.Emulator != "" && !isAddress(c.Emulator) {
-		add("emulator is %q: want host:port, such as localhost:8080, or none for the real one", c.Emulator)
+		p.Add(path+".emulator", "is %q: want host:port, such as localhost:8080, or none for the real one", c.Emulator)
 	}
 	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
-		add("ttl is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
+		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
-		add("timeout is %v: want between 1ms and 1m", c.Timeout)
+		p.Add(path+".timeout", "is %v: want between 1ms and 1m", c.Timeout)
 	}
 	if c.Concurrency < 1 || c.Concurrency > 1000 {
-		add("concurrency is %d: want between 1 and 1000", c.Concurrency)
+		p.Add(path+".concurrency", "is %d: want between 1 and 1000", c.Concurrency)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 func isAddress(address string) bool {

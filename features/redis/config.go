@@ -1,13 +1,14 @@
 package redis
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"regexp"
 	"strconv"
 	"time"
+
+	"nearline/internal/problems"
 )
 
 // Config says where the Redis is, and how views are kept there.
@@ -49,41 +50,40 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(path+"."+format, args...)) }
+	var p problems.List
 	if len(c.Addresses) == 0 {
-		add("addresses is empty: want at least one host:port, such as redis:6379")
+		p.Add(path+".addresses", "is empty: want at least one host:port, such as redis:6379")
 	}
 	for i, address := range c.Addresses {
 		if !isAddress(address) {
-			add("addresses[%d] is %q: want host:port, such as redis:6379", i, address)
+			p.Add(path+"."+fmt.Sprintf("addresses[%d]", i), "is %q: want host:port, such as redis:6379", address)
 		}
 	}
 	switch clustered := c.Cluster || len(c.Addresses) > 1; {
 	case c.Master != "" && c.Cluster:
-		add("master is %q and %s.cluster is true: want one, a cluster has no sentinels", c.Master, path)
+		p.Add(path+".master", "is %q and %s.cluster is true: want one, a cluster has no sentinels", c.Master, path)
 	case c.Master == "" && clustered && c.Database > 0:
-		add("database is %d: want 0, a cluster has no other", c.Database)
+		p.Add(path+".database", "is %d: want 0, a cluster has no other", c.Database)
 	}
 	if c.Database < 0 || c.Database > 1_000_000 {
-		add("database is %d: want 0 or more, and at most 1000000", c.Database)
+		p.Add(path+".database", "is %d: want 0 or more, and at most 1000000", c.Database)
 	}
 	if c.Username != "" && c.Password == "" {
-		add("username is %q and %s.password is empty: want both, such as password: ${env:REDIS_PASSWORD}", c.Username, path)
+		p.Add(path+".username", "is %q and %s.password is empty: want both, such as password: ${env:REDIS_PASSWORD}", c.Username, path)
 	}
 	if !legalPrefix.MatchString(c.Prefix) {
-		add("prefix is %q: want letters, digits, dots, dashes, underscores and colons, such as nearline", c.Prefix)
+		p.Add(path+".prefix", "is %q: want letters, digits, dots, dashes, underscores and colons, such as nearline", c.Prefix)
 	}
 	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
-		add("ttl is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
+		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
-		add("timeout is %v: want between 1ms and 1m", c.Timeout)
+		p.Add(path+".timeout", "is %v: want between 1ms and 1m", c.Timeout)
 	}
 	if c.PoolSize < 1 || c.PoolSize > 10_000 {
-		add("pool_size is %d: want between 1 and 10000", c.PoolSize)
+		p.Add(path+".pool_size", "is %d: want between 1 and 10000", c.PoolSize)
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 func isAddress(address string) bool {

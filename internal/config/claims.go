@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nearline/features"
+	"nearline/internal/problems"
 )
 
 // claim is what a key of the configuration makes of a topic. Topics has the same uses for those that look topics up; here are also those that only exist
@@ -84,7 +85,7 @@ func share(a, b Use) bool {
 }
 
 // validateClaims refuses topics with two uses that do not go together. Each use is told of once, with the first that it does not go with.
-func (c *Config) validateClaims(v *validation) {
+func (c *Config) validateClaims(v *problems.List) {
 	claims := c.claims()
 	first := make(map[string][]claim, len(claims)) // by the topic's name as metrics have it
 	for _, second := range claims {
@@ -106,19 +107,19 @@ func (c *Config) validateClaims(v *validation) {
 }
 
 // refuseClaim under the key that names a topic, for what the other makes of it.
-func (c *Config) refuseClaim(v *validation, other, at claim) {
+func (c *Config) refuseClaim(v *problems.List, other, at claim) {
 	if !at.named && other.named {
 		at, other = other, at
 	}
-	is := fmt.Sprintf("%s is %q", at.key, at.Topic)
+	is := fmt.Sprintf("is %q", at.Topic)
 	if !at.named {
-		is = fmt.Sprintf("%s makes topic %q of it (%s)", at.key, at.Topic, at.Use)
+		is = fmt.Sprintf("makes topic %q of it (%s)", at.Topic, at.Use)
 	}
 	if at.Topic != other.Topic {
-		v.add("%s: %s has %q (%s), and brokers refuse names that differ in dots and underscores alone; choose another", is, other.key, other.Topic, other.Use)
+		v.Add(at.key, "%s: %s has %q (%s), and brokers refuse names that differ in dots and underscores alone; choose another", is, other.key, other.Topic, other.Use)
 		return
 	}
-	v.add("%s: %s; choose another", is, other.why())
+	v.Add(at.key, "%s: %s; choose another", is, other.why())
 }
 
 // why nothing else goes to the claim's topic, or comes from there.
@@ -144,7 +145,7 @@ func (c claim) why() string {
 }
 
 // validateGroups refuses a group that two come to be members of: they would share out partitions of topics that only one of them reads.
-func (c *Config) validateGroups(v *validation) {
+func (c *Config) validateGroups(v *problems.List) {
 	views := make(map[string]string) // by group
 	for _, view := range c.Features.Views {
 		if view.Source != features.SourceStore {
@@ -156,9 +157,9 @@ func (c *Config) validateGroups(v *validation) {
 		for group, view := range views {
 			switch {
 			case p.Group == group:
-				v.add("pipelines[%d].group is %q: view %s has that group; choose another, or leave it out for %s", i, p.Group, view, groupOf(p.Name))
+				v.Add(fmt.Sprintf("pipelines[%d].group", i), "is %q: view %s has that group; choose another, or leave it out for %s", p.Group, view, groupOf(p.Name))
 			case strings.HasPrefix(p.Group, group+"-store-"):
-				v.add("pipelines[%d].group is %q: groups that fill the store of view %s begin so; choose another", i, p.Group, view)
+				v.Add(fmt.Sprintf("pipelines[%d].group", i), "is %q: groups that fill the store of view %s begin so; choose another", p.Group, view)
 			}
 		}
 	}

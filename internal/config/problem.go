@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nearline/internal/observe"
+	"nearline/internal/problems"
 )
 
 // Problem is one thing wrong with a configuration.
@@ -66,16 +67,14 @@ func flatten(err error) []error {
 	return errs
 }
 
-// locate gives the errors of a Validate, which begin with the path of their key, their lines. Those that only follow from
-// a value that could not be read are left out.
+// locate gives the problems of a Validate their lines. Those that only follow from a value that could not be read are left out.
 func (d *decoder) locate(err error) {
-	for _, e := range flatten(err) {
+	for _, found := range problems.Of(err) {
 		if len(d.problems) >= maxProblems {
 			d.problems = append(d.problems, &Problem{File: d.file, Message: "there are more problems than these"})
 			return
 		}
-		path, _, _ := strings.Cut(e.Error(), " ")
-		path = strings.TrimSuffix(path, ":")
+		path := found.Path
 		if d.follows(path) {
 			continue
 		}
@@ -83,7 +82,7 @@ func (d *decoder) locate(err error) {
 		for at := path; at != "" && line == 0; at = parent(at) {
 			line = d.lines[at]
 		}
-		d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: told(d.texts.show(path, e.Error()))})
+		d.problems = append(d.problems, &Problem{File: d.file, Line: line, Path: path, Message: told(d.texts.show(path, found.Message))})
 	}
 }
 

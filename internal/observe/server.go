@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+
+	"nearline/internal/problems"
 )
 
 // ServerConfig is where the service shows itself over HTTP.
@@ -51,26 +53,26 @@ func (c ServerConfig) Off() bool { return c.HTTP == "off" }
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c ServerConfig) Validate(path string) error {
-	var errs []error
+	var p problems.List
 	if !c.Off() {
 		if _, port, err := net.SplitHostPort(c.HTTP); err != nil || port == "" {
-			errs = append(errs, fmt.Errorf("%s.http is %q: want host:port such as :8080 or 127.0.0.1:8080, or off", path, c.HTTP))
+			p.Add(path+".http", "is %q: want host:port such as :8080 or 127.0.0.1:8080, or off", c.HTTP)
 		} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			errs = append(errs, fmt.Errorf("%s.http is %q: want a port between 0 and 65535", path, c.HTTP))
+			p.Add(path+".http", "is %q: want a port between 0 and 65535", c.HTTP)
 		}
 	}
 	if c.MaxConnections != 0 && (c.MaxConnections < 8 || c.MaxConnections > maxConnections) {
-		errs = append(errs, fmt.Errorf("%s.max_connections is %d: want between 8 and %d, or 0 for %d", path, c.MaxConnections, maxConnections, defaultConnections))
+		p.Add(path+".max_connections", "is %d: want between 8 and %d, or 0 for %d", c.MaxConnections, maxConnections, defaultConnections)
 	}
 	for _, key := range []struct {
 		name string
 		is   time.Duration
 	}{{"read_timeout", c.ReadTimeout}, {"write_timeout", c.WriteTimeout}} {
 		if key.is != 0 && (key.is < 100*time.Millisecond || key.is > 10*time.Minute) {
-			errs = append(errs, fmt.Errorf("%s.%s is %v: want between 100ms and 10m, or 0 for %v", path, key.name, key.is, defaultTimeout))
+			p.Add(path+"."+key.name, "is %v: want between 100ms and 10m, or 0 for %v", key.is, defaultTimeout)
 		}
 	}
-	return errors.Join(errs...)
+	return p.Err()
 }
 
 // maxConnections is as many as one address has ports.
