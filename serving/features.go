@@ -95,9 +95,6 @@ func FeaturesHandler(f Features) http.Handler {
 	return mux
 }
 
-// maxProblem bounds what is said of an error: enough for a reason and a remedy, whatever of a request is in it.
-const maxProblem = 512
-
 // problem is the one form of errors.
 func problem(text string) any {
 	if len(text) > maxProblem {

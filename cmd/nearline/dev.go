@@ -22,6 +22,7 @@ import (
 	"nearline/internal/plain"
 	"nearline/internal/service"
 	"nearline/models"
+	"nearline/serving"
 )
 
 // devFlags are what `nearline dev` can be told.
@@ -187,7 +188,7 @@ func (d *devRun) run(ctx context.Context) (err error) {
 	if interrupted(ctx, err) {
 		return nil
 	}
-	if listen, ok := errors.AsType[*observe.ListenError](err); ok {
+	if listen, ok := errors.AsType[*serving.ListenError](err); ok {
 		return fmt.Errorf("%w or --http", listen)
 	}
 	if err != nil {

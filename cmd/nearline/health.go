@@ -12,6 +12,7 @@ import (
 
 	"nearline/internal/config"
 	"nearline/internal/observe"
+	"nearline/serving"
 )
 
 func healthCommand() *cobra.Command {
@@ -66,13 +67,13 @@ func serviceURL(url, file string) (string, error) {
 	if url != "" {
 		return strings.TrimRight(url, "/"), nil
 	}
-	serving := observe.DefaultServer()
+	server := serving.DefaultServer()
 	if file != "" {
 		loaded, err := config.Load(file)
 		if err != nil {
 			return "", errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
 		}
-		serving = loaded.Serving.ServerConfig
+		server = loaded.Serving.ServerConfig
 	}
-	return serving.URL()
+	return server.URL()
 }

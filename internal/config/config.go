@@ -17,7 +17,6 @@ import (
 	"nearline/features/firestore"
 	"nearline/features/redis"
 	regular "nearline/internal/files"
-	"nearline/internal/observe"
 	"nearline/internal/veil"
 	"nearline/models"
 	"nearline/pipeline"
@@ -39,7 +38,7 @@ type Config struct {
 
 // Serving is what there is over HTTP: the server, and the online API on it.
 type Serving struct {
-	observe.ServerConfig `yaml:",inline"`
+	serving.ServerConfig `yaml:",inline"`
 	serving.Config       `yaml:",inline"`
 }
 
@@ -226,7 +225,7 @@ func Default() *Config {
 		Kafka:    consumers.DefaultKafka(),
 		Models:   models.DefaultConfig(),
 		Features: Features{Config: features.DefaultConfig()},
-		Serving:  Serving{ServerConfig: observe.DefaultServer(), Config: serving.DefaultConfig()},
+		Serving:  Serving{ServerConfig: serving.DefaultServer(), Config: serving.DefaultConfig()},
 	}
 }
 

@@ -1,8 +1,12 @@
 package observe
 
 import (
+	"log/slog"
+	"net/http"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // NewRegistry has what every process of ours shows: the Go runtime, the process, and which build this is. A registry of
@@ -25,4 +29,14 @@ func NewRegistry(build Build) *prometheus.Registry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return registry
+}
+
+// maxScrapes bounds how many answers with all metrics there are at once: each is some hundred kilobytes.
+const maxScrapes = 16
+
+// MetricsHandler answers with all metrics of the registry.
+func MetricsHandler(registry *prometheus.Registry, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), Registry: registry, MaxRequestsInFlight: maxScrapes,
+	})
 }

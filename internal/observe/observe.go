@@ -1,3 +1,3 @@
-// Package observe is how the service is seen from outside: its log, its metrics, its health, and the HTTP server that
-// shows them. It knows nothing of Kafka or of models: whoever has something to report registers a check or a collector.
+// Package observe is how the service is seen from outside: its log, its metrics, its health, and the handlers that answer with these. The server
+// that they are mounted on is serving's. It knows nothing of Kafka or of models: whoever has something to report registers a check or a collector.
 package observe

@@ -6,28 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 )
-
-// URL at which this machine reaches the server. An error says why it cannot be told.
-func (c ServerConfig) URL() (string, error) {
-	if c.Off() {
-		return "", errors.New("serving.http is off: nobody answers probes; give it an address, such as :8080")
-	}
-	host, port, err := net.SplitHostPort(c.HTTP)
-	if err != nil {
-		return "", fmt.Errorf("serving.http is %q: want host:port", c.HTTP)
-	}
-	if port == "0" {
-		return "", fmt.Errorf("serving.http is %q, any free port: the service's log says which, name it with --url", c.HTTP)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
 
 // maxReport bounds what is read of an answer: a service with a hundred pipelines says less.
 const maxReport = 1 << 20

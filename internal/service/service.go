@@ -53,7 +53,7 @@ type Service struct {
 	attempts *consumers.Attempts // nil when they are off
 	brokers  *brokerWatch
 	unname   func()          // gives up the replica's name
-	http     *observe.Server // nil when it is off
+	http     *serving.Server // nil when it is off
 	rankings *rankings       // answers once the models are there
 	lines    []*line
 }
@@ -146,7 +146,7 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	if s.config.Serving.Off() {
 		return nil
 	}
-	s.http, err = observe.Open(ctx, s.config.Serving.ServerConfig, s.health, s.registry, s.options.Logger)
+	s.http, err = serving.Open(ctx, s.config.Serving.ServerConfig, s.health, s.registry, s.options.Logger)
 	if err != nil {
 		return err
 	}

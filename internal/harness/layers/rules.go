@@ -43,7 +43,7 @@ var layers = []layer{
 	{"features/firestore", []string{"features", "pipeline", "internal/problems"}, "a store knows what it keeps"},
 	{"features/storetest", []string{"features", "pipeline"}, "what every store has to do, whichever it is"},
 	{"offline", []string{"pipeline", "internal/plain"}, "a room knows the heart, never its siblings"},
-	{"serving", []string{"pipeline", "internal/problems"}, "a room knows the heart; models reach it through interfaces of its own"},
+	{"serving", []string{"pipeline", "internal/problems", "internal/observe"}, "a room knows the heart; models reach it through interfaces of its own, and what it shows of the service is told by observe"},
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files", "internal/plainyaml", "internal/problems"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
 	{"models/onnx", []string{"pipeline", "batching", "internal/files"}, "sessions run what the scheduler hands them"},

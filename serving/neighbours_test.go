@@ -1,4 +1,4 @@
-package observe
+package serving
 
 import (
 	"bufio"
@@ -66,7 +66,7 @@ func reads(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestSlowRequestsAreCutOff(t *testing.T) {
-	url, _ := serve(t, ServerConfig{ReadTimeout: 2 * time.Second}, func(s *Server) {
+	url, _ := serveHTTP(t, ServerConfig{ReadTimeout: 2 * time.Second}, func(s *Server) {
 		s.Handle("POST /reads", "", http.HandlerFunc(reads))
 		s.Handle("POST /ignores", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	})
@@ -93,7 +93,7 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 
 func TestAClientThatNeverReadsIsCutOff(t *testing.T) {
 	wrote := make(chan error, 1)
-	url, _ := serve(t, ServerConfig{WriteTimeout: 100 * time.Millisecond}, func(s *Server) {
+	url, _ := serveHTTP(t, ServerConfig{WriteTimeout: 100 * time.Millisecond}, func(s *Server) {
 		s.Handle("GET /large", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, err := w.Write(make([]byte, 256<<20))
 			wrote <- err
@@ -148,7 +148,7 @@ func TestAClientThatReadsSlowlyHasTimeForEachPiece(t *testing.T) {
 
 func TestWorkMayTakeLongerThanItsRequest(t *testing.T) {
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	url, _ := serve(t, ServerConfig{ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second}, func(s *Server) {
+	url, _ := serveHTTP(t, ServerConfig{ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second}, func(s *Server) {
 		s.Handle("POST /work", "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			reads(w, r)
 			close(begun)
@@ -185,7 +185,7 @@ type busy struct {
 
 func serveBusy(t *testing.T, config ServerConfig) *busy {
 	b := &busy{release: make(chan struct{}), begun: make(chan struct{})}
-	b.url, _ = serve(t, config, func(s *Server) {
+	b.url, _ = serveHTTP(t, config, func(s *Server) {
 		s.Handle("/work", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			b.begun <- struct{}{}
 			<-b.release
@@ -262,7 +262,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestErrorsHaveOneForm(t *testing.T) {
-	url, _ := serve(t, ServerConfig{Pprof: true}, func(s *Server) {
+	url, _ := serveHTTP(t, ServerConfig{Pprof: true}, func(s *Server) {
 		s.Handle("GET /panics", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret of the handler's") }))
 		s.Handle("GET /long", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, strings.Repeat("ü", 10_000), http.StatusTeapot)

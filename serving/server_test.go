@@ -1,24 +1,22 @@
-package observe
+package serving
 
 import (
 	"context"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"nearline/internal/observe"
 )
 
-// serve runs a server until the test ends, and returns its URL.
-func serve(t *testing.T, config ServerConfig, prepare func(*Server)) (url string, stop func() error) {
+// serveHTTP runs a server until the test ends, and returns its URL.
+func serveHTTP(t *testing.T, config ServerConfig, prepare func(*Server)) (url string, stop func() error) {
 	t.Helper()
-	health := NewHealth()
-	registry := NewRegistry(ReadBuild())
+	health := observe.NewHealth()
+	registry := observe.NewRegistry(observe.ReadBuild())
 	registry.MustRegister(health)
 	config.HTTP = "127.0.0.1:0"
 	server, err := Open(t.Context(), config, health, registry, slog.New(slog.DiscardHandler))
@@ -64,7 +62,7 @@ func fetch(t *testing.T, url string) (int, string) {
 }
 
 func TestServerShowsWhatTheIndexSays(t *testing.T) {
-	url, _ := serve(t, ServerConfig{}, func(s *Server) {
+	url, _ := serveHTTP(t, ServerConfig{}, func(s *Server) {
 		s.Handle("GET /v2/", "inference", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "mounted")
 		}))
@@ -94,7 +92,7 @@ func TestServerShowsWhatTheIndexSays(t *testing.T) {
 }
 
 func TestServerShowsProfilesOnRequest(t *testing.T) {
-	url, _ := serve(t, ServerConfig{Pprof: true}, nil)
+	url, _ := serveHTTP(t, ServerConfig{Pprof: true}, nil)
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline"} {
 		if code, _ := fetch(t, url+path); code != http.StatusOK {
 			t.Errorf("GET %s: %d, want 200", path, code)
@@ -104,7 +102,7 @@ func TestServerShowsProfilesOnRequest(t *testing.T) {
 
 func TestServerFinishesTheRequestInHand(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
-	url, stop := serve(t, ServerConfig{}, func(s *Server) {
+	url, stop := serveHTTP(t, ServerConfig{}, func(s *Server) {
 		s.Handle("GET /slow", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			close(begun)
 			<-release
@@ -135,9 +133,9 @@ func TestServerFinishesTheRequestInHand(t *testing.T) {
 }
 
 func TestServerNamesTheRemedyWhenThePortIsTaken(t *testing.T) {
-	url, _ := serve(t, ServerConfig{}, nil)
-	_, err := Open(t.Context(), ServerConfig{HTTP: strings.TrimPrefix(url, "http://")}, NewHealth(),
-		NewRegistry(ReadBuild()), slog.New(slog.DiscardHandler))
+	url, _ := serveHTTP(t, ServerConfig{}, nil)
+	_, err := Open(t.Context(), ServerConfig{HTTP: strings.TrimPrefix(url, "http://")}, observe.NewHealth(),
+		observe.NewRegistry(observe.ReadBuild()), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "serving.http") {
 		t.Errorf("got %v, want an error that names serving.http", err)
 	}
@@ -158,17 +156,22 @@ func TestServerConfigNamesItsProblem(t *testing.T) {
 	}
 }
 
-func TestRegistrySaysWhichBuildRuns(t *testing.T) {
-	registry := NewRegistry(Build{Version: "v1", Revision: "abc", Go: "go1.26"})
-	const want = `nearline_build_info{goversion="go1.26",revision="abc",version="v1"} 1`
-	if got := exposed(registry); !strings.Contains(got, want+"\n") {
-		t.Errorf("got:\n%s\nwant a line:\n%s", got, want)
+func TestServerIsReachedWhereItListens(t *testing.T) {
+	for http, want := range map[string]string{
+		":8080":          "http://127.0.0.1:8080",
+		"0.0.0.0:80":     "http://127.0.0.1:80",
+		"[::]:8080":      "http://127.0.0.1:8080",
+		"10.1.2.3:8080":  "http://10.1.2.3:8080",
+		"[::1]:8080":     "http://[::1]:8080",
+		"localhost:8081": "http://localhost:8081",
+	} {
+		if got, err := (ServerConfig{HTTP: http}).URL(); err != nil || got != want {
+			t.Errorf("serving.http %s: got %q and error %v, want %s", http, got, err, want)
+		}
 	}
-}
-
-// exposed is what a scrape of the registry reads.
-func exposed(registry prometheus.Gatherer) string {
-	recorder := httptest.NewRecorder()
-	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
-	return recorder.Body.String()
+	for http, want := range map[string]string{"off": "serving.http is off", "127.0.0.1:0": "name it with --url", "8080": "want host:port"} {
+		if got, err := (ServerConfig{HTTP: http}).URL(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("serving.http %s: got %q and error %v, want an error with %q", http, got, err, want)
+		}
+	}
 }

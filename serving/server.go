@@ -1,4 +1,4 @@
-package observe
+package serving
 
 import (
 	"cmp"
@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"nearline/internal/observe"
 	"nearline/internal/problems"
 )
 
@@ -75,6 +75,24 @@ func (c ServerConfig) Validate(path string) error {
 	return p.Err()
 }
 
+// URL at which this machine reaches the server. An error says why it cannot be told.
+func (c ServerConfig) URL() (string, error) {
+	if c.Off() {
+		return "", errors.New("serving.http is off: nobody answers probes; give it an address, such as :8080")
+	}
+	host, port, err := net.SplitHostPort(c.HTTP)
+	if err != nil {
+		return "", fmt.Errorf("serving.http is %q: want host:port", c.HTTP)
+	}
+	if port == "0" {
+		return "", fmt.Errorf("serving.http is %q, any free port: the service's log says which, name it with --url", c.HTTP)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
 // maxConnections is as many as one address has ports.
 const maxConnections = 65536
 
@@ -98,7 +116,7 @@ func (e *ListenError) Unwrap() error { return e.err }
 
 // Open listens at once, so that a port that is taken is known before anything is loaded. Requests are answered by Run.
 func Open(
-	ctx context.Context, config ServerConfig, health *Health, registry *prometheus.Registry, log *slog.Logger,
+	ctx context.Context, config ServerConfig, health *observe.Health, registry *prometheus.Registry, log *slog.Logger,
 ) (*Server, error) {
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", config.HTTP)
@@ -123,9 +141,7 @@ func Open(
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	s.mux.HandleFunc("GET /{$}", s.index)
-	s.Handle("GET /metrics", "Prometheus metrics", bounded(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), Registry: registry, MaxRequestsInFlight: maxScrapes,
-	})))
+	s.Handle("GET /metrics", "Prometheus metrics", bounded(observe.MetricsHandler(registry, log)))
 	s.Handle("GET /healthz", "liveness: 503 when only a restart helps", bounded(&health.Live))
 	s.Handle("GET /readyz", "readiness: 503 until requests can be answered", bounded(&health.Ready))
 	s.Handle("GET /streamz", "the stream: 503 while records cannot flow, with the reason", bounded(&health.Stream))
@@ -140,12 +156,8 @@ func Open(
 	return s, nil
 }
 
-const (
-	// maxHeader bounds what a request says before its body: a key of features has a kilobyte at the most, and proxies add their own.
-	maxHeader = 16 << 10
-	// maxScrapes bounds how many answers with all metrics there are at once: each is some hundred kilobytes.
-	maxScrapes = 16
-)
+// maxHeader bounds what a request says before its body: a key of features has a kilobyte at the most, and proxies add their own.
+const maxHeader = 16 << 10
 
 // brief says whether a request asks how the service is: such ones are answered at any time.
 func (*Server) brief(r *http.Request) bool {

@@ -1,4 +1,4 @@
-package observe
+package serving
 
 import (
 	"bytes"
@@ -78,7 +78,7 @@ func (r *reading) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxProblem bounds what is said of an error: enough for a reason and a remedy.
+// maxProblem bounds what is said of an error: enough for a reason and a remedy, whatever of a request is in it.
 const maxProblem = 512
 
 // pieceBytes of an answer are written in one time. More than the buffers of a connection hold would cut off who reads, but slowly.
@@ -135,18 +135,18 @@ func (a *answering) end() {
 	if a.plain != nil {
 		text := strings.TrimSpace(a.plain.String())
 		a.plain = nil
-		problem(a.ResponseWriter, a.status, text)
+		writeProblem(a.ResponseWriter, a.status, text)
 	}
 	a.renew()
 }
 
 func (a *answering) problem(status int, text string) {
 	a.begun, a.status, a.plain = true, status, nil
-	problem(a.ResponseWriter, status, text)
+	writeProblem(a.ResponseWriter, status, text)
 }
 
-// problem is the one form of errors: {"error": "what is wrong, and what would help"}.
-func problem(w http.ResponseWriter, status int, text string) {
+// writeProblem answers with the one form of errors: {"error": "what is wrong, and what would help"}.
+func writeProblem(w http.ResponseWriter, status int, text string) {
 	if text == "" {
 		text = http.StatusText(status)
 	}
