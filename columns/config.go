@@ -159,8 +159,8 @@ func (c *Config) validateWays(p *problems.List, path string) {
 		p.Add(path+".length", "is %q: want %s, %s or %s", c.Length, LengthCharacters, LengthWords, LengthItems)
 	}
 	if s := c.Since; s != nil {
-		if s.Unit < 0 || s.Unit > features.LongestTime {
-			p.Add(path+".since.unit", "is %v: want more than 0, such as 24h, and at most %v", s.Unit, features.LongestTime)
+		if s.Unit < 0 || s.Unit > pipeline.Longest {
+			p.Add(path+".since.unit", "is %v: want more than 0, such as 24h, and at most %v", s.Unit, pipeline.Longest)
 		}
 		if s.Until != "" && slices.Contains(strings.Split(s.Until, "."), "") {
 			p.Add(path+".since.until", "is %q: want the path of a time", s.Until)

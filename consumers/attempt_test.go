@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nearline/pipeline"
 )
 
 func TestMarkSaysWhatIsInDoubt(t *testing.T) {
@@ -151,7 +153,7 @@ func TestEveryGroupHasATopicOfMarksOfItsOwn(t *testing.T) {
 	seen := map[string]string{}
 	for _, group := range []string{"nearline-reviews", "a b", "a/b", "a_b", "größe", strings.Repeat("g", 300), strings.Repeat("g", 301)} {
 		topic := config.AttemptsTopicOf(group)
-		if other := seen[topic]; other != "" || len(topic) > maxTopicName || strings.Trim(topic, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+		if other := seen[topic]; other != "" || len(topic) > pipeline.MaxTopicName || strings.Trim(topic, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
 			t.Errorf("group %s has topic %s, which is %s's too, or no name of a topic", group, topic, other)
 		}
 		seen[topic] = group

@@ -88,7 +88,7 @@ func DefaultKafka() KafkaConfig {
 const defaultMaxDecompressed = 64 << 20
 
 // maxReplica leaves room for a member's number: brokers take what names a static member as they take a topic.
-const maxReplica = maxTopicName - 9
+const maxReplica = pipeline.MaxTopicName - 9
 
 var legalReplica = regexp.MustCompile(fmt.Sprintf(`^[a-zA-Z0-9._-]{1,%d}$`, maxReplica))
 

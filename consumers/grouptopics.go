@@ -6,13 +6,11 @@ import (
 	"strings"
 
 	"nearline/internal/problems"
+	"nearline/pipeline"
 )
 
 // groupPlace stands for the group in the name of a topic that each group has for itself.
 const groupPlace = "{group}"
-
-// maxTopicName is Kafka's own limit.
-const maxTopicName = 249
 
 // AttemptsTopicOf is the name of the topic that has the marks of a group.
 func (c KafkaConfig) AttemptsTopicOf(group string) string { return topicOf(c.AttemptsTopic, group) }
@@ -29,14 +27,14 @@ func topicOf(pattern, group string) string {
 		}
 		return '_'
 	}, name)
-	if legal == name && len(name) <= maxTopicName {
+	if legal == name && len(name) <= pipeline.MaxTopicName {
 		return name
 	}
 	// Groups may have any name. Two of them must not come to share a topic.
 	sum := fnv.New64a()
 	_, _ = sum.Write([]byte(name))
 	suffix := fmt.Sprintf("-%016x", sum.Sum64())
-	return legal[:min(len(legal), maxTopicName-len(suffix))] + suffix
+	return legal[:min(len(legal), pipeline.MaxTopicName-len(suffix))] + suffix
 }
 
 // validateTopic of a group, which is named by this key.
@@ -46,6 +44,6 @@ func validateTopic(p *problems.List, key, pattern string) {
 		p.Add(key, "is empty: want the name of a topic, in which {group} is the consumer group, or off")
 	case topicOf(pattern, "g") != strings.ReplaceAll(pattern, groupPlace, "g"):
 		p.Add(key, "is %q: want the name of a topic (letters, digits, '.', '_' and '-', at most %d), in which {group} is the consumer group, or off",
-			pattern, maxTopicName)
+			pattern, pipeline.MaxTopicName)
 	}
 }

@@ -126,7 +126,7 @@ func (m *Member) options() []kgo.Opt {
 	c := m.config
 	maxRecordBytes := int32(c.MaxRecordBytes) //nolint:gosec // bounded by the config
 	if maxRecordBytes <= 0 {
-		maxRecordBytes = kafka.DefaultMaxRecordBytes
+		maxRecordBytes = pipeline.DefaultRecordBytes
 	}
 	// The client's callback for a change of what the member holds.
 	on := func(change string) func(context.Context, *kgo.Client, map[string][]int32) {

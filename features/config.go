@@ -193,17 +193,10 @@ const (
 	maxText   = 1024 // bytes of a key, and of a text in an aggregate
 )
 
-const (
-	// LongestTime is the longest that a key may say, a hundred years: what is to be for good says so.
-	LongestTime = 100 * 365 * 24 * time.Hour
-	// maxMaxKeys of a view.
-	maxMaxKeys = 1_000_000_000
-)
+// maxMaxKeys of a view.
+const maxMaxKeys = 1_000_000_000
 
-var (
-	legalName  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$`)
-	legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-)
+var legalName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$`)
 
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
@@ -212,7 +205,7 @@ func (c Config) Validate(path string) error {
 	}
 	p := &checks{}
 	for _, topic := range []struct{ key, name string }{{"topics", c.Topics}, {"dead_letters", c.DeadLetters}} {
-		if !legalTopic.MatchString(topic.name) {
+		if !pipeline.LegalTopic(topic.name) {
 			p.Add(path+"."+topic.key, "is %q: want letters, digits, dots, dashes and underscores, such as nearline.features", topic.name)
 		}
 	}
@@ -223,8 +216,8 @@ func (c Config) Validate(path string) error {
 		p.Add(path+".members", "is %d: want between 1 and 100", c.Members)
 	}
 	p.Join(c.Lookup.Validate(path + ".lookup"))
-	if c.Retention < time.Minute || c.Retention > LongestTime {
-		p.Add(path+".retention", "is %v: want at least 1m, and at most %v", c.Retention, LongestTime)
+	if c.Retention < time.Minute || c.Retention > pipeline.Longest {
+		p.Add(path+".retention", "is %v: want at least 1m, and at most %v", c.Retention, pipeline.Longest)
 	}
 	for i, v := range c.Views {
 		at := fmt.Sprintf("%s.views[%d]", path, i)
@@ -234,8 +227,8 @@ func (c Config) Validate(path string) error {
 			p.Add(at+".name", "is %q: want letters, digits, dashes and underscores, such as item_reviews", v.Name)
 		case same >= 0:
 			p.Add(at+".name", "is %q: %s.views[%d] has that name, choose another", v.Name, path, same)
-		case !legalTopic.MatchString(c.UpdatesTopic(v.Name)):
-			p.Add(at+".name", "is %q: the topic %s would be longer than 249 characters, choose a shorter one", v.Name, c.UpdatesTopic(v.Name))
+		case !pipeline.LegalTopic(c.UpdatesTopic(v.Name)):
+			p.Add(at+".name", "is %q: the topic %s would be longer than %d characters, choose a shorter one", v.Name, c.UpdatesTopic(v.Name), pipeline.MaxTopicName)
 		}
 		v.validate(p, at)
 		if v.MaxKeys != 0 && v.MaxKeys < c.Partitions && v.Source != SourceStore {
@@ -251,15 +244,15 @@ func (v ViewConfig) validate(p *checks, path string) {
 		p.path(path+".time", v.Time, "created_at")
 	}
 	v.TimesConfig.validate(p, path)
-	if v.MaxAge < 0 || v.MaxAge > LongestTime {
-		p.Add(path+".max_age", "is %v: want 0 for any age, or how old a key's latest event may be, at most %v", v.MaxAge, LongestTime)
+	if v.MaxAge < 0 || v.MaxAge > pipeline.Longest {
+		p.Add(path+".max_age", "is %v: want 0 for any age, or how old a key's latest event may be, at most %v", v.MaxAge, pipeline.Longest)
 	}
 	if v.MaxKeys < 0 || v.MaxKeys > maxMaxKeys {
 		p.Add(path+".max_keys", "is %d: want at most %d, or 0 for %d", v.MaxKeys, maxMaxKeys, defaultMaxKeys)
 	}
 	switch {
-	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second || v.TTL > LongestTime:
-		p.Add(path+".ttl", "is %v: want 0 to keep keys for good, or at least 1s and at most %v", v.TTL, LongestTime)
+	case v.TTL < 0 || v.TTL > 0 && v.TTL < time.Second || v.TTL > pipeline.Longest:
+		p.Add(path+".ttl", "is %v: want 0 to keep keys for good, or at least 1s and at most %v", v.TTL, pipeline.Longest)
 	case v.TTL > 0 && v.Source == SourceStore:
 		p.Add(path+".ttl", "is %v: others fill the view, and what they put goes when they have it go; remove it", v.TTL)
 	case v.TTL > 0 && v.MaxAge > v.TTL:
@@ -409,8 +402,8 @@ func (p *checks) path(key, path, example string) {
 }
 
 func (p *checks) halfLife(path string, d time.Duration) {
-	if d < 0 || d > 0 && d < time.Second || d > LongestTime {
-		p.Add(path+".half_life", "is %v: want at least 1s and at most %v, or 0 to count all alike", d, LongestTime)
+	if d < 0 || d > 0 && d < time.Second || d > pipeline.Longest {
+		p.Add(path+".half_life", "is %v: want at least 1s and at most %v, or 0 to count all alike", d, pipeline.Longest)
 	}
 }
 

@@ -88,11 +88,11 @@ func (c LookupConfig) Validate(path string) error {
 	if c.FreshFor < 0 || c.StaleFor < c.FreshFor {
 		p.Add(path+".fresh_for", "is %v and stale_for is %v: want 0 or more, and stale_for not below fresh_for", c.FreshFor, c.StaleFor)
 	}
-	if c.FreshFor > LongestTime {
-		p.Add(path+".fresh_for", "is %v: want at most %v", c.FreshFor, LongestTime)
+	if c.FreshFor > pipeline.Longest {
+		p.Add(path+".fresh_for", "is %v: want at most %v", c.FreshFor, pipeline.Longest)
 	}
-	if c.StaleFor > LongestTime {
-		p.Add(path+".stale_for", "is %v: want at most %v", c.StaleFor, LongestTime)
+	if c.StaleFor > pipeline.Longest {
+		p.Add(path+".stale_for", "is %v: want at most %v", c.StaleFor, pipeline.Longest)
 	}
 	if c.TripAfter < 1 || c.TripAfter > 1_000_000 {
 		p.Add(path+".trip_after", "is %d: want at least 1 failure, and at most 1000000", c.TripAfter)

@@ -2,7 +2,11 @@ package producers
 
 import (
 	"nearline/internal/problems"
+	"nearline/pipeline"
 )
+
+// ReplayedSuffix ends the name of the topic that remembers which dead letters of another were put back.
+const ReplayedSuffix = ".replayed"
 
 // What becomes of the input's headers.
 const (
@@ -11,12 +15,9 @@ const (
 )
 
 const (
-	// defaultMaxRecordBytes is Kafka's default for message.max.bytes.
-	defaultMaxRecordBytes = 1_048_588
 	// minMaxRecordBytes leaves room for any dead letter's headers with a reference, which take at most some 5 kB: a
 	// cause, the names of a topic and a model, the first bytes.
 	minMaxRecordBytes = 8192
-	maxMaxRecordBytes = 64 << 20
 )
 
 // Config says where outputs go, and what they carry.
@@ -37,7 +38,7 @@ func (c Config) withDefaults() Config {
 		c.Headers = HeadersCopy
 	}
 	if c.MaxRecordBytes == 0 {
-		c.MaxRecordBytes = defaultMaxRecordBytes
+		c.MaxRecordBytes = pipeline.DefaultRecordBytes
 	}
 	return c
 }
@@ -61,10 +62,10 @@ func (c Config) validate(path string, results bool) error {
 		p.Add(path+".headers", "is %q: want copy or none", c.Headers)
 	}
 	if c.MaxRecordBytes < minMaxRecordBytes {
-		p.Add(path+".max_record_bytes", "is %d: want at least %d, or 0 for Kafka's default of %d", c.MaxRecordBytes, minMaxRecordBytes, defaultMaxRecordBytes)
+		p.Add(path+".max_record_bytes", "is %d: want at least %d, or 0 for Kafka's default of %d", c.MaxRecordBytes, minMaxRecordBytes, pipeline.DefaultRecordBytes)
 	}
-	if c.MaxRecordBytes > maxMaxRecordBytes {
-		p.Add(path+".max_record_bytes", "is %d: want at most %d, since brokers and clients take requests of 100 MiB", c.MaxRecordBytes, maxMaxRecordBytes)
+	if c.MaxRecordBytes > pipeline.MaxRecordBytes {
+		p.Add(path+".max_record_bytes", "is %d: want at most %d, since brokers and clients take requests of 100 MiB", c.MaxRecordBytes, pipeline.MaxRecordBytes)
 	}
 	return p.Err()
 }

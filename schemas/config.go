@@ -16,8 +16,8 @@ const (
 )
 
 const (
-	// defaultMaxValueBytes is what Kafka's brokers take by default: a larger value is only met compressed.
-	defaultMaxValueBytes = 1 << 20
+	// DefaultMaxValueBytes is what Kafka's brokers take by default: a larger value is only met compressed.
+	DefaultMaxValueBytes = 1 << 20
 	// defaultMaxDepth is a guess: real events nest a handful of levels, and 100 costs nothing.
 	defaultMaxDepth = 100
 	maxMaxDepth     = 1000
@@ -109,7 +109,7 @@ func (c InputConfig) withDefaults() InputConfig {
 		c.Format = FormatJSON
 	}
 	if c.MaxValueBytes == 0 {
-		c.MaxValueBytes = defaultMaxValueBytes
+		c.MaxValueBytes = DefaultMaxValueBytes
 	}
 	if c.MaxDepth == 0 {
 		c.MaxDepth = defaultMaxDepth
@@ -146,10 +146,10 @@ func (c InputConfig) validate(path string, wanted Wanted) error {
 		p.add("schema", "is %q: format json has none, remove it or set format: avro", c.Schema)
 	}
 	if c.MaxValueBytes < 0 {
-		p.add("max_value_bytes", "is %d: want at least 1, or 0 for the default of %d", c.MaxValueBytes, defaultMaxValueBytes)
+		p.add("max_value_bytes", "is %d: want at least 1, or 0 for the default of %d", c.MaxValueBytes, DefaultMaxValueBytes)
 	}
 	if c.MaxValueBytes > maxMaxValueBytes {
-		p.add("max_value_bytes", "is %d: want at most %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, defaultMaxValueBytes)
+		p.add("max_value_bytes", "is %d: want at most %d, or 0 for the default of %d", c.MaxValueBytes, maxMaxValueBytes, DefaultMaxValueBytes)
 	}
 	if c.MaxDepth < 0 || c.MaxDepth > maxMaxDepth {
 		p.add("max_depth", "is %d: want 1 to %d, or 0 for the default of %d", c.MaxDepth, maxMaxDepth, defaultMaxDepth)

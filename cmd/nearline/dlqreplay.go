@@ -194,7 +194,7 @@ func thereAre(ctx context.Context, topic *deadletters.Topic, places []deadletter
 }
 
 // mostValue is what a repaired value may have, in bytes: as much as a replay writes.
-const mostValue = 64 << 20
+const mostValue = pipeline.MaxRecordBytes
 
 // repairOf is what makes repaired values; nil where nothing is repaired.
 func repairOf(file, command string, places []string) (func(context.Context, *pipeline.Record) ([]byte, error), error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nearline/internal/problems"
+	"nearline/pipeline"
 )
 
 // Config says which table the views are kept in. There is no secret in it: credentials are found as the vendor's tools find them, in the file that
@@ -41,9 +42,6 @@ var (
 	legalTable    = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,50}$`)
 )
 
-// maxTTL is a hundred years: what is to be for good says so.
-const maxTTL = 100 * 365 * 24 * time.Hour
-
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var p problems.List
@@ -62,8 +60,8 @@ func (c Config) Validate(path string) error {
 	if c.Emulator != "" && !isAddress(c.Emulator) {
 		p.Add(path+".emulator", "is %q: want host:port, such as localhost:8086, or none for the real one", c.Emulator)
 	}
-	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
-		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
+	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > pipeline.Longest {
+		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, pipeline.Longest)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
 		p.Add(path+".timeout", "is %v: want between 1ms and 1m", c.Timeout)

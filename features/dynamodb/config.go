@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nearline/internal/problems"
+	"nearline/pipeline"
 )
 
 // Config says which table the views are kept in. There is no secret in it: credentials are found as the vendor's tools find them, in the
@@ -39,9 +40,6 @@ var (
 	legalRegion = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 )
 
-// maxTTL is a hundred years: what is to be for good says so.
-const maxTTL = 100 * 365 * 24 * time.Hour
-
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var p problems.List
@@ -54,8 +52,8 @@ func (c Config) Validate(path string) error {
 	if c.Endpoint != "" && !isURL(c.Endpoint) {
 		p.Add(path+".endpoint", "is %q: want a URL such as http://localhost:8000, or none for the region's", c.Endpoint)
 	}
-	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
-		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
+	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > pipeline.Longest {
+		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, pipeline.Longest)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
 		p.Add(path+".timeout", "is %v: want between 1ms and 1m", c.Timeout)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nearline/internal/problems"
+	"nearline/pipeline"
 )
 
 // Config says where the Redis is, and how views are kept there.
@@ -45,9 +46,6 @@ func DefaultConfig() Config {
 // legalPrefix has no brace: all keys would be in one slot of a cluster.
 var legalPrefix = regexp.MustCompile(`^[a-zA-Z0-9._:-]{1,100}$`)
 
-// maxTTL is a hundred years: what is to be for good says so.
-const maxTTL = 100 * 365 * 24 * time.Hour
-
 // Validate names every problem, each with its key below path, its value and the remedy.
 func (c Config) Validate(path string) error {
 	var p problems.List
@@ -74,8 +72,8 @@ func (c Config) Validate(path string) error {
 	if !legalPrefix.MatchString(c.Prefix) {
 		p.Add(path+".prefix", "is %q: want letters, digits, dots, dashes, underscores and colons, such as nearline", c.Prefix)
 	}
-	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > maxTTL {
-		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, maxTTL)
+	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > pipeline.Longest {
+		p.Add(path+".ttl", "is %v: want at least 1s and at most %v, or 0 to keep keys for good", c.TTL, pipeline.Longest)
 	}
 	if c.Timeout < time.Millisecond || c.Timeout > time.Minute {
 		p.Add(path+".timeout", "is %v: want between 1ms and 1m", c.Timeout)

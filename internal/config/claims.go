@@ -7,6 +7,7 @@ import (
 
 	"nearline/features"
 	"nearline/internal/problems"
+	"nearline/producers"
 )
 
 // claim is what a key of the configuration makes of a topic. Topics has the same uses for those that look topics up; here are also those that only exist
@@ -22,9 +23,6 @@ type claim struct {
 // useReplays is the memory of what was replayed of a topic of dead letters.
 const useReplays Use = "memory of replays"
 
-// replaysSuffix is what deadletters.MemoryTopic appends.
-const replaysSuffix = ".replayed"
-
 // claims of all pipelines and views on topics, in the order of the file; nothing for names that are missing.
 func (c *Config) claims() []claim {
 	var claims []claim
@@ -38,7 +36,7 @@ func (c *Config) claims() []claim {
 		add(key, true, use)
 		if use.Topic != "" && !slices.Contains(letters, use.Topic) {
 			letters = append(letters, use.Topic)
-			add(key, false, TopicUse{Pipeline: use.Pipeline, Topic: use.Topic + replaysSuffix, Use: useReplays})
+			add(key, false, TopicUse{Pipeline: use.Pipeline, Topic: use.Topic + producers.ReplayedSuffix, Use: useReplays})
 		}
 	}
 	for i := range c.Pipelines {
@@ -134,7 +132,7 @@ func (c claim) why() string {
 	case UseProgress:
 		return fmt.Sprintf("the service keeps there how far groups have come (%s)", c.key)
 	case useReplays:
-		return fmt.Sprintf("replays remember there which dead letters of %s they put back", strings.TrimSuffix(c.Topic, replaysSuffix))
+		return fmt.Sprintf("replays remember there which dead letters of %s they put back", strings.TrimSuffix(c.Topic, producers.ReplayedSuffix))
 	case UseOutput:
 		return fmt.Sprintf("results of pipeline %s go there (%s), and their readers expect nothing else", c.Pipeline, c.key)
 	case UseDeadLetters:

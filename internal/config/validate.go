@@ -23,11 +23,7 @@ var planned = map[string]string{
 	"pipelines[].steps[].features": "the verbs are predict, rank, lookup and aggregate",
 }
 
-var (
-	// Kafka's own rule for topics; groups may be anything, but other tools expect the same.
-	legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-	legalName  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
-)
+var legalName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
 
 // maxMany pipelines, and as many views: each has clients of its own. A guess.
 const maxMany = 500
@@ -106,8 +102,8 @@ func (c *Config) validatePipeline(v *problems.List, i int) {
 	switch same := c.first(i, func(o *Pipeline) bool { return o.Group == p.Group }); {
 	case !legalName.MatchString(p.Name) && p.Group == groupOf(p.Name):
 		// Told above.
-	case !legalTopic.MatchString(p.Group):
-		v.Add(path+".group", "is %q: want letters, digits, dots, dashes and underscores, at most 249", p.Group)
+	case !pipeline.LegalTopic(p.Group): // groups may be anything, but other tools expect the same
+		v.Add(path+".group", "is %q: want letters, digits, dots, dashes and underscores, at most %d", p.Group, pipeline.MaxTopicName)
 	case same >= 0 && c.Pipelines[same].Name != p.Name:
 		v.Add(path+".group", "is %q: pipelines[%d] has that group, and members with one transactional id fence each other; "+"choose another, or leave it out for %s", p.Group, same, groupOf(p.Name))
 	}
@@ -410,8 +406,8 @@ func checkTopic(v *problems.List, path, topic string) {
 	switch {
 	case topic == "":
 		v.Add(path, "is missing: want the name of a topic")
-	case !legalTopic.MatchString(topic) || topic == "." || topic == "..":
-		v.Add(path, "is %q: want a topic as Kafka allows it: letters, digits, dots, dashes and underscores, at most 249", topic)
+	case !pipeline.LegalTopic(topic) || topic == "." || topic == "..":
+		v.Add(path, "is %q: want a topic as Kafka allows it: letters, digits, dots, dashes and underscores, at most %d", topic, pipeline.MaxTopicName)
 	case slices.Contains(brokersOwn, topic):
 		v.Add(path, "is %q: brokers keep their own records there; choose another", topic)
 	}
@@ -425,7 +421,7 @@ func checkRemembered(v *problems.List, path, topic string) {
 	if slices.Contains(brokersOwn, topic) && path == "features.dead_letters" { // of others, checkTopic tells
 		checkTopic(v, path, topic)
 	}
-	if most := 249 - len(replaysSuffix); len(topic) > most && legalTopic.MatchString(topic) {
-		v.Add(path, "has %d characters: want at most %d, since replays are remembered in a topic called like it and %s", len(topic), most, replaysSuffix)
+	if most := pipeline.MaxTopicName - len(producers.ReplayedSuffix); len(topic) > most && pipeline.LegalTopic(topic) {
+		v.Add(path, "has %d characters: want at most %d, since replays are remembered in a topic called like it and %s", len(topic), most, producers.ReplayedSuffix)
 	}
 }

@@ -96,7 +96,7 @@ type remembered struct {
 }
 
 // MemoryTopic is where it is remembered what was done about the letters of a topic.
-func MemoryTopic(topic string) string { return topic + ".replayed" }
+func MemoryTopic(topic string) string { return topic + producers.ReplayedSuffix }
 
 // remember builds the memory's record of what is done about one letter.
 func (t *Topic) remember(l *producers.Letter, what remembered) (pipeline.Output, error) {

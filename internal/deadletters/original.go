@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -88,12 +87,9 @@ func record(ctx context.Context, from *committed.Reader, at pipeline.Coordinates
 	}
 }
 
-// legalTopic is Kafka's own rule.
-var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-
 // offset that a partition begins or ends at.
 func offset(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), at pipeline.Coordinates) (int64, error) {
-	if !legalTopic.MatchString(at.Topic) {
+	if !pipeline.LegalTopic(at.Topic) {
 		return 0, &Missing{"its source is no topic", strconv.Quote(at.Topic)}
 	}
 	listed, err := list(ctx, at.Topic)

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
-	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -37,7 +36,7 @@ func (t *Topic) newWriter(ctx context.Context) (*writer, error) {
 	client, err := t.connection.As(clientID).Client(
 		kgo.TransactionalID(TransactionalID(t.Name)), kgo.TransactionTimeout(transactionTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(kafka.MaxRecordBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords+1),
+		kgo.ProducerBatchMaxBytes(pipeline.MaxRecordBytes), kgo.ManualFlushing(), kgo.MaxBufferedRecords(2*chunkRecords+1),
 		kgo.RecordDeliveryTimeout(transactionTimeout), kgo.RecordPartitioner(home{kgo.StickyKeyPartitioner(nil)}),
 	)
 	if err != nil {

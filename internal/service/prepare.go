@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"nearline/kafka"
+	"nearline/pipeline"
 	"nearline/producers"
 )
 
@@ -73,13 +73,13 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 			updates.Name, updates.Partitions, states.Name, states.Partitions)
 	}
 	// 0 where the broker does not say.
-	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, kafka.MaxRecordBytes)
-	deadLetterLimit := min(topics[l.config.DeadLetters].MaxRecordBytes, kafka.MaxRecordBytes)
+	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, pipeline.MaxRecordBytes)
+	deadLetterLimit := min(topics[l.config.DeadLetters].MaxRecordBytes, pipeline.MaxRecordBytes)
 	builder, err := l.builder.WithLimits(limit, deadLetterLimit)
 	if err != nil {
 		return nil, err
 	}
-	fallback := cmp.Or(l.config.Output.MaxRecordBytes, kafka.DefaultMaxRecordBytes)
+	fallback := cmp.Or(l.config.Output.MaxRecordBytes, pipeline.DefaultRecordBytes)
 	builder = builder.WithTimes(topics[l.config.Output.Topic].Times)
 	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback),
 		partitions: topics[l.config.Input.Topic].Partitions}, nil
@@ -93,7 +93,7 @@ func (l *line) batchLimit(topics *outputs) func(topic string) int32 {
 		if topic == l.config.DeadLetters {
 			limit = topics.deadLetterLimit
 		}
-		return int32(limit) //nolint:gosec // at most kafka.MaxRecordBytes, or what the config says
+		return int32(limit) //nolint:gosec // at most pipeline.MaxRecordBytes, or what the config says
 	}
 }
 

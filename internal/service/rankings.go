@@ -14,6 +14,7 @@ import (
 
 	"nearline/batching"
 	"nearline/pipeline"
+	"nearline/schemas"
 	"nearline/serving"
 )
 
@@ -34,7 +35,7 @@ func newRankings(s *Service) *rankings {
 		p := &s.config.Pipelines[i]
 		if p.Ranks() {
 			r.names = append(r.names, p.Name)
-			r.largest = max(r.largest, cmp.Or(p.Input.MaxValueBytes, 1<<20))
+			r.largest = max(r.largest, cmp.Or(p.Input.MaxValueBytes, schemas.DefaultMaxValueBytes))
 		}
 	}
 	return r
