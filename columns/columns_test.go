@@ -237,7 +237,7 @@ func TestColumnConfigNamesKeyValueAndRemedy(t *testing.T) {
 
 func TestAFeatureThatIsMissingIsAMissingNumberAndAnEmptyText(t *testing.T) {
 	view := features.NewView(features.ViewConfig{Name: "item", Key: "k", Fields: []features.FieldConfig{
-		{Name: "mood", Default: new(math.NaN()), Mean: &features.MeanConfig{Operand: features.Operand{Of: "x"}}},
+		{Name: "mood", Default: new(features.FieldDefault(math.NaN())), Mean: &features.MeanConfig{Operand: features.Operand{Of: "x"}}},
 	}})
 	columns, _, err := New("m", []pipeline.Column{{Name: "mood"}, {Name: "word", Text: true}, {Name: "gone"}}, declared(t, "mood: item.mood\nword: item.mood\ngone: {default: missing}"),
 		[]pipeline.Field{{Name: "item", Value: pipeline.ObjectValue(view.Defaults()...)}}, nil)
