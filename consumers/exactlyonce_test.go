@@ -36,8 +36,8 @@ func config(w *kafkatest.World, line *kafkatest.Line, index int) consumers.Confi
 // cycle of such a member with these steps.
 func cycle(c consumers.Config, steps ...pipeline.Step) *pipeline.Cycle {
 	return &pipeline.Cycle{
-		Open:  func() (pipeline.Source, error) { return consumers.Open(c) },
-		Steps: steps,
+		Open:     func() (pipeline.Source, error) { return consumers.Open(c) },
+		Programs: kafkatest.Programs(steps...),
 	}
 }
 

@@ -48,7 +48,7 @@ func TestMemberDeadLettersExactlyTheRefusedRecords(t *testing.T) {
 					for i := range members {
 						line := w.Line()
 						cycle := small(cycle(config(w, line, i), new(kafkatest.Model)))
-						cycle.Builder = kafkatest.Builder{TooLarge: c.tooLarge}
+						cycle.Builder = kafkatest.Always(kafkatest.Builder{TooLarge: c.tooLarge})
 						workers = append(workers, w.Start(cycle, line))
 					}
 					finish(t, w, workers...)
@@ -77,7 +77,7 @@ func TestRecordsThatAreRefusedTogetherAloneBecomeNoDeadLetters(t *testing.T) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.Mix{Records: 60, Keys: 10})
 		line := w.Line()
 		cycle := small(cycle(config(w, line, 0), new(kafkatest.Model)))
-		cycle.Builder = heavy{}
+		cycle.Builder = kafkatest.Always(heavy{})
 		worker := w.Start(cycle, line)
 		finish(t, w, worker)
 		if len(worker.Tally.Errors()) == 0 {
@@ -126,7 +126,7 @@ func TestMemberWaitsLongWhereEvenADeadLetterIsRefused(t *testing.T) {
 		line := w.Line()
 		model := new(kafkatest.Model)
 		c := cycle(config(w, line, 0), model)
-		c.Builder = kafkatest.Builder{TooLarge: 2 * brokerLimit, LargeLetters: true}
+		c.Builder = kafkatest.Always(kafkatest.Builder{TooLarge: 2 * brokerLimit, LargeLetters: true})
 		worker := w.Start(c, line)
 		time.Sleep(10 * time.Minute)
 		snapshot := worker.Status.Snapshot()

@@ -23,11 +23,6 @@ import (
 	"nearline/pipeline"
 )
 
-// Encoder writes a row's answer, without the end of the line.
-type Encoder interface {
-	Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault)
-}
-
 // Options of a run.
 type Options struct {
 	In  io.Reader
@@ -41,11 +36,9 @@ type Options struct {
 	// Name of the input: rows name it as their topic. Empty means "-".
 	Name string
 
-	Decoder pipeline.Decoder
-	// Steps run on several chunks at once, up to the first that is a pipeline.Ordered. That one and those after it run on the chunks in input order, one after
-	// the other.
-	Steps   []pipeline.Step
-	Encoder Encoder
+	// Programs hand out what lines go through, chunk by chunk. Its steps run on several chunks at once, up to the first that is a pipeline.Ordered. That one and
+	// those after it run on the chunks in input order, one after the other.
+	Programs *pipeline.Programs
 
 	// ChunkRows is how many rows go through the steps at once; zero means DefaultChunkRows. Order within a chunk is the
 	// steps' own business, so the larger it is the better batches can be sorted by length.
@@ -118,8 +111,10 @@ func (s Stats) Rate() float64 {
 // done is closed, the writer.
 type chunk struct {
 	entries []entry
-	rows    []*pipeline.Row // those without a fault
-	first   int64           // line number
+	rows    []*pipeline.Row // those of the entries that could be decoded
+	program *pipeline.Program
+	release func() // of the program; nil until it is taken
+	first   int64  // line number
 	last    int64
 	blank   int64 // of the lines from first to last
 	bytes   int64 // of the input, up to the end of the chunk
@@ -143,11 +138,7 @@ type entry struct {
 // When ctx ends while In.Read blocks, Run returns without it: that read, and one chunk at most, are left behind.
 func Run(ctx context.Context, o Options) (Stats, error) {
 	o = o.withDefaults()
-	ordered := slices.IndexFunc(o.Steps, func(s pipeline.Step) bool { _, ok := s.(pipeline.Ordered); return ok })
-	if ordered < 0 {
-		ordered = len(o.Steps)
-	}
-	r := &run{Options: o, atOnce: o.Steps[:ordered], inOrder: o.Steps[ordered:], begin: time.Now(), out: newSink(o.Out), rejects: newSink(o.Rejects),
+	r := &run{Options: o, begin: time.Now(), out: newSink(o.Out), rejects: newSink(o.Rejects),
 		stats: Stats{Lines: o.From - 1, Rejected: map[pipeline.Class]int64{}}}
 
 	work, order := make(chan *chunk), make(chan *chunk, o.Chunks)
@@ -163,6 +154,12 @@ func Run(ctx context.Context, o Options) (Stats, error) {
 	}
 	group.Go(func() error { return r.write(running, order) })
 	err := group.Wait()
+	if r.last != nil { // of a run that ended early
+		r.last.letGo()
+	}
+	for c := range order {
+		c.letGo()
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -196,12 +193,12 @@ func (o Options) withDefaults() Options {
 // run is the state of one Run. The writer owns out and stats until all have ended.
 type run struct {
 	Options
-	atOnce, inOrder []pipeline.Step
 
 	begin        time.Time
 	out, rejects *sink
 	stats        Stats
 	buf          []byte
+	last         *chunk // that the writer had in hand
 }
 
 // input is a chunk, or why there is no further one.
@@ -299,8 +296,12 @@ func (r *run) dispatch(ctx context.Context, chunks <-chan input, work, order cha
 
 func (r *run) work(ctx context.Context, work <-chan *chunk) error {
 	for c := range work {
+		if c.program, c.release = r.Programs.Take(); c.program == nil {
+			return errors.New("there is no program to run lines through")
+		}
 		r.decode(c)
-		if err := r.steps(ctx, r.atOnce, c); err != nil {
+		atOnce, _ := c.program.Steps.Split()
+		if err := c.run(ctx, atOnce); err != nil {
 			return err
 		}
 		close(c.done)
@@ -315,56 +316,58 @@ func (r *run) decode(c *chunk) {
 			continue
 		}
 		record := &pipeline.Record{Topic: r.Name, Offset: e.line, Value: e.value}
-		if e.row, e.fault = r.Decoder.Decode(record); e.fault == nil {
+		if e.row, e.fault = c.program.Decoder.Decode(record); e.fault == nil {
 			e.row.Record = record
-		}
-	}
-}
-
-func (r *run) steps(ctx context.Context, steps []pipeline.Step, c *chunk) error {
-	for _, step := range steps {
-		if err := r.step(ctx, step, c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// step runs on the rows that have no fault so far.
-func (r *run) step(ctx context.Context, step pipeline.Step, c *chunk) error {
-	c.rows = c.rows[:0]
-	for i := range c.entries {
-		if e := &c.entries[i]; e.fault == nil && e.row.Fault == nil {
 			c.rows = append(c.rows, e.row)
 		}
 	}
-	if len(c.rows) == 0 {
-		return nil
+}
+
+// run the rows through some of the steps.
+func (c *chunk) run(ctx context.Context, steps pipeline.Steps) error {
+	err := steps.Run(ctx, c.rows, nil)
+	if in, ok := errors.AsType[*pipeline.StepError](err); ok {
+		return fmt.Errorf("%s, lines %d to %d: %w", in.Step, c.entries[0].line, c.last, in.Err)
 	}
-	if err := step.Run(ctx, c.rows); err != nil {
-		return fmt.Errorf("%s, lines %d to %d: %w", step.Name(), c.entries[0].line, c.last, err)
+	return err
+}
+
+// letGo of the chunk's program.
+func (c *chunk) letGo() {
+	if c.release != nil {
+		c.release()
 	}
-	return nil
 }
 
 // write writes the chunks in input order as they are done, after the steps that go in that order.
 func (r *run) write(ctx context.Context, order <-chan *chunk) error {
 	for c := range order {
-		select {
-		case <-c.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if err := r.steps(ctx, r.inOrder, c); err != nil {
-			return err
-		}
-		if err := r.writeChunk(c); err != nil {
+		if err := r.finish(ctx, c); err != nil {
 			return err
 		}
 		if r.Progress != nil {
 			r.Progress(r.snapshot())
 		}
 	}
+	return nil
+}
+
+// finish a chunk once it is through the steps that may run at once.
+func (r *run) finish(ctx context.Context, c *chunk) error {
+	r.last = c
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	_, inOrder := c.program.Steps.Split()
+	if err := c.run(ctx, inOrder); err != nil {
+		return err
+	}
+	if err := r.writeChunk(c); err != nil {
+		return err
+	}
+	c.letGo()
 	return nil
 }
 
@@ -376,7 +379,7 @@ func (r *run) writeChunk(c *chunk) error {
 			e.fault = e.row.Fault
 		}
 		if e.fault == nil {
-			r.buf, e.fault = r.Encoder.Append(r.buf[:0], e.row)
+			r.buf, e.fault = c.program.Encoder.Append(r.buf[:0], e.row)
 		}
 		if e.fault != nil {
 			if err := r.reject(e); err != nil {

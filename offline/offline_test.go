@@ -84,9 +84,14 @@ func (o *outcome) rejected(t *testing.T) []Reject {
 	return all
 }
 
+// through is a program of these steps.
+func through(steps ...pipeline.Step) *pipeline.Programs {
+	return pipeline.NewPrograms(&pipeline.Program{Decoder: simple{}, Steps: steps, Encoder: simple{}})
+}
+
 func do(ctx context.Context, in io.Reader, change func(*Options)) *outcome {
 	o := &outcome{}
-	options := Options{In: in, Out: &o.out, Rejects: &o.rejects, Name: "file.jsonl", Decoder: simple{}, Steps: []pipeline.Step{step(nil)}, Encoder: simple{}}
+	options := Options{In: in, Out: &o.out, Rejects: &o.rejects, Name: "file.jsonl", Programs: through(step(nil))}
 	if change != nil {
 		change(&options)
 	}
@@ -105,12 +110,12 @@ func TestRunAnswersInInputOrder(t *testing.T) {
 		yields := rng.IntN(20)
 		got := do(t.Context(), strings.NewReader(in.String()), func(o *Options) {
 			o.ChunkRows, o.Chunks = 17, chunks
-			o.Steps = []pipeline.Step{step(func(context.Context, []*pipeline.Row) error {
+			o.Programs = through(step(func(context.Context, []*pipeline.Row) error {
 				for range yields { // chunks overtake each other
 					runtime.Gosched()
 				}
 				return nil
-			})}
+			}))
 		})
 		if got.err != nil || got.stats.Scored != n || got.stats.Lines != n || got.stats.Bytes != int64(in.Len()) {
 			t.Fatalf("%d chunks: %+v, %v", chunks, got.stats, got.err)
@@ -151,12 +156,12 @@ func TestRunRejectsBadLinesAndGoesOn(t *testing.T) {
 func TestRunGivesRowsTheirFileAndLine(t *testing.T) {
 	var seen []pipeline.Coordinates
 	do(t.Context(), strings.NewReader("one\n\nthree\n"), func(o *Options) {
-		o.Steps = []pipeline.Step{step(func(_ context.Context, rows []*pipeline.Row) error {
+		o.Programs = through(step(func(_ context.Context, rows []*pipeline.Row) error {
 			for _, row := range rows {
 				seen = append(seen, row.Record.Coordinates())
 			}
 			return nil
-		})}
+		}))
 	})
 	if got, want := fmt.Sprint(seen), "[file.jsonl[0]@1 file.jsonl[0]@3]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -228,7 +233,7 @@ func TestRunKeepsSeveralChunksInFlightAndNoMore(t *testing.T) {
 	var inside, most atomic.Int32
 	got := do(t.Context(), strings.NewReader(strings.Repeat("row\n", 100)), func(o *Options) {
 		o.ChunkRows = 10
-		o.Steps = []pipeline.Step{step(func(ctx context.Context, _ []*pipeline.Row) error {
+		o.Programs = through(step(func(ctx context.Context, _ []*pipeline.Row) error {
 			n := inside.Add(1)
 			defer inside.Add(-1)
 			most.Store(max(most.Load(), n))
@@ -238,7 +243,7 @@ func TestRunKeepsSeveralChunksInFlightAndNoMore(t *testing.T) {
 			case <-ctx.Done():
 			}
 			return nil
-		})}
+		}))
 	})
 	if got.err != nil || got.stats.Scored != 100 || most.Load() != DefaultChunks {
 		t.Errorf("%+v, %v, at most %d chunks at once, want %d", got.stats, got.err, most.Load(), DefaultChunks)
@@ -251,7 +256,7 @@ func TestRunReadsNoFurtherThanItsChunks(t *testing.T) {
 	in := &counted{in: io.LimitReader(lines{}, 1<<30)}
 	got := do(ctx, in, func(o *Options) {
 		o.ChunkRows = 100
-		o.Steps = []pipeline.Step{step(func(ctx context.Context, _ []*pipeline.Row) error {
+		o.Programs = through(step(func(ctx context.Context, _ []*pipeline.Row) error {
 			// The model is slow: everybody else has time to run ahead.
 			for range 10_000 {
 				runtime.Gosched()
@@ -259,7 +264,7 @@ func TestRunReadsNoFurtherThanItsChunks(t *testing.T) {
 			cancel(interrupted)
 			<-ctx.Done()
 			return ctx.Err()
-		})}
+		}))
 	})
 	if !errors.Is(got.err, interrupted) {
 		t.Errorf("got %v, want the cause of the interruption", got.err)
@@ -298,13 +303,13 @@ func TestRunInterruptedLeavesWholeOutput(t *testing.T) {
 	var chunks atomic.Int32
 	got := do(ctx, lines{}, func(o *Options) {
 		o.ChunkRows = 10
-		o.Steps = []pipeline.Step{step(func(ctx context.Context, _ []*pipeline.Row) error {
+		o.Programs = through(step(func(ctx context.Context, _ []*pipeline.Row) error {
 			if chunks.Add(1) > 50 {
 				cancel()
 				return ctx.Err()
 			}
 			return nil
-		})}
+		}))
 	})
 	if !errors.Is(got.err, context.Canceled) {
 		t.Errorf("got %v, want that it was cancelled", got.err)
@@ -336,12 +341,12 @@ func TestRunStopsWhenAStepFails(t *testing.T) {
 	var chunks atomic.Int32
 	got := do(t.Context(), lines{}, func(o *Options) {
 		o.ChunkRows, o.Chunks = 10, 1
-		o.Steps = []pipeline.Step{step(func(context.Context, []*pipeline.Row) error {
+		o.Programs = through(step(func(context.Context, []*pipeline.Row) error {
 			if chunks.Add(1) == 3 {
 				return broken
 			}
 			return nil
-		})}
+		}))
 	})
 	if !errors.Is(got.err, pipeline.ErrRuntime) || !strings.Contains(got.err.Error(), "predict fake, lines 21 to 30") {
 		t.Errorf("got %v, want the step's error with its lines", got.err)
@@ -525,7 +530,7 @@ func TestOrderedStepsRunInInputOrderOneChunkAfterTheOther(t *testing.T) {
 	later := make(chan struct{}) // closed when the second chunk is through the first step
 	got := do(t.Context(), strings.NewReader(in.String()), func(o *Options) {
 		o.ChunkRows, o.Chunks = 4, 4
-		o.Steps = []pipeline.Step{step(func(_ context.Context, rows []*pipeline.Row) error {
+		o.Programs = through(step(func(_ context.Context, rows []*pipeline.Row) error {
 			switch rows[0].Record.Offset {
 			case 1:
 				<-later
@@ -536,7 +541,7 @@ func TestOrderedStepsRunInInputOrderOneChunkAfterTheOther(t *testing.T) {
 		}), inOrder{seen: &seen}, step(func(_ context.Context, rows []*pipeline.Row) error {
 			after = append(after, rows[0].Record.Offset)
 			return nil
-		})}
+		}))
 	})
 	if got.err != nil || got.stats.Scored != n {
 		t.Fatalf("got %+v and %v", got.stats, got.err)
@@ -553,7 +558,7 @@ func TestOrderedStepsRunInInputOrderOneChunkAfterTheOther(t *testing.T) {
 
 func TestAnOrderedStepThatFailsEndsTheRun(t *testing.T) {
 	broken := errors.New("the store is gone")
-	got := do(t.Context(), strings.NewReader("a\nb\n"), func(o *Options) { o.Steps = append(o.Steps, breaking{err: broken}) })
+	got := do(t.Context(), strings.NewReader("a\nb\n"), func(o *Options) { o.Programs = through(step(nil), breaking{err: broken}) })
 	if !errors.Is(got.err, broken) || got.stats.Lines != 0 || got.out.Len() != 0 {
 		t.Errorf("got %v after %d lines, want the step's error and nothing written", got.err, got.stats.Lines)
 	}
@@ -567,3 +572,47 @@ type breaking struct {
 func (breaking) Ordered() {}
 
 func (f breaking) Run(context.Context, []*pipeline.Row) error { return f.err }
+
+// Each chunk keeps the program that it began with, and lets it go in the end, however the run ends.
+func TestChunksKeepTheirProgramAndLetItGo(t *testing.T) {
+	broken := errors.New("broken")
+	for name, fails := range map[string]error{"to its end": nil, "until a step fails": broken} {
+		t.Run(name, func(t *testing.T) {
+			programs := new(pipeline.Programs)
+			var drained atomic.Int64
+			var of func(n uint64) *pipeline.Program
+			of = func(n uint64) *pipeline.Program {
+				return &pipeline.Program{Generation: n, Decoder: simple{}, Encoder: simple{}, Steps: pipeline.Steps{step(func(_ context.Context, rows []*pipeline.Row) error {
+					if fails != nil && rows[0].Record.Offset > 50 {
+						return fails
+					}
+					for _, row := range rows {
+						row.Text = fmt.Sprint(n)
+					}
+					// The next chunk has another program.
+					return programs.Swap(of(n+1), func() { drained.Add(1) })
+				})}}
+			}
+			if err := programs.Swap(of(1), func() { drained.Add(1) }); err != nil {
+				t.Fatal(err)
+			}
+			got := do(t.Context(), strings.NewReader(strings.Repeat("row\n", 100)), func(o *Options) { o.Programs, o.ChunkRows, o.Chunks = programs, 10, 1 })
+			if !errors.Is(got.err, fails) {
+				t.Fatalf("got %v, want %v", got.err, fails)
+			}
+			var want strings.Builder
+			for n := range got.stats.Scored {
+				fmt.Fprintf(&want, "m %d\n", n/10+1)
+			}
+			if got.out.String() != want.String() {
+				t.Errorf("got %q, want %q", got.out.String(), want.String())
+			}
+			last, release := programs.Take()
+			release()
+			programs.Close()
+			if drained.Load() != int64(last.Generation) { //nolint:gosec // ten
+				t.Errorf("%d of %d programs are drained, want all", drained.Load(), last.Generation)
+			}
+		})
+	}
+}

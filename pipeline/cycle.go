@@ -25,10 +25,11 @@ import (
 // Not safe for concurrent use: one goroutine calls Run.
 type Cycle struct {
 	// Open makes the source, and makes it anew after every error that leaves it in doubt.
-	Open    func() (Source, error)
-	Decoder Decoder
-	Steps   []Step
-	Builder Builder
+	Open func() (Source, error)
+	// Programs hands out what is done to records. Each cycle has one program, from its poll to its end. A program with a Keeper belongs to one member alone.
+	Programs *Programs
+	// Builder makes the records to publish of what a program answers.
+	Builder func(*Program) Builder
 	Config  CycleConfig
 	Logger  *slog.Logger
 	Metrics *Metrics
@@ -36,8 +37,9 @@ type Cycle struct {
 	// At, if set, is called as each point of the cycle is reached. Tests cut the world off there.
 	At func(Point)
 
-	pace  pace
-	notes notes
+	pace       pace
+	notes      notes
+	generation uint64 // of the program that the notes were taken under
 }
 
 // Point names a place between two steps of a cycle.
@@ -153,19 +155,26 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	c.Status.took(len(records))
 	c.at(PointPolled)
 
+	// Taken after the poll, since that may wait for long: an idle member has no program, and keeps none from being drained.
+	program, release := c.Programs.Take()
+	defer release()
+	if program == nil {
+		return c.giveBack(work, source, errNoProgram)
+	}
+	c.under(program)
 	kept := false
-	defer func() { c.settle(kept) }()
+	defer func() { settle(program, kept) }()
 
-	rows := c.decode(records)
+	rows := c.decode(program, records)
 	c.at(PointDecoded)
 
-	if err := c.run(work, rows); err != nil {
+	if err := program.Run(work, rows, c.Metrics.took); err != nil {
 		return c.giveBack(work, source, err)
 	}
 	c.pace.observe(len(records), time.Since(began))
 	c.at(PointPredicted)
 
-	outputs, err := c.encode(rows)
+	outputs, err := c.encode(program, rows)
 	if err != nil {
 		return c.giveBack(work, source, err)
 	}
@@ -198,8 +207,18 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	return nil
 }
 
+// errNoProgram is what a cycle waits for that has nothing to run.
+var errNoProgram = fmt.Errorf("%w: the pipeline has no program", ErrRuntime)
+
+// under a program a cycle is to work: what was noted about records under another one is forgotten, since they may fare otherwise now.
+func (c *Cycle) under(program *Program) {
+	if program.Generation != c.generation {
+		c.notes, c.generation = nil, program.Generation
+	}
+}
+
 // decode makes a row of every record. A tombstone's row has neither text nor fault: it passes the steps by.
-func (c *Cycle) decode(records []*Record) []*Row {
+func (c *Cycle) decode(program *Program, records []*Record) []*Row {
 	began := time.Now()
 	rows := make([]*Row, len(records))
 	for i, record := range records {
@@ -211,7 +230,7 @@ func (c *Cycle) decode(records []*Record) []*Row {
 		case record.Withheld != nil:
 			rows[i] = &Row{Record: record, Fault: record.Withheld.Fault()}
 		case !record.Tombstone():
-			row, fault := c.Decoder.Decode(record)
+			row, fault := program.Decoder.Decode(record)
 			if fault != nil {
 				row = &Row{Fault: fault}
 			}
@@ -230,27 +249,6 @@ func (c *Cycle) decode(records []*Record) []*Row {
 	return rows
 }
 
-// run takes the rows through the steps. A row that gets a fault in one step is not shown to the next.
-func (c *Cycle) run(ctx context.Context, rows []*Row) error {
-	for _, step := range c.Steps {
-		live := make([]*Row, 0, len(rows))
-		for _, row := range rows {
-			if row.Fault == nil && !row.Record.Tombstone() {
-				live = append(live, row)
-			}
-		}
-		if len(live) == 0 {
-			return nil
-		}
-		began := time.Now()
-		if err := step.Run(ctx, live); err != nil {
-			return fmt.Errorf("%s: %w", step.Name(), err)
-		}
-		c.Metrics.stage(step.Name(), began)
-	}
-	return nil
-}
-
 // errHeavy says that a cycle's outputs are too much for memory together. Its records are taken again, fewer at a time.
 var errHeavy = errors.New("the cycle's outputs are too heavy together")
 
@@ -258,8 +256,8 @@ var errHeavy = errors.New("the cycle's outputs are too heavy together")
 //
 // It stops where the outputs are twice as heavy as the cycle was sized for, unless they are of one record. The next cycles are sized by
 // their weight, so that this comes about once where results become heavier all of a sudden.
-func (c *Cycle) encode(rows []*Row) ([]Output, error) {
-	began := time.Now()
+func (c *Cycle) encode(program *Program, rows []*Row) ([]Output, error) {
+	began, builder := time.Now(), c.Builder(program)
 	outputs := make([]Output, 0, len(rows))
 	add := func(row *Row, output Output) {
 		if output.Topic == "" {
@@ -273,12 +271,12 @@ func (c *Cycle) encode(rows []*Row) ([]Output, error) {
 		var output Output
 		switch {
 		case row.Fault == nil && row.Record.Tombstone():
-			output = c.Builder.Tombstone(row.Record)
+			output = builder.Tombstone(row.Record)
 		case row.Fault == nil:
-			output, row.Fault = c.Builder.Result(row)
+			output, row.Fault = builder.Result(row)
 		}
 		if row.Fault != nil {
-			output = c.Builder.DeadLetter(row.Record, row.Fault, c.notes.attempt(row.Record))
+			output = builder.DeadLetter(row.Record, row.Fault, c.notes.attempt(row.Record))
 		}
 		add(row, output)
 		weight := output.Size()
@@ -303,30 +301,27 @@ func (c *Cycle) encode(rows []*Row) ([]Output, error) {
 			add(row, beside)
 		}
 	}
-	for _, step := range c.Steps {
-		if keeper, ok := step.(Keeper); ok {
-			changes, err := keeper.Changes()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", step.Name(), err)
-			}
-			outputs = append(outputs, changes...)
-		}
+	if err := program.Steps.keepers(func(k Keeper) error {
+		changes, err := k.Changes()
+		outputs = append(outputs, changes...)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	c.Metrics.stage("encode", began)
 	return outputs, nil
 }
 
 // settle tells the steps that keep a state whether the cycle was committed.
-func (c *Cycle) settle(committed bool) {
-	for _, step := range c.Steps {
-		if keeper, ok := step.(Keeper); ok {
-			if committed {
-				keeper.Keep()
-			} else {
-				keeper.Drop()
-			}
+func settle(program *Program, committed bool) {
+	_ = program.Steps.keepers(func(k Keeper) error {
+		if committed {
+			k.Keep()
+		} else {
+			k.Drop()
 		}
-	}
+		return nil
+	})
 }
 
 // giveBack aborts the cycle because of err. Where the abort works, the source can go on.

@@ -77,6 +77,9 @@ func (p *plain) DeadLetter(_ *Record, f *Fault, attempt int) Output {
 }
 func (p *plain) Tombstone(*Record) Output { return Output{Topic: "tombstone"} }
 
+// always the same builder, of whatever program.
+func always(b Builder) func(*Program) Builder { return func(*Program) Builder { return b } }
+
 // play runs a cycle over the script for a minute of virtual time.
 func play(t *testing.T, s *script, p *plain) error {
 	t.Helper()
@@ -89,8 +92,8 @@ func playSteps(t *testing.T, s *script, p *plain, steps ...Step) (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		c := Cycle{
-			Open:    func() (Source, error) { s.calls = append(s.calls, "open"); return s, nil },
-			Decoder: p, Steps: steps, Builder: p, Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
+			Open:     func() (Source, error) { s.calls = append(s.calls, "open"); return s, nil },
+			Programs: NewPrograms(&Program{Decoder: p, Steps: steps}), Builder: always(p), Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
 		}
 		err = c.Run(ctx)
 	})
@@ -242,7 +245,7 @@ func TestCyclesOfHeavyResultsTakeFewerRecords(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
 				cycle := Cycle{
-					Open: func() (Source, error) { return h, nil }, Decoder: h, Steps: []Step{h}, Builder: h,
+					Open: func() (Source, error) { return h, nil }, Programs: NewPrograms(&Program{Decoder: h, Steps: Steps{h}}), Builder: always(h),
 					Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
 				}
 				if err := cycle.Run(ctx); err != nil {
@@ -274,8 +277,8 @@ func TestCycleHasNothingInHandOnceItsRecordsWereTakenBack(t *testing.T) {
 				// The partitions are somebody else's from then on, so that no record comes any more.
 				s, p := &script{polls: 1, records: one(), fail: fail}, new(plain)
 				c := Cycle{
-					Open:    func() (Source, error) { return s, nil },
-					Decoder: p, Steps: []Step{p}, Builder: p, Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
+					Open:     func() (Source, error) { return s, nil },
+					Programs: NewPrograms(&Program{Decoder: p, Steps: Steps{p}}), Builder: always(p), Config: DefaultCycle(), Logger: slog.New(slog.DiscardHandler), Status: new(Status),
 				}
 				ended := make(chan error)
 				go func() { ended <- c.Run(ctx) }()

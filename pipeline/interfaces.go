@@ -83,6 +83,13 @@ type Keeper interface {
 	Drop()
 }
 
+// Encoder writes the value of a row's result. Implementations are safe for concurrent use.
+type Encoder interface {
+	// Append appends the result of a row without a fault to dst, and returns the extended buffer. After a fault the
+	// buffer is of no use. It keeps neither the buffer nor the row.
+	Append(dst []byte, row *Row) ([]byte, *Fault)
+}
+
 // Builder makes the records to publish. Implementations are safe for concurrent use.
 type Builder interface {
 	// Result builds the output of a row without a fault: it encodes, and checks the size. An output without a topic is not

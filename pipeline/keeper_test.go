@@ -100,12 +100,12 @@ func (u *unwritten) Result(row *Row) (Output, *Fault) {
 
 // A record has one effect. One that becomes a dead letter has no other beside it, or a replay would count it twice.
 func TestNothingIsBesideADeadLetter(t *testing.T) {
-	c := Cycle{Builder: new(unwritten)}
+	c := Cycle{Builder: always(new(unwritten))}
 	var rows []*Row
 	for _, value := range []string{"good", "large"} {
 		rows = append(rows, &Row{Record: &Record{Topic: "in", Value: []byte(value)}, Beside: []Output{{Topic: "beside " + value}}})
 	}
-	outputs, err := c.encode(rows)
+	outputs, err := c.encode(new(Program), rows)
 	if err != nil {
 		t.Fatal(err)
 	}

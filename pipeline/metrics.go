@@ -85,9 +85,11 @@ func (m *Metrics) DeadLetters() map[Class]int64 {
 	return maps.Clone(m.letters)
 }
 
-func (m *Metrics) stage(name string, began time.Time) {
+func (m *Metrics) stage(name string, began time.Time) { m.took(name, time.Since(began)) }
+
+func (m *Metrics) took(stage string, took time.Duration) {
 	if m != nil {
-		m.stages.WithLabelValues(name).Observe(time.Since(began).Seconds())
+		m.stages.WithLabelValues(stage).Observe(took.Seconds())
 	}
 }
 

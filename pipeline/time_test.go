@@ -91,7 +91,7 @@ func TestTimestampsAreInheritedWhereTheTopicKeepsThemLongEnough(t *testing.T) {
 
 // A refusal for the timestamp is no fault of the record: what is made of it is published again with the time of writing, and not as a dead letter.
 func TestNotesHaveARefusedTimestampLeftOut(t *testing.T) {
-	c := &Cycle{Decoder: new(plain), Builder: new(plain)}
+	c, program := new(Cycle), &Program{Decoder: new(plain)}
 	record := &Record{Topic: "in", Offset: 7, Value: []byte("v"), Timestamp: time.Now()}
 	refused := func(stamp time.Time) error {
 		outputs := []Output{{Topic: "out", Source: record, Timestamp: stamp}}
@@ -100,7 +100,7 @@ func TestNotesHaveARefusedTimestampLeftOut(t *testing.T) {
 	if err := refused(record.Timestamp); Assign(err) != BlameRecord {
 		t.Errorf("got %v, want the cycle given back for the record's sake", err)
 	}
-	rows := c.decode([]*Record{record})
+	rows := c.decode(program, []*Record{record})
 	if rows[0].Fault != nil || !record.Unstamped {
 		t.Errorf("got fault %v and unstamped %t, want a good record whose timestamp is left out", rows[0].Fault, record.Unstamped)
 	}
@@ -108,7 +108,7 @@ func TestNotesHaveARefusedTimestampLeftOut(t *testing.T) {
 	if err := refused(time.Time{}); Assign(err) != BlameRecord {
 		t.Errorf("got %v", err)
 	}
-	if rows := c.decode([]*Record{record}); rows[0].Fault == nil || rows[0].Fault.Class != ClassRefused {
+	if rows := c.decode(program, []*Record{record}); rows[0].Fault == nil || rows[0].Fault.Class != ClassRefused {
 		t.Errorf("got fault %v, want one of class refused", rows[0].Fault)
 	}
 }

@@ -10,29 +10,23 @@ import (
 	"nearline/pipeline"
 )
 
-// Encoder writes the value of a row's result. Implementations are safe for concurrent use.
-type Encoder interface {
-	// Append appends the result to dst and returns the extended buffer. It keeps neither.
-	Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault)
-}
-
 // Builder makes the records to publish. It is safe for concurrent use.
 //
 // Every result and dead letter that it returns fits the topic that it is for, because a broker that refuses one record
 // refuses the batch around it.
 type Builder struct {
 	config          Config
-	encoder         Encoder // nil makes no results
+	encoder         pipeline.Encoder // nil makes no results
 	outputLimit     int
 	deadLetterLimit int
 	times           pipeline.TopicTimes // of the topic of results
-	scratch         sync.Pool           // of *[]byte
+	scratch         *sync.Pool          // of *[]byte
 }
 
 var _ pipeline.Builder = (*Builder)(nil)
 
 // New makes a builder of results, which the encoder writes. It fails when the config is not valid.
-func New(config Config, encoder Encoder) (*Builder, error) {
+func New(config Config, encoder pipeline.Encoder) (*Builder, error) {
 	return makeBuilder(config, encoder)
 }
 
@@ -40,7 +34,7 @@ func New(config Config, encoder Encoder) (*Builder, error) {
 // may go without a topic.
 func NewResultless(config Config) (*Builder, error) { return makeBuilder(config, nil) }
 
-func makeBuilder(config Config, encoder Encoder) (*Builder, error) {
+func makeBuilder(config Config, encoder pipeline.Encoder) (*Builder, error) {
 	if err := config.validate("output", encoder != nil); err != nil {
 		return nil, err
 	}
@@ -50,19 +44,15 @@ func makeBuilder(config Config, encoder Encoder) (*Builder, error) {
 		encoder:         encoder,
 		outputLimit:     config.MaxRecordBytes,
 		deadLetterLimit: config.MaxRecordBytes,
+		scratch:         &sync.Pool{New: func() any { return new([]byte) }},
 	}
-	b.scratch.New = func() any { return new([]byte) }
 	return b, nil
 }
 
 // WithLimits is the builder for topics that take records of at most so many bytes, which the broker knows: the topics'
 // max.message.bytes. 0 keeps the limit as it is. It fails when a limit is too small for a dead letter to be told of.
 func (b *Builder) WithLimits(output, deadLetter int) (*Builder, error) {
-	limited := &Builder{
-		config: b.config, encoder: b.encoder,
-		outputLimit: b.outputLimit, deadLetterLimit: b.deadLetterLimit, times: b.times,
-	}
-	limited.scratch.New = b.scratch.New
+	limited := b.clone()
 	if output != 0 {
 		limited.outputLimit = output
 	}
@@ -78,9 +68,24 @@ func (b *Builder) WithLimits(output, deadLetter int) (*Builder, error) {
 
 // WithTimes is the builder for a topic of results that does so with timestamps.
 func (b *Builder) WithTimes(times pipeline.TopicTimes) *Builder {
-	timed := &Builder{config: b.config, encoder: b.encoder, outputLimit: b.outputLimit, deadLetterLimit: b.deadLetterLimit, times: times}
-	timed.scratch.New = b.scratch.New
+	timed := b.clone()
+	timed.times = times
 	return timed
+}
+
+// WithEncoder is the builder of another program's results. A builder of no results has none of that one either.
+func (b *Builder) WithEncoder(encoder pipeline.Encoder) *Builder {
+	if b.encoder == nil {
+		return b
+	}
+	encoding := b.clone()
+	encoding.encoder = encoder
+	return encoding
+}
+
+func (b *Builder) clone() *Builder {
+	c := *b
+	return &c
 }
 
 // stamp of what is made of a record: its own timestamp, or none, for the time of writing, and why.

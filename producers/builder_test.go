@@ -19,7 +19,7 @@ func (f fixed) Append(dst []byte, _ *pipeline.Row) ([]byte, *pipeline.Fault) {
 	return append(dst, f.value...), f.fault
 }
 
-func newBuilder(t *testing.T, config Config, encoder Encoder) *Builder {
+func newBuilder(t *testing.T, config Config, encoder pipeline.Encoder) *Builder {
 	t.Helper()
 	config.Topic, config.DeadLetters = "reviews.scored", "reviews.raw.dlq"
 	b, err := New(config, encoder)

@@ -10,9 +10,7 @@ import (
 
 // Encoder writes a row's result. Implementations are safe for concurrent use.
 type Encoder interface {
-	// Append appends the result of a row without a fault to dst, and returns the extended buffer. After a fault the
-	// buffer is of no use. It keeps neither the buffer nor the row.
-	Append(dst []byte, row *pipeline.Row) ([]byte, *pipeline.Fault)
+	pipeline.Encoder
 	// Check says, once the models are known and before any record, whether results with these prediction columns can
 	// be written: one error with every problem, each with its remedy. Columns are of all steps, in order; their values are
 	// examples of what they hold, or Null where there is none.

@@ -150,7 +150,8 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	var running errgroup.Group
 	running.Go(func() error { return device.Run(inner) })
 
-	return f.run(c, files, offline.Options{Decoder: decoder, Steps: []pipeline.Step{models.NewStep(model, batching.Backfill, nil, columns)}, Encoder: encoder}, func() error {
+	program := &pipeline.Program{Generation: 1, Decoder: decoder, Steps: pipeline.Steps{models.NewStep(model, batching.Backfill, nil, columns)}, Encoder: encoder}
+	return f.run(c, files, pipeline.NewPrograms(program), func() error {
 		err := model.Close(inner)
 		stop()
 		return errors.Join(err, running.Wait())
@@ -173,17 +174,18 @@ func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	return f.run(c, files, offline.Options{Decoder: work.Decoder(), Steps: work.Steps(), Encoder: work.Encoder()}, work.Close, work.Lists)
+	return f.run(c, files, work.Programs(), work.Close, work.Lists)
 }
 
 // run over the files, and then stop what it ran on. Lists counts those that were put into a view, and those of them that were refused; it may be nil.
-func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options, stop func() error, lists func() (put, refused int64)) error {
+func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, programs *pipeline.Programs, stop func() error, lists func() (put, refused int64)) error {
 	if err := files.begin(c); err != nil {
 		return errors.Join(err, stop())
 	}
 	bar := offline.NewBar(os.Stderr, files.size, "scoring")
-	o.In, o.Out, o.Rejects, o.Name, o.Progress, o.From, o.Enough = files.in, files.out, files.rejects, f.in, bar.Show, f.from, f.most.passed
-	stats, err := offline.Run(c.Context(), o)
+	stats, err := offline.Run(c.Context(), offline.Options{
+		Programs: programs, In: files.in, Out: files.out, Rejects: files.rejects, Name: f.in, Progress: bar.Show, From: f.from, Enough: f.most.passed,
+	})
 	bar.Close()
 	if err != nil && c.Context().Err() != nil {
 		err = fmt.Errorf("interrupted after line %d", stats.Lines)
@@ -200,7 +202,7 @@ func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, o offline.Options,
 	if refused > 0 && refused == put {
 		err = errors.Join(err, fmt.Errorf("--into %s: the store has newer lists of all %d keys, of a job that began after this one: nothing was changed", f.into, put))
 	}
-	for _, never := range service.NeverThere(o.Steps) {
+	for _, never := range service.NeverThere(programs) {
 		fmt.Fprintln(c.ErrOrStderr(), "warning:", never)
 	}
 	if f.out != "-" || err != nil || refused > 0 || dev.IsTerminal(os.Stderr) {

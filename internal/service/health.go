@@ -40,7 +40,7 @@ func (s *Service) checkStream() {
 	s.health.Stream.Add("brokers", s.brokers.check)
 	for _, line := range s.lines {
 		s.health.Stream.Add("pipeline "+line.config.Name, line.check)
-		if len(fedBy(line.steps)) > 0 {
+		if line.readsColumns {
 			s.health.Stream.Add("pipeline "+line.config.Name+" columns", line.columns)
 		}
 		for i, status := range line.status {

@@ -94,13 +94,13 @@ func TestEventsAndLookupsBecomeColumns(t *testing.T) {
 		`{"order_id": "d", "user_id": "u", "colour": ["blue"], "meta": {"size": "small", "price": 27.670914}}`,
 		`{"order_id": "e", "user_id": "u", "colour": "blue", "meta": {"size": "small", "price": "dear"}}`,
 	} {
-		row, fault := l.decoder.Decode(&pipeline.Record{Topic: "orders", Offset: int64(i), Value: []byte(value), Timestamp: time.Now()})
+		row, fault := program(l).Decoder.Decode(&pipeline.Record{Topic: "orders", Offset: int64(i), Value: []byte(value), Timestamp: time.Now()})
 		if fault != nil {
 			t.Fatal(fault)
 		}
 		rows = append(rows, row)
 	}
-	for _, step := range l.steps {
+	for _, step := range program(l).Steps {
 		if err := step.Run(t.Context(), rows); err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/consumers"
-	"nearline/pipeline"
 )
 
 // sum of the series of a metric, and how many there are; only those with the label, if one is named.
@@ -58,8 +57,8 @@ func TestLagIsWhatTheGroupHasNotCommitted(t *testing.T) {
 		b.pipelines("opinions")
 		b.send("opinions.raw", 0, 100)
 		s := b.open(b.config("opinions"))
-		slow := slowed(s.lines[0].steps[0], 5*time.Minute)
-		s.lines[0].steps = []pipeline.Step{slow}
+		slow := slowed(program(s.lines[0]).Steps[0], 5*time.Minute)
+		instead(s.lines[0], slow)
 		r := b.run(s)
 		<-slow.began
 		// Nobody has committed yet, and the members are busy for minutes.

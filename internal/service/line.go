@@ -31,18 +31,19 @@ type line struct {
 	progress   *consumers.Progress // nil keeps none
 	logger     *slog.Logger
 
-	decoder pipeline.Decoder
-	steps   []pipeline.Step
-	builder *producers.Builder // with the limits of the config
-	doubts  []string           // of paths
-	emits   []*view            // views that the steps write updates of
-	view    *view              // nil in a pipeline that keeps none
-	metrics *pipeline.Metrics
-	members *consumers.Metrics
-	clients *clientMetrics
-	status  []*pipeline.Status
-	stands  consumers.Standstill
-	known   known
+	programs *pipeline.Programs // of the stream; each member of a view has its own
+	builder  *producers.Builder // with the limits of the config
+	doubts   []string           // of paths
+	// readsColumns says that a model of the line reads a table.
+	readsColumns bool
+	emits        []*view // views that the steps write updates of
+	view         *view   // nil in a pipeline that keeps none
+	metrics      *pipeline.Metrics
+	members      *consumers.Metrics
+	clients      *clientMetrics
+	status       []*pipeline.Status
+	stands       consumers.Standstill
+	known        known
 
 	mu      sync.Mutex // guards waiting
 	waiting error      // why the members have not begun; nil once they have
@@ -57,16 +58,16 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.steps, l.emits, l.decoder = made.steps, made.emits, made.decoder
-	s.watchColumns(c.Name, l.steps, l.logger)
-	l.doubts = doubts(s.config.Features.Views, made.columns, made.reads)
+	l.programs, l.emits = pipeline.NewPrograms(made.program), made.emits
+	l.readsColumns = s.watchColumns(c.Name, made.program.Steps, l.logger)
+	l.doubts = doubts(s.config.Features.Views, made.program)
 	for _, doubt := range l.doubts {
 		l.logger.Warn("a path is probably not meant as it is taken", "path", doubt)
 	}
 	if c.Resultless() {
 		l.builder, err = producers.NewResultless(c.Producer())
 	} else {
-		l.builder, err = producers.New(c.Producer(), made.encoder)
+		l.builder, err = producers.New(c.Producer(), made.program.Encoder)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
@@ -76,21 +77,18 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 
 // work is what a pipeline does to events, wherever they come from.
 type work struct {
-	decoder pipeline.Decoder
-	steps   []pipeline.Step
-	encoder schemas.Encoder
+	program *pipeline.Program
 	emits   []*view // that the steps write updates of
 
-	columns  []pipeline.Field // that the steps add to results, with examples
-	reads    []string         // that they want of events
-	textless bool             // none of them reads the events' text
+	textless bool // no step reads the events' text
 	// labels that predictions of a column may have, by the column's name in results; not there where they are not known.
 	labels map[string][]string
 }
 
 // work of a pipeline for rows of a class. But for the stream it has no updates of views: neither a request nor a line of a file is an event. more adds steps.
 func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*work) error) (*work, error) {
-	w := &work{textless: true, labels: make(map[string][]string)}
+	p := &pipeline.Program{Generation: 1}
+	w := &work{program: p, textless: true, labels: make(map[string][]string)}
 	for i, step := range c.Steps {
 		if err := s.addStep(w, step, class); err != nil {
 			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
@@ -109,24 +107,27 @@ func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*w
 		input.Format, input.Schema, output.Format, output.Schema = schemas.FormatJSON, "", schemas.FormatJSON, ""
 	}
 	var err error
-	if w.decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: w.reads, Textless: w.textless}); err != nil {
+	if p.Decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: p.Reads, Textless: w.textless}); err != nil {
 		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
 	}
-	if w.encoder, err = schemas.NewEncoder(output, input); err != nil {
+	encoder, err := schemas.NewEncoder(output, input)
+	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
-	if err := w.encoder.Check(w.columns); err != nil {
+	if err := encoder.Check(p.Columns); err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
+	p.Encoder = encoder
 	return w, nil
 }
 
 func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err error) {
+	p := w.program
 	switch {
 	case step.Predict != nil:
 		model := s.models[step.Predict.Model]
 		var inputs models.Columns
-		if inputs, w.reads, err = InputsOf(model, step.Predict.Inputs, w.columns, w.reads); err != nil {
+		if inputs, p.Reads, err = InputsOf(model, step.Predict.Inputs, p.Columns, p.Reads); err != nil {
 			return fmt.Errorf("predict: %w", err)
 		}
 		if err := w.checkPredict(model, step.Predict); err != nil {
@@ -134,33 +135,33 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 		}
 		predict := models.NewStep(model, class, step.Predict.As, inputs)
 		w.noteLabels(model, step.Predict)
-		w.steps, w.columns = append(w.steps, predict), append(w.columns, predict.Columns()...)
+		p.Steps, p.Columns = append(p.Steps, predict), append(p.Columns, predict.Columns()...)
 		w.textless = w.textless && inputs != nil
 	case step.Rank != nil:
 		if err := w.checkLabels(step.Rank.Inputs); err != nil {
 			return fmt.Errorf("rank.%w", err)
 		}
 		var rank *models.RankStep
-		if rank, w.reads, err = s.rank(step.Rank, class, w.columns, w.reads); err != nil {
+		if rank, p.Reads, err = s.rank(step.Rank, class, p.Columns, p.Reads); err != nil {
 			return fmt.Errorf("rank: %w", err)
 		}
-		w.steps, w.columns = append(w.steps, rank), append(w.columns, rank.Columns()...)
+		p.Steps, p.Columns = append(p.Steps, rank), append(p.Columns, rank.Columns()...)
 	case step.Lookup != nil:
 		var lookup *features.Lookup
-		if lookup, w.reads, err = s.lookup(step.Lookup, w.columns, w.reads); err != nil {
+		if lookup, p.Reads, err = s.lookup(step.Lookup, p.Columns, p.Reads); err != nil {
 			return fmt.Errorf("lookup: %w", err)
 		}
-		w.steps, w.columns = append(w.steps, lookup), append(w.columns, lookup.Columns()...)
+		p.Steps, p.Columns = append(p.Steps, lookup), append(p.Columns, lookup.Columns()...)
 	case class == batching.Stream:
 		v := s.view(step.Aggregate.View)
 		if err := w.checkOperands(s.config.Features.View(step.Aggregate.View), step.Aggregate.Map); err != nil {
 			return fmt.Errorf("aggregate: %w", err)
 		}
 		var emit *features.Emit
-		if emit, w.reads, err = v.emit(step.Aggregate.Map, w.columns, w.reads); err != nil {
+		if emit, p.Reads, err = v.emit(step.Aggregate.Map, p.Columns, p.Reads); err != nil {
 			return fmt.Errorf("aggregate: %w", err)
 		}
-		w.steps, w.emits = append(w.steps, emit), append(w.emits, v)
+		p.Steps, w.emits = append(p.Steps, emit), append(w.emits, v)
 	}
 	return nil
 }
@@ -232,18 +233,17 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 			}
 			return consumers.Watched{Member: member, Told: l.known.namesake}, nil
 		},
-		Decoder: l.decoder,
-		Steps:   l.steps,
-		Builder: topics.builder,
-		Config:  l.config.Cycle,
-		Logger:  logger,
-		Metrics: l.metrics,
-		Status:  l.status[index],
+		Programs: l.programs,
+		Builder:  func(p *pipeline.Program) pipeline.Builder { return topics.builder.WithEncoder(p.Encoder) },
+		Config:   l.config.Cycle,
+		Logger:   logger,
+		Metrics:  l.metrics,
+		Status:   l.status[index],
 	}
 	if l.view != nil {
 		table := l.view.table(index, logger)
 		table.Partitions(topics.partitions)
-		cycle.Steps = []pipeline.Step{table}
+		cycle.Programs = pipeline.NewPrograms(l.view.program(table))
 		member.Lost = table.Lost
 		member.Note = consumers.NoteStates(l.view.kept().StatesID)
 		open := cycle.Open

@@ -10,6 +10,7 @@ import (
 
 	"nearline/internal/config"
 	"nearline/internal/observe"
+	"nearline/pipeline"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,6 +54,20 @@ func configured(tb testing.TB, brokers []string, names ...string) *config.Config
 		tb.Fatal(err)
 	}
 	return c
+}
+
+// program of a line.
+func program(l *line) *pipeline.Program {
+	now, release := l.programs.Take()
+	release()
+	return now
+}
+
+// instead has a line take records through these steps in place of its own.
+func instead(l *line, steps ...pipeline.Step) {
+	other := *program(l)
+	other.Steps = steps
+	l.programs = pipeline.NewPrograms(&other)
 }
 
 // quiet options, unless the tests are run verbosely.

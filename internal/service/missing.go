@@ -26,7 +26,7 @@ type fedStep struct {
 	fed
 }
 
-func fedBy(steps []pipeline.Step) []fedStep {
+func fedBy(steps pipeline.Steps) []fedStep {
 	var found []fedStep
 	for _, step := range steps {
 		var of any
@@ -43,23 +43,29 @@ func fedBy(steps []pipeline.Step) []fedStep {
 	return found
 }
 
-// watchColumns has the missing values of a pipeline's columns counted and told of.
-func (s *Service) watchColumns(pipeline string, steps []pipeline.Step, logger *slog.Logger) {
+// watchColumns has the missing values of a pipeline's columns counted and told of, and says whether there are any columns.
+func (s *Service) watchColumns(pipeline string, steps pipeline.Steps, logger *slog.Logger) bool {
 	tables := fedBy(steps)
 	if len(tables) == 0 {
-		return
+		return false
 	}
 	metrics := columns.NewMetrics(s.registry, pipeline)
 	for _, of := range tables {
 		of.Watch(metrics, logger)
 	}
+	return true
 }
 
-// NeverThere says which columns of the steps' models have had no value in any row so far, each step for itself.
-func NeverThere(steps []pipeline.Step) []string {
+// NeverThere says which columns of the current program's models have had no value in any row so far, each step for itself.
+func NeverThere(programs *pipeline.Programs) []string {
 	const most = 20
+	program, release := programs.Take()
+	defer release()
+	if program == nil {
+		return nil
+	}
 	var said []string
-	for _, step := range fedBy(steps) {
+	for _, step := range fedBy(program.Steps) {
 		var columns []string
 		never := step.Missing()
 		for _, m := range never {
@@ -82,15 +88,15 @@ func NeverThere(steps []pipeline.Step) []string {
 
 // columns says what has never been there, which is worth knowing and hinders nothing.
 func (l *line) columns() observe.Finding {
-	if never := NeverThere(l.steps); len(never) > 0 {
+	if never := NeverThere(l.programs); len(never) > 0 {
 		return observe.Finding{Detail: map[string]any{"never_there": never}}
 	}
 	return observe.Finding{}
 }
 
-// doubts are paths of events that were probably meant to be something else: the columns of a step, or a view's. Columns are those that the steps add, reads
-// the paths that they want of events.
-func doubts(views []features.ViewConfig, columns []pipeline.Field, reads []string) []string {
+// doubts are paths of events that were probably meant to be something else: the columns of a step, or a view's.
+func doubts(views []features.ViewConfig, program *pipeline.Program) []string {
+	columns := program.Columns
 	var names []string
 	for _, c := range columns {
 		names = append(names, c.Name)
@@ -99,7 +105,7 @@ func doubts(views []features.ViewConfig, columns []pipeline.Field, reads []strin
 		names = append(names, v.Name)
 	}
 	var said []string
-	for _, path := range reads {
+	for _, path := range program.Reads {
 		first, rest, dotted := strings.Cut(path, ".")
 		rest, _, _ = strings.Cut(rest, ".")
 		at := slices.IndexFunc(columns, func(c pipeline.Field) bool { return c.Name == first })

@@ -40,7 +40,7 @@ func TestPathsThatAreNearlyAStepsAreDoubted(t *testing.T) {
 func TestStepsThatComeTooLateAreDoubted(t *testing.T) {
 	prediction := pipeline.ObjectValue(pipeline.Field{Name: "label", Value: pipeline.StringValue("")}, pipeline.Field{Name: "score", Value: pipeline.FloatValue(0)})
 	columns := []pipeline.Field{{Name: "sentiment", Value: prediction}, {Name: "items"}}
-	got := doubts(nil, columns, []string{"sentiment.score", "sentimnt", "sentmient.score", "item", "text", "title"})
+	got := doubts(nil, &pipeline.Program{Columns: columns, Reads: []string{"sentiment.score", "sentimnt", "sentmient.score", "item", "text", "title"}})
 	want := []string{
 		"sentiment.score is read from events: the step that makes sentiment comes after the one that reads it",
 		"sentimnt is read from events, which have it or not: did you mean sentiment?",
@@ -67,13 +67,13 @@ func TestColumnsThatAreNeverThereAreCountedLoggedAndShown(t *testing.T) {
 		t.Helper()
 		var rows []*pipeline.Row
 		for range n {
-			row, fault := l.decoder.Decode(&pipeline.Record{Value: []byte(value)})
+			row, fault := program(l).Decoder.Decode(&pipeline.Record{Value: []byte(value)})
 			if fault != nil {
 				t.Fatal(fault)
 			}
 			rows = append(rows, row)
 		}
-		for _, step := range l.steps {
+		for _, step := range program(l).Steps {
 			if err := step.Run(t.Context(), rows); err != nil {
 				t.Fatal(err)
 			}

@@ -205,8 +205,8 @@ func TestLagIsOfThisMoment(t *testing.T) {
 	with(t, func(b *bench) {
 		b.pipelines("opinions")
 		s := b.open(b.config("opinions"))
-		slow := slowed(s.lines[0].steps[0], 10*time.Minute)
-		s.lines[0].steps = []pipeline.Step{slow}
+		slow := slowed(program(s.lines[0]).Steps[0], 10*time.Minute)
+		instead(s.lines[0], slow)
 		r := b.run(s)
 		b.send("opinions.raw", 0, 10)
 		<-slow.began

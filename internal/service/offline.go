@@ -13,7 +13,6 @@ import (
 	"nearline/internal/observe"
 	"nearline/models"
 	"nearline/pipeline"
-	"nearline/schemas"
 )
 
 // Offline is a pipeline for files: the same steps, on models of its own and the store of the configuration, without Kafka. Updates of views are left out:
@@ -67,7 +66,7 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	if err != nil {
 		return nil, err
 	}
-	for _, doubt := range doubts(c.Features.Views, offline.work.columns, offline.work.reads) {
+	for _, doubt := range doubts(c.Features.Views, offline.work.program) {
 		o.Logger.Warn("a path is probably not meant as it is taken", "path", doubt)
 	}
 	return offline, nil
@@ -83,17 +82,18 @@ func (s *Service) addInto(ctx context.Context, w *work, into string) (*features.
 	if v == nil {
 		return nil, fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
 	}
-	if len(w.columns) == 0 {
+	p := w.program
+	if len(p.Columns) == 0 {
 		return nil, fmt.Errorf("into %s: the pipeline has no results", into)
 	}
-	step, reads, err := features.NewInto(v.View, v.store, field, w.columns[len(w.columns)-1].Name, w.columns, w.reads)
+	step, reads, err := features.NewInto(v.View, v.store, field, p.Columns[len(p.Columns)-1].Name, p.Columns, p.Reads)
 	if err == nil {
 		err = step.Begin(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("into %s: %w", into, err)
 	}
-	w.steps, w.reads = append(w.steps, step), reads
+	p.Steps, p.Reads = append(p.Steps, step), reads
 	return step, nil
 }
 
@@ -105,14 +105,8 @@ func (o *Offline) Lists() (put, refused int64) {
 	return o.into.Lists()
 }
 
-// Decoder of the lines.
-func (o *Offline) Decoder() pipeline.Decoder { return o.work.decoder }
-
-// Steps that lines go through.
-func (o *Offline) Steps() []pipeline.Step { return o.work.steps }
-
-// Encoder of the answers.
-func (o *Offline) Encoder() schemas.Encoder { return o.work.encoder }
+// Programs hand out what lines go through.
+func (o *Offline) Programs() *pipeline.Programs { return pipeline.NewPrograms(o.work.program) }
 
 // Close the models and the store.
 func (o *Offline) Close() error { return o.service.Close() }

@@ -66,7 +66,7 @@ func through(t *testing.T, c *config.Config, name, into, lines string) (out, rej
 	}()
 	var answers, wrong bytes.Buffer
 	_, err = offline.Run(t.Context(), offline.Options{
-		In: strings.NewReader(lines), Out: &answers, Rejects: &wrong, Name: "lines", Decoder: o.Decoder(), Steps: o.Steps(), Encoder: o.Encoder(),
+		In: strings.NewReader(lines), Out: &answers, Rejects: &wrong, Name: "lines", Programs: o.Programs(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestTheLastLineOfAKeyCountsHoweverManyAreScoredAtOnce(t *testing.T) {
 		fmt.Fprintf(&in, "{\"request_id\":\"%d\",\"user_id\":\"user-%d\",\"candidates\":[\"%d\"]}\n", i, i%keys, i)
 	}
 	stats, err := offline.Run(t.Context(), offline.Options{
-		In: strings.NewReader(in.String()), Out: io.Discard, Decoder: o.Decoder(), Steps: o.Steps(), Encoder: o.Encoder(), ChunkRows: 7, Chunks: 8,
+		In: strings.NewReader(in.String()), Out: io.Discard, Programs: o.Programs(), ChunkRows: 7, Chunks: 8,
 	})
 	if err != nil || stats.Scored != lines {
 		t.Fatalf("got %+v and %v", stats, err)
@@ -204,7 +204,7 @@ func TestAJobThatBeganLaterWinsWhateverTheClocks(t *testing.T) {
 	}{{1, "296", 0}, {0, "2", 1}} {
 		o := jobs[job.of]
 		if _, err := offline.Run(t.Context(), offline.Options{
-			In: strings.NewReader(list(job.id)), Out: io.Discard, Decoder: o.Decoder(), Steps: o.Steps(), Encoder: o.Encoder(),
+			In: strings.NewReader(list(job.id)), Out: io.Discard, Programs: o.Programs(),
 		}); err != nil {
 			t.Fatal(err)
 		}

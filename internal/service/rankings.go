@@ -85,7 +85,7 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 		return nil, fmt.Errorf("%w as %s: want ?pipeline= to be %s", serving.ErrUnknownPipeline, repeated(name), strings.Join(r.names, " or "))
 	}
 	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
-	row, fault := made.decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
+	row, fault := made.program.Decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
 	if fault != nil {
 		return nil, refused(fault)
 	}
@@ -93,22 +93,22 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 		row.ID = rand.Text()
 	}
 	rows := []*pipeline.Row{row}
-	for _, step := range made.steps {
-		if err := step.Run(ctx, rows); err != nil {
-			if errors.Is(err, serving.ErrBusy) {
-				return nil, err
-			}
-			r.service.options.Logger.Debug("a request was not answered", "pipeline", name, "error", err) // which says where things are
-			if errors.Is(err, pipeline.ErrAway) {
-				return nil, errors.New("the store of features does not answer")
-			}
-			return nil, fmt.Errorf("%s does not answer now", step.Name())
+	if err := made.program.Run(ctx, rows, nil); err != nil {
+		if errors.Is(err, serving.ErrBusy) {
+			return nil, err
 		}
-		if row.Fault != nil {
-			return nil, refused(row.Fault)
+		in := &pipeline.StepError{Err: err}
+		_ = errors.As(err, &in)
+		r.service.options.Logger.Debug("a request was not answered", "pipeline", name, "error", in.Err) // which says where things are
+		if errors.Is(err, pipeline.ErrAway) {
+			return nil, errors.New("the store of features does not answer")
 		}
+		return nil, fmt.Errorf("%s does not answer now", in.Step)
 	}
-	result, fault := made.encoder.Append(nil, row)
+	if row.Fault != nil {
+		return nil, refused(row.Fault)
+	}
+	result, fault := made.program.Encoder.Append(nil, row)
 	if fault != nil {
 		return nil, refused(fault)
 	}

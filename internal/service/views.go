@@ -125,6 +125,11 @@ func (v *view) table(index int, logger *slog.Logger) *features.Table {
 	return features.NewTable(v.View, v.states(), fmt.Sprint(index), v.state.Restore, logger, v.metrics)
 }
 
+// program of one member of the view's line, whose state it keeps. It has no results: the effect of an update is the state of its key.
+func (v *view) program(table *features.Table) *pipeline.Program {
+	return &pipeline.Program{Generation: 1, Decoder: features.NewDecoder(v.View), Steps: pipeline.Steps{table}}
+}
+
 // viewCycleBytes bounds the states that one cycle of a view publishes: twice what cycles take in.
 const viewCycleBytes = 64 << 20
 
@@ -138,7 +143,6 @@ func (s *Service) viewLine(v *view) (*line, error) {
 	c.Cycle.MaxRecords = max(1, min(c.Cycle.MaxRecords, viewCycleBytes/v.MaxState()))
 	l := s.newLine(&c)
 	l.view = v
-	l.decoder = features.NewDecoder(v.View)
 	// The effect of an update is the state of its key.
 	var err error
 	if l.builder, err = producers.NewResultless(c.Producer()); err != nil {

@@ -27,16 +27,13 @@ type Worker struct {
 	err   error
 }
 
-// Start puts a member to work. The cycle must be complete but for what is empty here: decoder, builder, configuration,
+// Start puts a member to work. The cycle must be complete but for what is empty here: builder, configuration,
 // logger and status have defaults; every source that it opens is watched.
 func (w *World) Start(cycle *pipeline.Cycle, line *Line) *Worker {
 	ctx, cancel := context.WithCancel(context.Background())
 	worker := &Worker{Line: line, Cycle: cycle, Status: cycle.Status, Tally: new(Tally), stop: cancel, ended: make(chan struct{})}
-	if cycle.Decoder == nil {
-		cycle.Decoder = Decoder{}
-	}
 	if cycle.Builder == nil {
-		cycle.Builder = Builder{}
+		cycle.Builder = Always(Builder{})
 	}
 	if cycle.Config == (pipeline.CycleConfig{}) {
 		cycle.Config = pipeline.DefaultCycle()

@@ -141,10 +141,10 @@ func (d *drama) start(index int) {
 		},
 	}
 	cycle := &pipeline.Cycle{
-		Open:    func() (pipeline.Source, error) { return d.schedule.Build(d.World, line, index) },
-		Steps:   []pipeline.Step{model},
-		Builder: Builder{TooLarge: 2 << 20},
-		Config:  pipeline.DefaultCycle(),
+		Open:     func() (pipeline.Source, error) { return d.schedule.Build(d.World, line, index) },
+		Programs: Programs(model),
+		Builder:  Always(Builder{TooLarge: 2 << 20}),
+		Config:   pipeline.DefaultCycle(),
 		At: func(pipeline.Point) {
 			var freeze time.Duration
 			d.take(index, func(t *trick) bool { freeze, t.freeze = t.freeze, 0; return true })

@@ -34,6 +34,16 @@ func (Decoder) Decode(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) 
 	return &pipeline.Row{Text: string(record.Value)}, nil
 }
 
+// Programs hand out one that takes what loads write through the steps.
+func Programs(steps ...pipeline.Step) *pipeline.Programs {
+	return pipeline.NewPrograms(&pipeline.Program{Decoder: Decoder{}, Steps: steps})
+}
+
+// Always is the same builder, of whatever program.
+func Always(b pipeline.Builder) func(*pipeline.Program) pipeline.Builder {
+	return func(*pipeline.Program) pipeline.Builder { return b }
+}
+
 // Model is a step that takes its time. Safe for concurrent use.
 type Model struct {
 	// Takes is how long a run over n rows takes; nil takes no time.
