@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nearline/consumers"
+	"nearline/engine"
 	"nearline/internal/config"
 	"nearline/internal/service"
 	"nearline/models"
@@ -77,13 +78,8 @@ type sayer func(err error, format string, args ...any)
 
 func checkModels(ctx context.Context, c *config.Config, say sayer) {
 	loaded := make(map[string]*models.Model) // nil for one that does not load
-	device := c.Models.NewDevice()
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = device.Run(running)
-	}()
+	runs := engine.New(c.Models, engine.Options{})
+	stop := runs.Start(ctx)
 	defer func() {
 		for name, model := range loaded {
 			if model == nil {
@@ -93,8 +89,7 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 				say(err, "model %s ends", name)
 			}
 		}
-		stop()
-		<-ended
+		_ = stop()
 	}()
 	for i := range c.Pipelines {
 		p, whole := &c.Pipelines[i], true
@@ -108,7 +103,7 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 				continue
 			}
 			loaded[name] = nil
-			model, err := models.Load(ctx, c.Models, name, device, models.NewMetrics(nil))
+			model, err := runs.Load(ctx, name)
 			if err != nil {
 				say(err, "model %s", name)
 				whole = false

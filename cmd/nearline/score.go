@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
+	"nearline/engine"
 	"nearline/internal/dev"
 	"nearline/internal/service"
 	"nearline/models"
@@ -130,8 +130,8 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 
 	config := models.DefaultConfig()
 	config.Repository, config.Runtime = f.models, f.runtime
-	device := config.NewDevice()
-	model, err := models.Load(ctx, config, f.model, device, models.NewMetrics(nil))
+	runs := engine.New(config, engine.Options{})
+	model, err := runs.Load(ctx, f.model)
 	if err != nil {
 		return err
 	}
@@ -142,19 +142,12 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 		decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: reads, Textless: columns != nil})
 	}
 	if err != nil {
-		return errors.Join(err, model.Close(ctx))
+		return errors.Join(err, runs.Close(ctx))
 	}
-	// The device outlives the interrupt, so that what is in it ends and is written.
-	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	var running errgroup.Group
-	running.Go(func() error { return device.Run(inner) })
-
+	stop := runs.Start(ctx)
 	program := &pipeline.Program{Generation: 1, Decoder: decoder, Steps: pipeline.Steps{models.NewStep(model, batching.Backfill, nil, columns)}, Encoder: encoder}
 	return f.run(c, files, pipeline.NewPrograms(program), func() error {
-		err := model.Close(inner)
-		stop()
-		return errors.Join(err, running.Wait())
+		return errors.Join(runs.Close(context.WithoutCancel(ctx)), stop())
 	}, nil)
 }
 

@@ -63,7 +63,7 @@ func (s *Service) watchForHang(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if since, hung := s.device.Hung(); hung {
+			if since, hung := s.Device().Hung(); hung {
 				return fmt.Errorf("%w: it has not returned since %s, and models.hang_timeout is %v: %w",
 					ErrHung, since.Format(time.TimeOnly), s.config.Models.HangTimeout, pipeline.ErrStop)
 			}

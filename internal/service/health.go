@@ -17,7 +17,7 @@ import (
 
 func (s *Service) checkDevice() {
 	s.health.Live.Add("device "+s.config.Models.Device, func() observe.Finding {
-		if since, hung := s.device.Hung(); hung {
+		if since, hung := s.Device().Hung(); hung {
 			return observe.Finding{Problem: fmt.Sprintf("a run has not returned since %s; the process ends", since.Format(time.TimeOnly))}
 		}
 		return observe.Finding{}
@@ -27,7 +27,7 @@ func (s *Service) checkDevice() {
 // checkModels is called when all are there: half of them would not do. A service that only aggregates has none, and is ready.
 func (s *Service) checkModels() {
 	defer s.health.Ready.Started()
-	for name, model := range s.models {
+	for name, model := range s.engine.Models() {
 		info := model.Info()
 		s.health.Ready.Add("model "+name, func() observe.Finding {
 			return observe.Finding{Detail: map[string]any{"version": info.Version, "device": info.Device}}

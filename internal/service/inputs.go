@@ -37,7 +37,7 @@ func InputsOf(m *models.Model, declared map[string]columns.Config, added []pipel
 
 // rank is the step of a configuration.
 func (s *Service) rank(c *config.Rank, class batching.Class, added []pipeline.Field, reads []string) (*models.RankStep, []string, error) {
-	model := s.models[c.Model]
+	model := s.models(c.Model)
 	stored := func(list *config.StoredList) *columns.Stored {
 		if list == nil {
 			return nil
@@ -87,7 +87,7 @@ func CheckSteps(c *config.Config, p *config.Pipeline, loaded map[string]*models.
 
 // checked is a service that is not to run: it connects to nothing.
 func checked(c *config.Config, loaded map[string]*models.Model) *Service {
-	return &Service{config: c, options: Options{Logger: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry(), models: loaded}
+	return &Service{config: c, options: Options{Logger: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry(), models: func(name string) *models.Model { return loaded[name] }}
 }
 
 // checkedViews makes the views, on a store that has nothing.

@@ -125,7 +125,7 @@ func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err 
 	p := w.program
 	switch {
 	case step.Predict != nil:
-		model := s.models[step.Predict.Model]
+		model := s.models(step.Predict.Model)
 		var inputs models.Columns
 		if inputs, p.Reads, err = InputsOf(model, step.Predict.Inputs, p.Columns, p.Reads); err != nil {
 			return fmt.Errorf("predict: %w", err)

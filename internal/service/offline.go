@@ -11,7 +11,6 @@ import (
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
-	"nearline/models"
 	"nearline/pipeline"
 )
 
@@ -35,8 +34,9 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	}
 	p := &c.Pipelines[i]
 	o.Logger = c.Veil.Logger(o.Logger)
-	s := &Service{config: c, options: o, registry: observe.NewRegistry(o.Build), health: observe.NewHealth(), core: newCore(ctx), device: c.Models.NewDevice(),
-		models: make(map[string]*models.Model)}
+	s := &Service{config: c, options: o, registry: observe.NewRegistry(o.Build), health: observe.NewHealth(), core: newCore(ctx)}
+	s.engine = s.newEngine()
+	s.models = s.engine.Model
 	offline := &Offline{service: s}
 	defer func() {
 		if err != nil {
@@ -49,15 +49,9 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	if _, shared := s.store.(features.Lasting); !shared && slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Lookup != nil || s.Rank != nil }) {
 		return nil, errors.New("features.store is the memory of each replica, which a file cannot look into: want one that is shared, such as redis")
 	}
-	s.core.run("device", s.device.Run)
-	metrics := models.NewMetrics(s.registry)
-	for _, step := range p.Steps {
-		if step.Model() == "" {
-			continue
-		}
-		if err := s.load(ctx, step.Model(), metrics); err != nil {
-			return nil, err
-		}
+	s.core.run("device", s.engine.Run)
+	if err := s.load(ctx, p); err != nil {
+		return nil, err
 	}
 	offline.work, err = s.work(p, batching.Backfill, func(w *work) (err error) {
 		offline.into, err = s.addInto(ctx, w, into)

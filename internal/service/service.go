@@ -7,7 +7,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -17,6 +16,7 @@ import (
 
 	"nearline/batching"
 	"nearline/consumers"
+	"nearline/engine"
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
@@ -44,8 +44,8 @@ type Service struct {
 	registry *prometheus.Registry
 	health   *observe.Health
 	core     *core
-	device   *batching.Device
-	models   map[string]*models.Model
+	engine   *engine.Engine
+	models   func(name string) *models.Model // that the steps run
 	views    []*view
 	store    features.Store
 	kafka    kafka.Connection
@@ -68,15 +68,15 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		registry: observe.NewRegistry(o.Build),
 		health:   observe.NewHealth(),
 		core:     newCore(ctx),
-		device:   c.Models.NewDevice(),
-		models:   make(map[string]*models.Model),
 	}
+	s.engine = s.newEngine()
+	s.models = s.engine.Model
 	s.config, s.unname = named(c, o.Logger)
 	s.kafka = c.Kafka.Connection()
 	s.kafka.Dial = o.Dial
 	s.rankings = newRankings(s)
 	s.health.Hide(c.Veil.JSON)
-	s.registry.MustRegister(s.device, s.health)
+	s.registry.MustRegister(s.Device(), s.health)
 	s.checkDevice()
 	defer func() {
 		if err != nil {
@@ -89,17 +89,11 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	if err := s.serve(ctx); err != nil {
 		return nil, err
 	}
-	s.core.run("device", s.device.Run)
+	s.core.run("device", s.engine.Run)
 	s.core.run("models", s.watchForHang)
-	metrics := models.NewMetrics(s.registry)
 	for i := range c.Pipelines {
-		for _, step := range c.Pipelines[i].Steps {
-			if step.Model() == "" {
-				continue
-			}
-			if err := s.load(ctx, step.Model(), metrics); err != nil {
-				return nil, err
-			}
+		if err := s.load(ctx, &c.Pipelines[i]); err != nil {
+			return nil, err
 		}
 	}
 	if err := s.openRankings(); err != nil {
@@ -150,7 +144,7 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	gate := serving.NewGate(s.config.Serving.Config, s.device.Slots(), s.rankings.largest)
+	gate := serving.NewGate(s.config.Serving.Config, s.Device().Slots(), s.rankings.largest)
 	s.registry.MustRegister(gate)
 	lookups := gate.Handler(serving.FeaturesHandler(lookups{s}))
 	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", lookups)
@@ -172,34 +166,22 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *Service) load(ctx context.Context, name string, metrics *models.Metrics) error {
-	if s.models[name] != nil {
-		return nil
+// newEngine of the configuration, without a model.
+func (s *Service) newEngine() *engine.Engine {
+	return engine.New(s.config.Models, engine.Options{Logger: s.options.Logger, Registry: s.registry, Limits: s.options.Limits, Loading: s.options.loading, Stuck: func(model string, err error) {
+		s.health.Live.Add("loading "+model, func() observe.Finding { return observe.Finding{Problem: err.Error() + "; the process ends"} })
+	}})
+}
+
+// load the models that a pipeline names.
+func (s *Service) load(ctx context.Context, p *config.Pipeline) error {
+	for _, step := range p.Steps {
+		if name := step.Model(); name != "" {
+			if _, err := s.engine.Load(ctx, name); err != nil {
+				return err
+			}
+		}
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("load model %s: %w", name, context.Cause(ctx))
-	}
-	s.options.Logger.Info("loading a model", "model", name)
-	if s.options.loading != nil {
-		s.options.loading(name)
-	}
-	var model *models.Model
-	var err error
-	if s.options.Limits != nil {
-		model, err = models.LoadUnchecked(ctx, s.config.Models, name, *s.options.Limits, s.device, metrics)
-	} else {
-		model, err = models.Load(ctx, s.config.Models, name, s.device, metrics)
-	}
-	if errors.Is(err, models.ErrStuck) {
-		s.health.Live.Add("loading "+name, func() observe.Finding { return observe.Finding{Problem: err.Error() + "; the process ends"} })
-	}
-	if err != nil {
-		return err
-	}
-	s.models[name] = model
-	info := model.Info()
-	s.options.Logger.Info("model loaded", "model", info.Name, "version", info.Version, "device", info.Device,
-		"slots", s.device.Slots(), "took", info.LoadTime.Round(time.Millisecond))
 	return nil
 }
 
@@ -210,10 +192,10 @@ func (s *Service) Registry() *prometheus.Registry { return s.registry }
 func (s *Service) Health() *observe.Health { return s.health }
 
 // Device that all models run on.
-func (s *Service) Device() *batching.Device { return s.device }
+func (s *Service) Device() *batching.Device { return s.engine.Device() }
 
 // Model that was loaded under the name, or nil.
-func (s *Service) Model(name string) *models.Model { return s.models[name] }
+func (s *Service) Model(name string) *models.Model { return s.engine.Model(name) }
 
 // Features answers what the views know.
 func (s *Service) Features() serving.Features { return lookups{s} }
@@ -309,10 +291,7 @@ const modelStop = 30 * time.Second
 func (s *Service) Close() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), modelStop, errors.New("the model is still running"))
 	defer cancel()
-	var errs []error
-	for _, model := range s.models {
-		errs = append(errs, model.Close(ctx))
-	}
+	errs := []error{s.engine.Close(ctx)}
 	for _, v := range s.views {
 		if v.state != nil {
 			v.state.Close()

@@ -256,8 +256,8 @@ func TestPipelinesShareAModel(t *testing.T) {
 		b.send("feedback.raw", 0, 50)
 		b.produce(&kgo.Record{Topic: "feedback.raw", Value: []byte("no JSON")})
 		s := b.open(b.config("opinions", "feedback"))
-		if len(s.models) != 1 {
-			b.Errorf("%d models are loaded, want one for both", len(s.models))
+		if len(s.engine.Models()) != 1 {
+			b.Errorf("%d models are loaded, want one for both", len(s.engine.Models()))
 		}
 		r := b.run(s)
 		r.committed(30*time.Second, 151)
@@ -589,7 +589,7 @@ func TestRunThatHangsEndsTheService(t *testing.T) {
 				b.pipelines("opinions")
 				c := b.config("opinions")
 				s := b.open(c)
-				hanging := hang(s.device)
+				hanging := hang(s.Device())
 				instead(s.lines[0], hanging)
 				r := b.run(s)
 				b.send("opinions.raw", 0, 1)

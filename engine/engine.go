@@ -1,0 +1,126 @@
+// Package engine owns the device and the models that are loaded on it. Whoever runs a pipeline has it from here: the service, a run over files, a check.
+//
+// It knows no Kafka, and nothing of where rows come from.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"nearline/batching"
+	"nearline/models"
+)
+
+// Options of an engine.
+type Options struct {
+	Logger *slog.Logger // nil says nothing
+	// Registry of the models' metrics; nil keeps them to itself.
+	Registry prometheus.Registerer
+	// Limits of batches in place of the models' own, whatever their graphs demand. For benchmarks of other ways to batch; nil for the models' own.
+	Limits *batching.Limits
+	// Loading is called before a model is loaded, and Stuck where that does not come back. Both may be nil.
+	Loading func(model string)
+	Stuck   func(model string, err error)
+}
+
+// Engine is a device and the models on it. It is safe for concurrent use.
+type Engine struct {
+	config  models.Config
+	options Options
+	device  *batching.Device
+	metrics *models.Metrics
+
+	mu     sync.Mutex // guards loaded
+	loaded map[string]*models.Model
+}
+
+// New engine without a model. Its device works while Run does.
+func New(c models.Config, o Options) *Engine {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{config: c, options: o, device: c.NewDevice(), metrics: models.NewMetrics(o.Registry), loaded: make(map[string]*models.Model)}
+}
+
+// Device that all models run on.
+func (e *Engine) Device() *batching.Device { return e.device }
+
+// Run the device until ctx ends. Models are closed before that.
+func (e *Engine) Run(ctx context.Context) error { return e.device.Run(ctx) }
+
+// Start is Run beside the caller. Stop ends it, waits for it, and says what it failed of.
+func (e *Engine) Start(ctx context.Context) (stop func() error) {
+	// The device outlives an interrupt, so that what is in it ends.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	return sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+}
+
+// Load a model, unless it is loaded.
+func (e *Engine) Load(ctx context.Context, name string) (*models.Model, error) {
+	if m := e.Model(name); m != nil {
+		return m, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("load model %s: %w", name, context.Cause(ctx))
+	}
+	e.options.Logger.Info("loading a model", "model", name)
+	if e.options.Loading != nil {
+		e.options.Loading(name)
+	}
+	model, err := e.load(ctx, name)
+	if errors.Is(err, models.ErrStuck) && e.options.Stuck != nil {
+		e.options.Stuck(name, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.loaded[name] = model
+	e.mu.Unlock()
+	info := model.Info()
+	e.options.Logger.Info("model loaded", "model", info.Name, "version", info.Version, "device", info.Device,
+		"slots", e.device.Slots(), "took", info.LoadTime.Round(time.Millisecond))
+	return model, nil
+}
+
+func (e *Engine) load(ctx context.Context, name string) (*models.Model, error) {
+	if e.options.Limits != nil {
+		return models.LoadUnchecked(ctx, e.config, name, *e.options.Limits, e.device, e.metrics)
+	}
+	return models.Load(ctx, e.config, name, e.device, e.metrics)
+}
+
+// Model that is loaded under the name, or nil.
+func (e *Engine) Model(name string) *models.Model {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.loaded[name]
+}
+
+// Models that are loaded, by name.
+func (e *Engine) Models() map[string]*models.Model {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.loaded)
+}
+
+// Close the models, which end what they have in hand as long as ctx lasts. The device still runs.
+func (e *Engine) Close(ctx context.Context) error {
+	var errs []error
+	for _, model := range e.Models() {
+		errs = append(errs, model.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
