@@ -22,6 +22,7 @@ import (
 	"nearline/offline"
 	"nearline/pipeline"
 	"nearline/schemas"
+	"nearline/steps"
 )
 
 type scoreFlags struct {
@@ -136,7 +137,7 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 		return err
 	}
 	// A model of tables finds its columns under their names.
-	columns, reads, err := service.InputsOf(model, nil, nil, nil)
+	columns, reads, err := steps.Inputs(model, nil, nil, nil)
 	var decoder pipeline.Decoder
 	if err == nil {
 		decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: reads, Textless: columns != nil})

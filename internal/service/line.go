@@ -12,13 +12,12 @@ import (
 
 	"nearline/batching"
 	"nearline/consumers"
-	"nearline/features"
 	"nearline/internal/config"
 	"nearline/kafka"
-	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
-	"nearline/schemas"
+	"nearline/serving"
+	"nearline/steps"
 )
 
 // line is one pipeline of the configuration: some members, each with its cycle, on shared models.
@@ -54,20 +53,25 @@ var errStarting = errors.New("starting: the cluster has not told about the topic
 
 func (s *Service) line(c *config.Pipeline) (*line, error) {
 	l := s.newLine(c)
-	made, err := s.work(c, batching.Stream)
+	program, err := s.program(c, batching.Stream)
 	if err != nil {
 		return nil, err
 	}
-	l.programs, l.emits = pipeline.NewPrograms(made.program), made.emits
-	l.readsColumns = s.watchColumns(c.Name, made.program.Steps, l.logger)
-	l.doubts = doubts(s.config.Features.Views, made.program)
+	l.programs = pipeline.NewPrograms(program)
+	for _, step := range c.Steps {
+		if step.Aggregate != nil {
+			l.emits = append(l.emits, s.view(step.Aggregate.View))
+		}
+	}
+	l.readsColumns = s.watchColumns(c.Name, program.Steps, l.logger)
+	l.doubts = doubts(s.config.Features.Views, program)
 	for _, doubt := range l.doubts {
 		l.logger.Warn("a path is probably not meant as it is taken", "path", doubt)
 	}
 	if c.Resultless() {
 		l.builder, err = producers.NewResultless(c.Producer())
 	} else {
-		l.builder, err = producers.New(c.Producer(), made.program.Encoder)
+		l.builder, err = producers.New(c.Producer(), program.Encoder)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
@@ -75,95 +79,24 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 	return l, nil
 }
 
-// work is what a pipeline does to events, wherever they come from.
-type work struct {
-	program *pipeline.Program
-	emits   []*view // that the steps write updates of
-
-	textless bool // no step reads the events' text
-	// labels that predictions of a column may have, by the column's name in results; not there where they are not known.
-	labels map[string][]string
-}
-
-// work of a pipeline for rows of a class. But for the stream it has no updates of views: neither a request nor a line of a file is an event. more adds steps.
-func (s *Service) work(c *config.Pipeline, class batching.Class, more ...func(*work) error) (*work, error) {
-	p := &pipeline.Program{Generation: 1}
-	w := &work{program: p, textless: true, labels: make(map[string][]string)}
+// program of a pipeline for rows of a class, wherever they come from. more adds steps.
+func (s *Service) program(c *config.Pipeline, class batching.Class, more ...func(*steps.Plan) error) (*pipeline.Program, error) {
+	plan := steps.NewPlan(class, steps.World{Model: s.models, Views: declared{s}, Turn: serving.Rank})
 	for i, step := range c.Steps {
-		if err := s.addStep(w, step, class); err != nil {
+		if err := plan.Add(step); err != nil {
 			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
 		}
 	}
 	for _, add := range more {
-		if err := add(w); err != nil {
+		if err := add(plan); err != nil {
 			return nil, err
 		}
 	}
-	if err := w.checkCopies(c.Output.Copy); err != nil {
-		return nil, fmt.Errorf("pipeline %s: output.%w", c.Name, err)
-	}
-	input, output := c.Input.InputConfig, c.Output.OutputConfig
-	if class != batching.Stream {
-		input.Format, input.Schema, output.Format, output.Schema = schemas.FormatJSON, "", schemas.FormatJSON, ""
-	}
-	var err error
-	if p.Decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: p.Reads, Textless: w.textless}); err != nil {
-		return nil, fmt.Errorf("pipeline %s: input: %w", c.Name, err)
-	}
-	encoder, err := schemas.NewEncoder(output, input)
+	program, err := plan.Program(c.Input.InputConfig, c.Output.OutputConfig)
 	if err != nil {
-		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
+		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
 	}
-	if err := encoder.Check(p.Columns); err != nil {
-		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
-	}
-	p.Encoder = encoder
-	return w, nil
-}
-
-func (s *Service) addStep(w *work, step config.Step, class batching.Class) (err error) {
-	p := w.program
-	switch {
-	case step.Predict != nil:
-		model := s.models(step.Predict.Model)
-		var inputs models.Columns
-		if inputs, p.Reads, err = InputsOf(model, step.Predict.Inputs, p.Columns, p.Reads); err != nil {
-			return fmt.Errorf("predict: %w", err)
-		}
-		if err := w.checkPredict(model, step.Predict); err != nil {
-			return fmt.Errorf("predict.%w", err)
-		}
-		predict := models.NewStep(model, class, step.Predict.As, inputs)
-		w.noteLabels(model, step.Predict)
-		p.Steps, p.Columns = append(p.Steps, predict), append(p.Columns, predict.Columns()...)
-		w.textless = w.textless && inputs != nil
-	case step.Rank != nil:
-		if err := w.checkLabels(step.Rank.Inputs); err != nil {
-			return fmt.Errorf("rank.%w", err)
-		}
-		var rank *models.RankStep
-		if rank, p.Reads, err = s.rank(step.Rank, class, p.Columns, p.Reads); err != nil {
-			return fmt.Errorf("rank: %w", err)
-		}
-		p.Steps, p.Columns = append(p.Steps, rank), append(p.Columns, rank.Columns()...)
-	case step.Lookup != nil:
-		var lookup *features.Lookup
-		if lookup, p.Reads, err = s.lookup(step.Lookup, p.Columns, p.Reads); err != nil {
-			return fmt.Errorf("lookup: %w", err)
-		}
-		p.Steps, p.Columns = append(p.Steps, lookup), append(p.Columns, lookup.Columns()...)
-	case class == batching.Stream:
-		v := s.view(step.Aggregate.View)
-		if err := w.checkOperands(s.config.Features.View(step.Aggregate.View), step.Aggregate.Map); err != nil {
-			return fmt.Errorf("aggregate: %w", err)
-		}
-		var emit *features.Emit
-		if emit, p.Reads, err = v.emit(step.Aggregate.Map, p.Columns, p.Reads); err != nil {
-			return fmt.Errorf("aggregate: %w", err)
-		}
-		p.Steps, w.emits = append(p.Steps, emit), append(w.emits, v)
-	}
-	return nil
+	return program, nil
 }
 
 // newLine is a line without what it does to records.

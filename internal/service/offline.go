@@ -12,13 +12,14 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/pipeline"
+	"nearline/steps"
 )
 
 // Offline is a pipeline for files: the same steps, on models of its own and the store of the configuration, without Kafka. Updates of views are left out:
 // a file is no stream of events.
 type Offline struct {
 	service *Service
-	work    *work
+	program *pipeline.Program
 	into    *features.Into // nil for none
 }
 
@@ -53,21 +54,21 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	if err := s.load(ctx, p); err != nil {
 		return nil, err
 	}
-	offline.work, err = s.work(p, batching.Backfill, func(w *work) (err error) {
-		offline.into, err = s.addInto(ctx, w, into)
+	offline.program, err = s.program(p, batching.Backfill, func(plan *steps.Plan) (err error) {
+		offline.into, err = s.addInto(ctx, plan, into)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, doubt := range doubts(c.Features.Views, offline.work.program) {
+	for _, doubt := range doubts(c.Features.Views, offline.program) {
 		o.Logger.Warn("a path is probably not meant as it is taken", "path", doubt)
 	}
 	return offline, nil
 }
 
 // addInto adds the step that puts lists into a view, and begins its job; it is nil for none.
-func (s *Service) addInto(ctx context.Context, w *work, into string) (*features.Into, error) {
+func (s *Service) addInto(ctx context.Context, plan *steps.Plan, into string) (*features.Into, error) {
 	if into == "" {
 		return nil, nil
 	}
@@ -76,18 +77,18 @@ func (s *Service) addInto(ctx context.Context, w *work, into string) (*features.
 	if v == nil {
 		return nil, fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
 	}
-	p := w.program
-	if len(p.Columns) == 0 {
+	columns := plan.Columns()
+	if len(columns) == 0 {
 		return nil, fmt.Errorf("into %s: the pipeline has no results", into)
 	}
-	step, reads, err := features.NewInto(v.View, v.store, field, p.Columns[len(p.Columns)-1].Name, p.Columns, p.Reads)
+	step, reads, err := features.NewInto(v.View, v.store, field, columns[len(columns)-1].Name, columns, plan.Reads())
 	if err == nil {
 		err = step.Begin(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("into %s: %w", into, err)
 	}
-	p.Steps, p.Reads = append(p.Steps, step), reads
+	plan.Append(step, reads)
 	return step, nil
 }
 
@@ -100,7 +101,7 @@ func (o *Offline) Lists() (put, refused int64) {
 }
 
 // Programs hand out what lines go through.
-func (o *Offline) Programs() *pipeline.Programs { return pipeline.NewPrograms(o.work.program) }
+func (o *Offline) Programs() *pipeline.Programs { return pipeline.NewPrograms(o.program) }
 
 // Close the models and the store.
 func (o *Offline) Close() error { return o.service.Close() }

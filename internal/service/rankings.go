@@ -24,7 +24,7 @@ type rankings struct {
 	names   []string // of pipelines that rank
 	largest int
 
-	works atomic.Pointer[map[string]*work] // by pipeline; nil while models are loaded
+	programs atomic.Pointer[map[string]*pipeline.Programs] // by pipeline; nil while models are loaded
 }
 
 var _ serving.Rankings = (*rankings)(nil)
@@ -43,19 +43,19 @@ func newRankings(s *Service) *rankings {
 
 // openRankings once models and views are there.
 func (s *Service) openRankings() error {
-	works := map[string]*work{}
+	programs := map[string]*pipeline.Programs{}
 	for i := range s.config.Pipelines {
 		p := &s.config.Pipelines[i]
 		if !slices.Contains(s.rankings.names, p.Name) {
 			continue
 		}
-		made, err := s.work(p, batching.Online)
+		made, err := s.program(p, batching.Online)
 		if err != nil {
 			return err
 		}
-		works[p.Name] = made
+		programs[p.Name] = pipeline.NewPrograms(made)
 	}
-	s.rankings.works.Store(&works)
+	s.rankings.programs.Store(&programs)
 	return nil
 }
 
@@ -76,16 +76,21 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	if name == "" && len(r.names) == 1 {
 		name = r.names[0]
 	}
-	works := r.works.Load()
-	if works == nil {
+	programs := r.programs.Load()
+	if programs == nil {
 		return nil, errors.New("the models are still being loaded")
 	}
-	made := (*works)[name]
-	if made == nil {
+	of := (*programs)[name]
+	if of == nil {
 		return nil, fmt.Errorf("%w as %s: want ?pipeline= to be %s", serving.ErrUnknownPipeline, repeated(name), strings.Join(r.names, " or "))
 	}
+	program, release := of.Take()
+	defer release()
+	if program == nil {
+		return nil, errors.New("the models are still being loaded")
+	}
 	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
-	row, fault := made.program.Decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
+	row, fault := program.Decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
 	if fault != nil {
 		return nil, refused(fault)
 	}
@@ -93,7 +98,7 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 		row.ID = rand.Text()
 	}
 	rows := []*pipeline.Row{row}
-	if err := made.program.Run(ctx, rows, nil); err != nil {
+	if err := program.Run(ctx, rows, nil); err != nil {
 		if errors.Is(err, serving.ErrBusy) {
 			return nil, err
 		}
@@ -108,7 +113,7 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	if row.Fault != nil {
 		return nil, refused(row.Fault)
 	}
-	result, fault := made.program.Encoder.Append(nil, row)
+	result, fault := program.Encoder.Append(nil, row)
 	if fault != nil {
 		return nil, refused(fault)
 	}

@@ -70,21 +70,16 @@ func (s *Service) openViews(ctx context.Context) error {
 	return nil
 }
 
-// lookup is the step of a configuration.
-func (s *Service) lookup(c *config.Lookup, columns []pipeline.Field, reads []string) (*features.Lookup, []string, error) {
-	var views []features.ViewLookup
-	for _, l := range c.Views {
-		views = append(views, features.ViewLookup{Finder: s.view(l.View).finder, As: l.As, Fields: l.Fields, Key: l.Key})
-	}
-	return features.NewLookup(views, c.Wait, columnNames(columns), reads)
-}
+// declared are the views that steps are built on.
+type declared struct{ *Service }
 
-func columnNames(columns []pipeline.Field) []string {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
-	}
-	return names
+func (d declared) Declared(view string) *features.ViewConfig { return d.config.Features.View(view) }
+
+func (d declared) Finder(view string) *features.Finder { return d.view(view).finder }
+
+func (d declared) Emit(view string, paths map[string]string, columns, reads []string) (*features.Emit, []string, error) {
+	v := d.view(view)
+	return features.NewEmit(v.View, v.updates(), paths, columns, reads, v.metrics)
 }
 
 // view of that name; the configuration has been validated.
@@ -113,11 +108,6 @@ func (v *view) topics() (topics []consumers.NewTopic) {
 // OwnTopic is a topic of a view as it is to be made.
 func OwnTopic(c features.Config, use config.TopicUse) consumers.NewTopic {
 	return consumers.NewTopic{Name: use.Topic, Partitions: c.Partitions, Compact: use.Use == config.UseStates, Updates: use.Use == config.UseUpdates}
-}
-
-// emit is the step that a pipeline has for the view.
-func (v *view) emit(paths map[string]string, columns []pipeline.Field, reads []string) (*features.Emit, []string, error) {
-	return features.NewEmit(v.View, v.updates(), paths, columnNames(columns), reads, v.metrics)
 }
 
 // table is the step that one member of the view's line has.

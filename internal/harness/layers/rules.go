@@ -46,6 +46,7 @@ var layers = []layer{
 	{"serving", []string{"pipeline", "internal/problems", "internal/observe"}, "a room knows the heart; models reach it through interfaces of its own, and what it shows of the service is told by observe"},
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files", "internal/plainyaml", "internal/problems"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
+	{"steps", []string{"pipeline", "batching", "schemas", "features", "columns", "models", "models/tasks", "internal/config"}, "a step of the configuration becomes one of a program"},
 	{"engine", []string{"batching", "models"}, "the device and what is loaded on it, wherever rows come from"},
 	{"models/onnx", []string{"pipeline", "batching", "internal/files"}, "sessions run what the scheduler hands them"},
 	{"models/tokenizer", []string{"internal/files"}, "text to tokens, nothing else"},

@@ -1,0 +1,94 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+
+	"nearline/batching"
+	"nearline/features"
+	"nearline/internal/config"
+	"nearline/models"
+	"nearline/pipeline"
+	"nearline/schemas"
+)
+
+// World is what steps are built on.
+type World struct {
+	// Model that is loaded under the name; nil where none is.
+	Model func(name string) *models.Model
+	Views Views
+	// Turn, if set, is asked before a request's candidates are ranked: see columns.CandidatesConfig.
+	Turn func(ctx context.Context, candidates int) error
+}
+
+// Views that a configuration declares. They are asked for by names that it has.
+type Views interface {
+	// Declared is how the view is declared.
+	Declared(view string) *features.ViewConfig
+	// Finder looks the view's keys up.
+	Finder(view string) *features.Finder
+	// Emit makes the step that writes updates of the view, as features.NewEmit does.
+	Emit(view string, paths map[string]string, columns, reads []string) (*features.Emit, []string, error)
+}
+
+// Plan is a program as it is built, step by step: it knows the columns that there are so far, and the paths that are wanted of events.
+type Plan struct {
+	class   batching.Class
+	world   World
+	program *pipeline.Program
+
+	textless bool // no step so far reads the events' text
+	// labels that predictions of a column may have, by the column's name in results; not there where they are not known.
+	labels map[string][]string
+}
+
+// NewPlan of a program for rows of a class, without a step.
+func NewPlan(class batching.Class, world World) *Plan {
+	return &Plan{class: class, world: world, program: &pipeline.Program{Generation: 1}, textless: true, labels: make(map[string][]string)}
+}
+
+// Columns that the steps so far add, with examples of what they hold.
+func (p *Plan) Columns() []pipeline.Field { return p.program.Columns }
+
+// Reads are the paths that the steps so far want of events.
+func (p *Plan) Reads() []string { return p.program.Reads }
+
+// Append a step that adds such columns. Reads are all paths that are wanted of events, with the step's own.
+func (p *Plan) Append(step pipeline.Step, reads []string, columns ...pipeline.Field) {
+	to := p.program
+	to.Steps, to.Reads, to.Columns = append(to.Steps, step), reads, append(to.Columns, columns...)
+}
+
+// Add the step of a configuration.
+func (p *Plan) Add(step config.Step) error {
+	for _, verb := range verbs {
+		if b := verb(step); b != nil {
+			return b.build(p)
+		}
+	}
+	return nil // a configuration is refused whose step does nothing
+}
+
+// Program that the plan has become. Events are read, and results written, as the configuration says; but for the stream both are JSON.
+func (p *Plan) Program(input schemas.InputConfig, output schemas.OutputConfig) (*pipeline.Program, error) {
+	if err := p.checkCopies(output.Copy); err != nil {
+		return nil, fmt.Errorf("output.%w", err)
+	}
+	made := p.program
+	if p.class != batching.Stream {
+		input.Format, input.Schema, output.Format, output.Schema = schemas.FormatJSON, "", schemas.FormatJSON, ""
+	}
+	var err error
+	if made.Decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: made.Reads, Textless: p.textless}); err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	encoder, err := schemas.NewEncoder(output, input)
+	if err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	if err := encoder.Check(made.Columns); err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	made.Encoder = encoder
+	return made, nil
+}
