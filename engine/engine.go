@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,8 +38,12 @@ type Engine struct {
 	device  *batching.Device
 	metrics *models.Metrics
 
-	mu     sync.Mutex // guards loaded
-	loaded map[string]*models.Model
+	mu       sync.Mutex // guards all below
+	loaded   map[string]*models.Model
+	users    map[*models.Model]int  // programs that run it and are not drained
+	unloaded map[*models.Model]bool // that programs still run
+
+	closing sync.WaitGroup // of models that are unloaded
 }
 
 // New engine without a model. Its device works while Run does.
@@ -46,7 +51,17 @@ func New(c models.Config, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{config: c, options: o, device: c.NewDevice(), metrics: models.NewMetrics(o.Registry), loaded: make(map[string]*models.Model)}
+	return &Engine{
+		config: c, options: o, device: c.NewDevice(), metrics: models.NewMetrics(o.Registry),
+		loaded: make(map[string]*models.Model), users: make(map[*models.Model]int), unloaded: make(map[*models.Model]bool),
+	}
+}
+
+// Of models that are loaded elsewhere, by name; nil is none. It has no device, so it loads and runs nothing: to see what programs would be.
+func Of(loaded map[string]*models.Model) *Engine {
+	e := &Engine{options: Options{Logger: slog.New(slog.DiscardHandler)}, loaded: maps.Clone(loaded), users: make(map[*models.Model]int), unloaded: make(map[*models.Model]bool)}
+	maps.DeleteFunc(e.loaded, func(_ string, m *models.Model) bool { return m == nil })
+	return e
 }
 
 // Device that all models run on.
@@ -116,11 +131,17 @@ func (e *Engine) Models() map[string]*models.Model {
 	return maps.Clone(e.loaded)
 }
 
-// Close the models, which end what they have in hand as long as ctx lasts. The device still runs.
+// Close the models, also those that programs still run. They end what they have in hand as long as ctx lasts. The device still runs.
 func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	ending := slices.AppendSeq(slices.Collect(maps.Values(e.loaded)), maps.Keys(e.unloaded))
+	clear(e.loaded)
+	clear(e.unloaded)
+	e.mu.Unlock()
 	var errs []error
-	for _, model := range e.Models() {
+	for _, model := range ending {
 		errs = append(errs, model.Close(ctx))
 	}
+	e.closing.Wait()
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"nearline/batching"
+	"nearline/engine"
 	"nearline/features"
 	"nearline/features/memory"
 	"nearline/internal/config"
@@ -30,7 +31,7 @@ func CheckSteps(c *config.Config, p *config.Pipeline, loaded map[string]*models.
 
 // checked is a service that is not to run: it connects to nothing.
 func checked(c *config.Config, loaded map[string]*models.Model) *Service {
-	return &Service{config: c, options: Options{Logger: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry(), models: func(name string) *models.Model { return loaded[name] }}
+	return &Service{config: c, options: Options{Logger: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry(), engine: engine.Of(loaded)}
 }
 
 // checkedViews makes the views, on a store that has nothing.

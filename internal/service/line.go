@@ -14,6 +14,7 @@ import (
 	"nearline/consumers"
 	"nearline/internal/config"
 	"nearline/kafka"
+	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
 	"nearline/serving"
@@ -57,7 +58,9 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.programs = pipeline.NewPrograms(program)
+	if l.programs, err = s.current(c, program); err != nil {
+		return nil, err
+	}
 	for _, step := range c.Steps {
 		if step.Aggregate != nil {
 			l.emits = append(l.emits, s.view(step.Aggregate.View))
@@ -81,7 +84,7 @@ func (s *Service) line(c *config.Pipeline) (*line, error) {
 
 // program of a pipeline for rows of a class, wherever they come from. more adds steps.
 func (s *Service) program(c *config.Pipeline, class batching.Class, more ...func(*steps.Plan) error) (*pipeline.Program, error) {
-	plan := steps.NewPlan(class, steps.World{Model: s.models, Views: declared{s}, Turn: serving.Rank})
+	plan := steps.NewPlan(class, steps.World{Model: s.engine.Model, Views: declared{s}, Turn: serving.Rank})
 	for i, step := range c.Steps {
 		if err := plan.Add(step); err != nil {
 			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
@@ -97,6 +100,21 @@ func (s *Service) program(c *config.Pipeline, class batching.Class, more ...func
 		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
 	}
 	return program, nil
+}
+
+// current has the engine hand out a pipeline's program, and keep the models that it runs for as long as somebody has it.
+func (s *Service) current(c *config.Pipeline, program *pipeline.Program) (*pipeline.Programs, error) {
+	var runs []*models.Model
+	for _, step := range c.Steps {
+		if m := s.engine.Model(step.Model()); m != nil {
+			runs = append(runs, m)
+		}
+	}
+	programs := new(pipeline.Programs)
+	if err := s.engine.Swap(programs, program, runs...); err != nil {
+		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
+	}
+	return programs, nil
 }
 
 // newLine is a line without what it does to records.

@@ -18,9 +18,9 @@ import (
 // Offline is a pipeline for files: the same steps, on models of its own and the store of the configuration, without Kafka. Updates of views are left out:
 // a file is no stream of events.
 type Offline struct {
-	service *Service
-	program *pipeline.Program
-	into    *features.Into // nil for none
+	service  *Service
+	programs *pipeline.Programs
+	into     *features.Into // nil for none
 }
 
 // OpenOffline loads what the pipeline of a configuration needs. Into, VIEW.FIELD, puts each result's list into a view that others fill; "" does not.
@@ -37,7 +37,6 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	o.Logger = c.Veil.Logger(o.Logger)
 	s := &Service{config: c, options: o, registry: observe.NewRegistry(o.Build), health: observe.NewHealth(), core: newCore(ctx)}
 	s.engine = s.newEngine()
-	s.models = s.engine.Model
 	offline := &Offline{service: s}
 	defer func() {
 		if err != nil {
@@ -54,17 +53,18 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	if err := s.load(ctx, p); err != nil {
 		return nil, err
 	}
-	offline.program, err = s.program(p, batching.Backfill, func(plan *steps.Plan) (err error) {
+	program, err := s.program(p, batching.Backfill, func(plan *steps.Plan) (err error) {
 		offline.into, err = s.addInto(ctx, plan, into)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, doubt := range doubts(c.Features.Views, offline.program) {
+	for _, doubt := range doubts(c.Features.Views, program) {
 		o.Logger.Warn("a path is probably not meant as it is taken", "path", doubt)
 	}
-	return offline, nil
+	offline.programs, err = s.current(p, program)
+	return offline, err
 }
 
 // addInto adds the step that puts lists into a view, and begins its job; it is nil for none.
@@ -101,7 +101,7 @@ func (o *Offline) Lists() (put, refused int64) {
 }
 
 // Programs hand out what lines go through.
-func (o *Offline) Programs() *pipeline.Programs { return pipeline.NewPrograms(o.program) }
+func (o *Offline) Programs() *pipeline.Programs { return o.programs }
 
 // Close the models and the store.
 func (o *Offline) Close() error { return o.service.Close() }

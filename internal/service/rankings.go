@@ -53,7 +53,9 @@ func (s *Service) openRankings() error {
 		if err != nil {
 			return err
 		}
-		programs[p.Name] = pipeline.NewPrograms(made)
+		if programs[p.Name], err = s.current(p, made); err != nil {
+			return err
+		}
 	}
 	s.rankings.programs.Store(&programs)
 	return nil

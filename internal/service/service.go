@@ -45,7 +45,6 @@ type Service struct {
 	health   *observe.Health
 	core     *core
 	engine   *engine.Engine
-	models   func(name string) *models.Model // that the steps run
 	views    []*view
 	store    features.Store
 	kafka    kafka.Connection
@@ -70,7 +69,6 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		core:     newCore(ctx),
 	}
 	s.engine = s.newEngine()
-	s.models = s.engine.Model
 	s.config, s.unname = named(c, o.Logger)
 	s.kafka = c.Kafka.Connection()
 	s.kafka.Dial = o.Dial
