@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"nearline/columns"
-	"nearline/internal/config"
+	"nearline/internal/spelling"
 	"nearline/pipeline"
 	"nearline/schemas"
 )
@@ -42,7 +42,7 @@ func (p *Plan) checkLabel(at, path, label string) error {
 	if label == "" || !known || slices.Contains(labels, label) {
 		return nil
 	}
-	return fmt.Errorf("%s: label is %q, and %s has the labels %s%s", at, label, path, strings.Join(labels, ", "), config.DidYouMean(label, labels))
+	return fmt.Errorf("%s: label is %q, and %s has the labels %s%s", at, label, path, strings.Join(labels, ", "), spelling.DidYouMean(label, labels))
 }
 
 // checkCopies finds fields to copy that steps make: results have those anyway, and events do not.

@@ -10,6 +10,7 @@ import (
 	"nearline/batching"
 	"nearline/columns"
 	"nearline/internal/config"
+	"nearline/internal/spelling"
 	"nearline/models"
 	"nearline/models/tasks"
 	"nearline/pipeline"
@@ -47,7 +48,7 @@ func (b predict) check(p *Plan, model *models.Model) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(b.As)) {
 		if !slices.Contains(answers, name) {
-			errs = append(errs, fmt.Errorf("as.%s: model %s answers with no such column, want %s%s", name, b.Model, strings.Join(answers, ", "), config.DidYouMean(name, answers)))
+			errs = append(errs, fmt.Errorf("as.%s: model %s answers with no such column, want %s%s", name, b.Model, strings.Join(answers, ", "), spelling.DidYouMean(name, answers)))
 		}
 	}
 	return errors.Join(append(errs, p.checkLabels(b.Inputs))...)

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"nearline/internal/config"
+	"nearline/internal/spelling"
 )
 
 // heedSlips has every command answer a slip of the hand with what was probably meant: a file without its flag, a flag that is another
@@ -44,7 +44,7 @@ func argumentSlip(c *cobra.Command, args []string) error {
 	first := args[0]
 	if c.HasAvailableSubCommands() {
 		names := commandNames(c)
-		if near := config.Nearest(first, names); near != "" {
+		if near := spelling.Nearest(first, names); near != "" {
 			return fmt.Errorf("unknown command %q: did you mean %s %s? There are %s", first, c.CommandPath(), near, strings.Join(names, ", "))
 		}
 		return fmt.Errorf("unknown command %q: want one of %s, see %s --help", first, strings.Join(names, ", "), c.CommandPath())
@@ -126,7 +126,7 @@ func unknownFlag(c *cobra.Command, unknown *pflag.NotExistError, err error) erro
 			}
 		}
 	}
-	if near := config.Nearest(name, names); near != "" {
+	if near := spelling.Nearest(name, names); near != "" {
 		return fmt.Errorf("%w: did you mean --%s? See %s --help", err, near, c.CommandPath())
 	}
 	for _, sub := range c.Commands() {

@@ -18,6 +18,7 @@ import (
 	"nearline/features/firestore"
 	"nearline/features/redis"
 	"nearline/internal/plainyaml"
+	"nearline/internal/spelling"
 )
 
 const (
@@ -284,7 +285,7 @@ func (d *decoder) unknown(path string, p pair, names []string) {
 		d.add(p.line, full, fmt.Sprintf("%s is not supported yet: %s", full, remedy))
 		return
 	}
-	if meant := nearest(p.key, names); meant != "" {
+	if meant := spelling.Nearest(p.key, names); meant != "" {
 		d.spoiled[join(path, meant)] = true
 		d.add(p.line, full, fmt.Sprintf("%s is not a key: did you mean %s?", full, meant))
 		return

@@ -11,6 +11,7 @@ import (
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/internal/problems"
+	"nearline/internal/spelling"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -224,7 +225,7 @@ func (c *Config) validateRank(v *problems.List, path string, r *Rank) {
 		case !slices.ContainsFunc(view.Fields, func(f features.FieldConfig) bool {
 			return f.Name == list.Field && (f.Last != nil || f.Type == features.TypeTexts)
 		}):
-			v.Add(path+"."+key+".field", "is %q: want a field of view %s that is a list of texts (last, or type: texts)%s", list.Field, list.View, DidYouMean(list.Field, fieldNames(view)))
+			v.Add(path+"."+key+".field", "is %q: want a field of view %s that is a list of texts (last, or type: texts)%s", list.Field, list.View, spelling.DidYouMean(list.Field, fieldNames(view)))
 		}
 	}
 	if r.Items != "" && c.Features.View(r.Items) == nil {
@@ -254,7 +255,7 @@ func (c *Config) validateLookup(v *problems.List, path string, l *Lookup) {
 		}
 		for j, field := range looked.Fields {
 			if names := fieldNames(view); view != nil && !slices.Contains(names, field) {
-				v.Add(fmt.Sprintf("%s.fields[%d]", path, j), "is %q: want a field of view %s (%s)%s", field, view.Name, strings.Join(names, ", "), DidYouMean(field, names))
+				v.Add(fmt.Sprintf("%s.fields[%d]", path, j), "is %q: want a field of view %s (%s)%s", field, view.Name, strings.Join(names, ", "), spelling.DidYouMean(field, names))
 			}
 		}
 		column := cmp.Or(looked.As, looked.View)
@@ -274,7 +275,7 @@ func (c *Config) oneOfViews(name string) string {
 	for _, view := range c.Features.Views {
 		known = append(known, view.Name)
 	}
-	return fmt.Sprintf("one of features.views (%s)%s", cmp.Or(strings.Join(known, ", "), "there is none yet"), DidYouMean(name, known))
+	return fmt.Sprintf("one of features.views (%s)%s", cmp.Or(strings.Join(known, ", "), "there is none yet"), spelling.DidYouMean(name, known))
 }
 
 func fieldNames(view *features.ViewConfig) (names []string) {
@@ -304,7 +305,7 @@ func (c *Config) validateAggregate(v *problems.List, path string, p *Pipeline, i
 	}
 	for _, from := range slices.Sorted(maps.Keys(a.Map)) {
 		if view := c.Features.View(a.View); view != nil && !slices.Contains(view.Paths(), from) {
-			v.Add(path+".map."+from, ": view %s has no such path, want one of %s%s", view.Name, strings.Join(view.Paths(), ", "), DidYouMean(from, view.Paths()))
+			v.Add(path+".map."+from, ": view %s has no such path, want one of %s%s", view.Name, strings.Join(view.Paths(), ", "), spelling.DidYouMean(from, view.Paths()))
 		}
 		if to := a.Map[from]; to == "" || slices.Contains(strings.Split(to, "."), "") {
 			v.Add(path+".map."+from, "is %q: want the path of a field, such as product.id", to)
@@ -324,7 +325,7 @@ func (c *Config) validateVersions(v *problems.List) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models.Versions)) {
 		if !slices.Contains(used, name) {
-			v.Add("models.versions."+name, "is %d: no step of a pipeline has that model (%s), so the version would not count%s", c.Models.Versions[name], cmp.Or(strings.Join(used, ", "), "none has any"), DidYouMean(name, used))
+			v.Add("models.versions."+name, "is %d: no step of a pipeline has that model (%s), so the version would not count%s", c.Models.Versions[name], cmp.Or(strings.Join(used, ", "), "none has any"), spelling.DidYouMean(name, used))
 		}
 	}
 }

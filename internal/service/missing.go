@@ -10,6 +10,7 @@ import (
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
+	"nearline/internal/spelling"
 	"nearline/models"
 	"nearline/pipeline"
 )
@@ -119,9 +120,9 @@ func doubts(views []features.ViewConfig, program *pipeline.Program) []string {
 				said = append(said, fmt.Sprintf("%s is read from events: no step before looks view %s up", path, first))
 			}
 		default:
-			meant := config.Slip(first, names)
+			meant := spelling.Slip(first, names)
 			if dotted {
-				meant = config.Nearest(first, names)
+				meant = spelling.Nearest(first, names)
 			}
 			if meant != "" && (dotted || labelled(columns, meant)) {
 				said = append(said, fmt.Sprintf("%s is read from events, which have it or not: did you mean %s?", path, meant+strings.TrimPrefix(path, first)))

@@ -1,4 +1,4 @@
-package config
+package spelling
 
 import "testing"
 
@@ -9,8 +9,8 @@ func TestNearestGuessesWhatWasMeant(t *testing.T) {
 		"max_record": "max_records", "maxbytes": "max_bytes", "Members": "members",
 		"workers": "", "x": "", "topic": "",
 	} {
-		if got := nearest(key, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", key, got, want)
+		if got := Nearest(key, names); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", key, got, want)
 		}
 	}
 }
