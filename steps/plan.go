@@ -6,7 +6,6 @@ import (
 
 	"nearline/batching"
 	"nearline/features"
-	"nearline/internal/config"
 	"nearline/models"
 	"nearline/pipeline"
 	"nearline/schemas"
@@ -60,13 +59,14 @@ func (p *Plan) Append(step pipeline.Step, reads []string, columns ...pipeline.Fi
 }
 
 // Add the step of a configuration.
-func (p *Plan) Add(step config.Step) error {
-	for _, verb := range verbs {
-		if b := verb(step); b != nil {
-			return b.build(p)
+func (p *Plan) Add(step Config) error {
+	set, _ := step.set() // one: others are refused
+	for _, verb := range set {
+		if err := verb.build(p); err != nil {
+			return err
 		}
 	}
-	return nil // a configuration is refused whose step does nothing
+	return nil
 }
 
 // Program that the plan has become. Events are read, and results written, as the configuration says; but for the stream both are JSON.

@@ -17,6 +17,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/service"
 	"nearline/models"
+	"nearline/steps"
 )
 
 func checkCommand() *cobra.Command {
@@ -93,11 +94,7 @@ func checkModels(ctx context.Context, c *config.Config, say sayer) {
 	}()
 	for i := range c.Pipelines {
 		p, whole := &c.Pipelines[i], true
-		for _, step := range p.Steps {
-			name := step.Model()
-			if name == "" {
-				continue
-			}
+		for _, name := range steps.Models(p.Steps) {
 			if model, seen := loaded[name]; seen {
 				whole = whole && model != nil
 				continue

@@ -23,6 +23,7 @@ import (
 	"nearline/internal/service"
 	"nearline/models"
 	"nearline/serving"
+	"nearline/steps"
 )
 
 // devFlags are what `nearline dev` can be told.
@@ -128,8 +129,10 @@ func devConfig(f devFlags) (*config.Config, error) {
 		if !p.Ranks() {
 			return false
 		}
-		_, err := models.Versions(c.Models.Repository, p.Steps[0].Model())
-		return err != nil
+		return slices.ContainsFunc(steps.Models(p.Steps), func(model string) bool {
+			_, err := models.Versions(c.Models.Repository, model)
+			return err != nil
+		})
 	})
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("with --http and --models as they are: %w", err)

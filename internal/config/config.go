@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"nearline/columns"
 	"nearline/consumers"
 	"nearline/features"
 	"nearline/features/bigtable"
@@ -23,6 +22,7 @@ import (
 	"nearline/producers"
 	"nearline/schemas"
 	"nearline/serving"
+	"nearline/steps"
 )
 
 // Config is the configuration of a service.
@@ -67,7 +67,7 @@ type Pipeline struct {
 	// Start is where a group begins that has committed nothing yet.
 	Start  consumers.Start `yaml:"start"`
 	Input  Input           `yaml:"input"`
-	Steps  []Step          `yaml:"steps"`
+	Steps  []steps.Config  `yaml:"steps"`
 	Output Output          `yaml:"output"`
 	// DeadLetters is the topic for records that cannot be scored.
 	DeadLetters string               `yaml:"dead_letters"`
@@ -76,12 +76,12 @@ type Pipeline struct {
 
 // Aggregates says whether events of the pipeline mean something for views of features. Its results may then go without a topic.
 func (p *Pipeline) Aggregates() bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Aggregate != nil })
+	return slices.ContainsFunc(p.Steps, func(s steps.Config) bool { return s.Aggregate != nil })
 }
 
 // Ranks says whether the pipeline answers requests for rankings.
 func (p *Pipeline) Ranks() bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Rank != nil })
+	return slices.ContainsFunc(p.Steps, func(s steps.Config) bool { return s.Rank != nil })
 }
 
 // Input is where events come from, and how they are read.
@@ -97,113 +97,6 @@ type Output struct {
 	// Headers and MaxRecordBytes are as in producers.Config.
 	Headers        string `yaml:"headers"`
 	MaxRecordBytes int    `yaml:"max_record_bytes"`
-}
-
-// Step is one thing done to rows: exactly one of its fields is set.
-type Step struct {
-	Predict   *Predict   `yaml:"predict"`
-	Rank      *Rank      `yaml:"rank"`
-	Lookup    *Lookup    `yaml:"lookup"`
-	Aggregate *Aggregate `yaml:"aggregate"`
-}
-
-// Lookup adds features of a row's keys.
-type Lookup struct {
-	// Views to look up, all at the same time.
-	Views []LookupView `yaml:"views"`
-	// Wait for a store that does not answer, instead of going on with defaults.
-	Wait bool `yaml:"wait"`
-}
-
-// LookupView is a view, and what of it the result has. In YAML it is the view's name, or a mapping.
-type LookupView struct {
-	View string `yaml:"view"`
-	// As is the column's name in the result; the view's is the default.
-	As string `yaml:"as"`
-	// Key is the path of the key in these events; the view's is the default.
-	Key string `yaml:"key"`
-	// Fields of the view that the result has; all are the default.
-	Fields []string `yaml:"fields"`
-}
-
-// UnmarshalYAML reads either form.
-func (l *LookupView) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&l.View) == nil {
-		return nil
-	}
-	type plain LookupView
-	return unmarshal((*plain)(l))
-}
-
-// Aggregate says what each event means for a view of features.
-type Aggregate struct {
-	// View is declared in features.views.
-	View string `yaml:"view"`
-	// Map gives paths of the view the ones that they have in these events, such as {item_id: product.sku}.
-	Map map[string]string `yaml:"map"`
-}
-
-// Predict adds a model's answers.
-type Predict struct {
-	// Model names a folder of the repository.
-	Model string `yaml:"model"`
-	// As gives the model's columns other names in the result, such as {sentiment: mood}.
-	As map[string]string `yaml:"as"`
-	// Inputs says what each column is made of that the model reads, by its name; nil takes each from the path that is called as it is. It is for
-	// models of tables.
-	Inputs map[string]columns.Config `yaml:"inputs"`
-}
-
-// Rank orders an event's candidates by a model's scores.
-type Rank struct {
-	// Model names a folder of the repository: one that knows items, or any that reads columns and answers with one score.
-	Model string `yaml:"model"`
-	// Candidates is the path of the list of ids in events.
-	Candidates string `yaml:"candidates"`
-	// Otherwise is where the candidates of an event are that has no list. Without it there are none.
-	Otherwise *StoredList `yaml:"otherwise"`
-	// History is where the items are that somebody had before, youngest first, for a model that knows items.
-	History *StoredList `yaml:"history"`
-	// Items is a view that each candidate is looked up in by its id; empty looks nothing up.
-	Items string `yaml:"items"`
-	// Inputs says what each column is made of that the model reads: of the candidate (item_id, and the view's features), or as in predict.
-	Inputs map[string]columns.Config `yaml:"inputs"`
-	// As is the column's name in the result.
-	As string `yaml:"as"`
-	// Top is how many of the candidates the result has; 0 is all.
-	Top int `yaml:"top"`
-	// Wait for a store that does not answer, instead of going on with defaults.
-	Wait bool `yaml:"wait"`
-}
-
-// StoredList is a list of ids in a view.
-type StoredList struct {
-	View  string `yaml:"view"`
-	Field string `yaml:"field"`
-	// Key is the path of the key in these events; the view's is the default.
-	Key string `yaml:"key"`
-}
-
-// DefaultRank is a step that says nothing but what it lacks.
-func DefaultRank() Rank { return Rank{Candidates: "candidates", As: "ranking"} }
-
-// Model that the step needs, "" for none.
-func (s Step) Model() string {
-	switch {
-	case s.Predict != nil:
-		return s.Predict.Model
-	case s.Rank != nil:
-		return s.Rank.Model
-	}
-	return ""
-}
-
-// Column is the name that a column of the model has in the result.
-func (p Predict) Column(name string) string {
-	if as, ok := p.As[name]; ok {
-		return as
-	}
-	return name
 }
 
 // Resultless says that the pipeline writes no results: its records have their effect in views.

@@ -19,6 +19,7 @@ import (
 	"nearline/features/redis"
 	"nearline/internal/plainyaml"
 	"nearline/internal/spelling"
+	"nearline/steps"
 )
 
 const (
@@ -62,12 +63,11 @@ type budget struct {
 }
 
 func newDecoder(file string) *decoder {
-	return &decoder{
+	d := &decoder{
 		file:      file,
 		lookupEnv: os.LookupEnv,
 		defaults: map[reflect.Type]reflect.Value{
 			reflect.TypeFor[Pipeline]():         reflect.ValueOf(DefaultPipeline()),
-			reflect.TypeFor[Rank]():             reflect.ValueOf(DefaultRank()),
 			reflect.TypeFor[redis.Config]():     reflect.ValueOf(redis.DefaultConfig()),
 			reflect.TypeFor[dynamodb.Config]():  reflect.ValueOf(dynamodb.DefaultConfig()),
 			reflect.TypeFor[bigtable.Config]():  reflect.ValueOf(bigtable.DefaultConfig()),
@@ -79,6 +79,10 @@ func newDecoder(file string) *decoder {
 		texts:   &texts{literal: map[string]bool{}},
 		budget:  &budget{left: maxValues},
 	}
+	for _, verb := range steps.Defaults() {
+		d.defaults[reflect.TypeOf(verb)] = reflect.ValueOf(verb)
+	}
+	return d
 }
 
 // decode reads the only document of data into the struct that target points to.

@@ -14,6 +14,7 @@ import (
 	"nearline/internal/spelling"
 	"nearline/pipeline"
 	"nearline/producers"
+	"nearline/steps"
 )
 
 // planned are keys that the design knows and this version does not, with what to do meanwhile.
@@ -21,7 +22,13 @@ var planned = map[string]string{
 	"kafka.tls":                    "use a listener without TLS",
 	"kafka.sasl":                   "use a listener without authentication",
 	"kafka.registry":               "name the schema's file with schema",
-	"pipelines[].steps[].features": "the verbs are predict, rank, lookup and aggregate",
+	"pipelines[].steps[].features": "the verbs are " + verbs(),
+}
+
+// verbs that there are, as a sentence has them.
+func verbs() string {
+	all := steps.Verbs()
+	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
 }
 
 var legalName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
@@ -113,7 +120,7 @@ func (c *Config) validatePipeline(v *problems.List, i int) {
 	}
 	checkTopic(v, path+".input.topic", p.Input.Topic)
 	v.Join(p.Input.Validate(path + ".input"))
-	c.validateSteps(v, path, p)
+	v.Join(steps.Validate(p.Steps, path+".steps", steps.Surroundings{Repository: c.Models.Repository, Features: c.Features.Config, Delivery: p.Delivery}))
 	if !p.Resultless() {
 		checkTopic(v, path+".output.topic", p.Output.Topic)
 	}
@@ -145,180 +152,12 @@ func (c *Config) first(i int, same func(*Pipeline) bool) int {
 	return -1
 }
 
-func (c *Config) validateSteps(v *problems.List, path string, p *Pipeline) {
-	if len(p.Steps) == 0 {
-		v.Add(path+".steps", "is empty: want at least one, such as predict: {model: sentiment}")
-	}
-	predicted := map[string]string{} // columns under the name that the model gives them, by model and column
-	for i, step := range p.Steps {
-		path := fmt.Sprintf("%s.steps[%d]", path, i)
-		var verbs []string
-		for _, verb := range []struct {
-			name string
-			is   bool
-		}{{"predict", step.Predict != nil}, {"rank", step.Rank != nil}, {"lookup", step.Lookup != nil}, {"aggregate", step.Aggregate != nil}} {
-			if verb.is {
-				verbs = append(verbs, verb.name)
-			}
-		}
-		switch {
-		case len(verbs) > 1:
-			v.Add(path, "has %s: want one verb a step, make %d of it", strings.Join(verbs, " and "), len(verbs))
-			continue
-		case step.Lookup != nil:
-			c.validateLookup(v, path+".lookup", step.Lookup)
-			continue
-		case step.Rank != nil:
-			c.validateRank(v, path+".rank", step.Rank)
-			continue
-		case step.Aggregate != nil:
-			c.validateAggregate(v, path+".aggregate", p, i)
-			continue
-		case step.Predict == nil:
-			v.Add(path, "is empty: want one verb, such as predict: {model: sentiment}")
-			continue
-		}
-		model := step.Predict.Model
-		if !legalName.MatchString(model) {
-			v.Add(path+".predict.model", "is %q: want the name of a folder in models.repository (%s), such as sentiment", model, c.Models.Repository)
-			continue
-		}
-		if earlier, twice := predicted[model]; twice && len(step.Predict.As) == 0 {
-			v.Add(path+".predict.model", "is %q: %s has it already, and results cannot have a column twice; "+"remove it, or rename its columns with as", model, earlier)
-		}
-		predicted[model] = path
-		for _, column := range slices.Sorted(maps.Keys(step.Predict.Inputs)) {
-			v.Join(step.Predict.Inputs[column].Validate(fmt.Sprintf("%s.predict.inputs.%s", path, column)))
-		}
-		names := map[string]string{}
-		for _, column := range slices.Sorted(maps.Keys(step.Predict.As)) {
-			as := step.Predict.As[column]
-			switch other, twice := names[as]; {
-			case as == "":
-				v.Add(path+".predict.as."+column, "is empty: want the column's name in the result")
-			case twice:
-				v.Add(path+".predict.as."+column, "is %q: %s has that name already, choose another", as, other)
-			}
-			names[as] = column
-		}
-	}
-}
-
-func (c *Config) validateRank(v *problems.List, path string, r *Rank) {
-	if !legalName.MatchString(r.Model) {
-		v.Add(path+".model", "is %q: want the name of a folder in models.repository (%s), such as recommender", r.Model, c.Models.Repository)
-	}
-	if r.Candidates == "" || slices.Contains(strings.Split(r.Candidates, "."), "") {
-		v.Add(path+".candidates", "is %q: want the path of a list of ids, such as candidates", r.Candidates)
-	}
-	for key, list := range map[string]*StoredList{"otherwise": r.Otherwise, "history": r.History} {
-		if list == nil {
-			continue
-		}
-		view := c.Features.View(list.View)
-		if list.Key != "" && slices.Contains(strings.Split(list.Key, "."), "") {
-			v.Add(path+"."+key+".key", "is %q: want the path of a field, such as meta.user", list.Key)
-		}
-		switch {
-		case view == nil:
-			v.Add(path+"."+key+".view", "is %q: want %s", list.View, c.oneOfViews(list.View))
-		case !slices.ContainsFunc(view.Fields, func(f features.FieldConfig) bool {
-			return f.Name == list.Field && (f.Last != nil || f.Type == features.TypeTexts)
-		}):
-			v.Add(path+"."+key+".field", "is %q: want a field of view %s that is a list of texts (last, or type: texts)%s", list.Field, list.View, spelling.DidYouMean(list.Field, fieldNames(view)))
-		}
-	}
-	if r.Items != "" && c.Features.View(r.Items) == nil {
-		v.Add(path+".items", "is %q: leave it out, or want %s", r.Items, c.oneOfViews(r.Items))
-	}
-	for _, column := range slices.Sorted(maps.Keys(r.Inputs)) {
-		v.Join(r.Inputs[column].Validate(fmt.Sprintf("%s.inputs.%s", path, column)))
-	}
-	if r.As == "" {
-		v.Add(path+".as", "is empty: want the column's name in the result, such as ranking")
-	}
-	if r.Top < 0 || r.Top > 1_000_000 {
-		v.Add(path+".top", "is %d: want how many candidates a result has, at most 1000000, or 0 for all", r.Top)
-	}
-}
-
-func (c *Config) validateLookup(v *problems.List, path string, l *Lookup) {
-	if len(l.Views) == 0 {
-		v.Add(path+".views", "is empty: want at least %s", c.oneOfViews(""))
-	}
-	names := map[string]string{}
-	for i, looked := range l.Views {
-		path := fmt.Sprintf("%s.views[%d]", path, i)
-		view := c.Features.View(looked.View)
-		if view == nil {
-			v.Add(path, "is %q: want %s", looked.View, c.oneOfViews(looked.View))
-		}
-		for j, field := range looked.Fields {
-			if names := fieldNames(view); view != nil && !slices.Contains(names, field) {
-				v.Add(fmt.Sprintf("%s.fields[%d]", path, j), "is %q: want a field of view %s (%s)%s", field, view.Name, strings.Join(names, ", "), spelling.DidYouMean(field, names))
-			}
-		}
-		column := cmp.Or(looked.As, looked.View)
-		if other, twice := names[column]; twice {
-			v.Add(path, "adds %q to results: %s does so already, name one of them otherwise with as", column, other)
-		}
-		names[column] = path
-		if looked.Key != "" && slices.Contains(strings.Split(looked.Key, "."), "") {
-			v.Add(path+".key", "is %q: want the path of a field, such as meta.item", looked.Key)
-		}
-	}
-}
-
-// oneOfViews says which views there are, and which of them was probably meant.
-func (c *Config) oneOfViews(name string) string {
-	var known []string
-	for _, view := range c.Features.Views {
-		known = append(known, view.Name)
-	}
-	return fmt.Sprintf("one of features.views (%s)%s", cmp.Or(strings.Join(known, ", "), "there is none yet"), spelling.DidYouMean(name, known))
-}
-
-func fieldNames(view *features.ViewConfig) (names []string) {
-	if view != nil {
-		for _, field := range view.Fields {
-			names = append(names, field.Name)
-		}
-	}
-	return names
-}
-
-func (c *Config) validateAggregate(v *problems.List, path string, p *Pipeline, i int) {
-	a := p.Steps[i].Aggregate
-	if c.Features.View(a.View) == nil {
-		v.Add(path+".view", "is %q: want %s", a.View, c.oneOfViews(a.View))
-	}
-	if view := c.Features.View(a.View); view != nil && view.Source == features.SourceStore {
-		v.Add(path+".view", "is %q: others fill that view; want one without source: %s", a.View, features.SourceStore)
-	}
-	for j, earlier := range p.Steps[:i] {
-		if earlier.Aggregate != nil && earlier.Aggregate.View == a.View {
-			v.Add(path+".view", "is %q: steps[%d] has it already, and would count each event twice; remove one", a.View, j)
-		}
-	}
-	if p.Delivery != pipeline.ExactlyOnce {
-		v.Add(path, "needs delivery: exactly_once: with %s an event may count twice", p.Delivery)
-	}
-	for _, from := range slices.Sorted(maps.Keys(a.Map)) {
-		if view := c.Features.View(a.View); view != nil && !slices.Contains(view.Paths(), from) {
-			v.Add(path+".map."+from, ": view %s has no such path, want one of %s%s", view.Name, strings.Join(view.Paths(), ", "), spelling.DidYouMean(from, view.Paths()))
-		}
-		if to := a.Map[from]; to == "" || slices.Contains(strings.Split(to, "."), "") {
-			v.Add(path+".map."+from, "is %q: want the path of a field, such as product.id", to)
-		}
-	}
-}
-
 // validateVersions refuses a version of a model that no step has: whoever pins one wants another than the highest to run.
 func (c *Config) validateVersions(v *problems.List) {
 	var used []string
 	for i := range c.Pipelines {
-		for _, step := range c.Pipelines[i].Steps {
-			if name := step.Model(); name != "" && !slices.Contains(used, name) {
+		for _, name := range steps.Models(c.Pipelines[i].Steps) {
+			if !slices.Contains(used, name) {
 				used = append(used, name)
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/harness/kafkatest"
 	"nearline/serving"
+	"nearline/steps"
 )
 
 // shop is a bench with a view that reviews and events are aggregated into, and what is expected of it.
@@ -45,9 +46,9 @@ func (b *shop) config() *config.Config {
 		{Name: "value", Sum: &features.SumConfig{Operand: features.Operand{Of: "value"}}},
 		{Name: "latest", Last: &features.LastConfig{Of: "user_id", N: 3}},
 	}}}
-	c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, config.Step{Aggregate: &config.Aggregate{View: "item"}})
+	c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, steps.Config{Aggregate: &steps.Aggregate{View: "item"}})
 	events := &c.Pipelines[1]
-	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item", Map: map[string]string{"user_id": "who"}}}}
+	events.Steps = []steps.Config{{Aggregate: &steps.Aggregate{View: "item", Map: map[string]string{"user_id": "who"}}}}
 	events.Output.Topic = ""
 	if err := c.Validate(); err != nil {
 		b.Fatal(err)
@@ -360,7 +361,7 @@ func TestResultsHaveWhatIsKnownOfTheirKey(t *testing.T) {
 	inShop(t, func(b *shop) {
 		c := b.config()
 		posts := &c.Pipelines[0]
-		posts.Steps = append([]config.Step{{Lookup: &config.Lookup{Views: []config.LookupView{{View: "item", As: "product", Fields: []string{"value", "latest"}}}}}}, posts.Steps...)
+		posts.Steps = append([]steps.Config{{Lookup: &steps.Lookup{Views: []steps.LookupView{{View: "item", As: "product", Fields: []string{"value", "latest"}}}}}}, posts.Steps...)
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}

@@ -105,8 +105,8 @@ func (s *Service) program(c *config.Pipeline, class batching.Class, more ...func
 // current has the engine hand out a pipeline's program, and keep the models that it runs for as long as somebody has it.
 func (s *Service) current(c *config.Pipeline, program *pipeline.Program) (*pipeline.Programs, error) {
 	var runs []*models.Model
-	for _, step := range c.Steps {
-		if m := s.engine.Model(step.Model()); m != nil {
+	for _, name := range steps.Models(c.Steps) {
+		if m := s.engine.Model(name); m != nil {
 			runs = append(runs, m)
 		}
 	}

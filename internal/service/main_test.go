@@ -11,6 +11,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/pipeline"
+	"nearline/steps"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,7 +48,7 @@ func configured(tb testing.TB, brokers []string, names ...string) *config.Config
 		p := config.DefaultPipeline()
 		p.Name, p.Group = name, "nearline-"+name
 		p.Input.Topic, p.Output.Topic, p.DeadLetters = name+".raw", name+".scored", name+".dlq"
-		p.Steps = []config.Step{{Predict: &config.Predict{Model: "constant"}}}
+		p.Steps = []steps.Config{{Predict: &steps.Predict{Model: "constant"}}}
 		c.Pipelines = append(c.Pipelines, p)
 	}
 	if err := c.Validate(); err != nil {

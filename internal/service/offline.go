@@ -46,7 +46,7 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 	if err := s.openViews(ctx); err != nil {
 		return nil, err
 	}
-	if _, shared := s.store.(features.Lasting); !shared && slices.ContainsFunc(p.Steps, func(s config.Step) bool { return s.Lookup != nil || s.Rank != nil }) {
+	if _, shared := s.store.(features.Lasting); !shared && slices.ContainsFunc(p.Steps, func(s steps.Config) bool { return s.Needs().Views }) {
 		return nil, errors.New("features.store is the memory of each replica, which a file cannot look into: want one that is shared, such as redis")
 	}
 	s.core.run("device", s.engine.Run)

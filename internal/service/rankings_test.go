@@ -24,6 +24,7 @@ import (
 	"nearline/models"
 	"nearline/schemas"
 	"nearline/serving"
+	"nearline/steps"
 )
 
 // cinema ranks films by the recommender that ships: what people watch and think of films are events, and so are requests.
@@ -56,17 +57,17 @@ func (b *cinema) config() *config.Config {
 		{Name: "offline", Key: "user_id", Fields: []features.FieldConfig{{Name: "items", Last: &features.LastConfig{Of: "offered", N: 20}}}},
 	}
 	events, ranks := &c.Pipelines[0], &c.Pipelines[1]
-	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item"}}, {Aggregate: &config.Aggregate{View: "user"}}, {Aggregate: &config.Aggregate{View: "offline"}}}
+	events.Steps = []steps.Config{{Aggregate: &steps.Aggregate{View: "item"}}, {Aggregate: &steps.Aggregate{View: "user"}}, {Aggregate: &steps.Aggregate{View: "offline"}}}
 	events.Output.Topic = ""
-	rank := config.DefaultRank()
+	rank := steps.DefaultRank()
 	rank.Model, rank.Items, rank.Top = "recommender", "item", 10
-	rank.History = &config.StoredList{View: "user", Field: "items"}
-	rank.Otherwise = &config.StoredList{View: "offline", Field: "items"}
+	rank.History = &steps.StoredList{View: "user", Field: "items"}
+	rank.Otherwise = &steps.StoredList{View: "offline", Field: "items"}
 	rank.Inputs = map[string]columns.Config{
 		"popularity": {Operand: features.Operand{Of: "item.popularity"}}, "sentiment": {Operand: features.Operand{Of: "item.sentiment"}},
 		"helpfulness": {Operand: features.Operand{Of: "absent"}},
 	}
-	ranks.Steps = []config.Step{{Rank: &rank}}
+	ranks.Steps = []steps.Config{{Rank: &rank}}
 	ranks.Input.Map = &schemas.Mapping{ID: "request_id"}
 	ranks.Output.Copy = []schemas.CopyField{schemas.NewCopyField("user_id")}
 	if err := c.Validate(); err != nil {
@@ -242,11 +243,11 @@ func (b *cinema) requestSchema() string {
 
 func TestStepsThatRankAreChecked(t *testing.T) {
 	inCinema(t, func(b *cinema) {
-		for want, change := range map[string]func(r *config.Rank){
-			"": func(*config.Rank) {},
-			"history is missing: model recommender reads what somebody had before": func(r *config.Rank) { r.History = nil },
-			"steps[0].rank: inputs has nothing for helpfulness":                    func(r *config.Rank) { delete(r.Inputs, "helpfulness") },
-			"steps[0].rank: inputs has item.mood: item has sentiment, popularity, reviews": func(r *config.Rank) {
+		for want, change := range map[string]func(r *steps.Rank){
+			"": func(*steps.Rank) {},
+			"history is missing: model recommender reads what somebody had before": func(r *steps.Rank) { r.History = nil },
+			"steps[0].rank: inputs has nothing for helpfulness":                    func(r *steps.Rank) { delete(r.Inputs, "helpfulness") },
+			"steps[0].rank: inputs has item.mood: item has sentiment, popularity, reviews": func(r *steps.Rank) {
 				r.Inputs["sentiment"] = columns.Config{Operand: features.Operand{Of: "item.mood"}}
 			},
 		} {

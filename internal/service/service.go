@@ -23,6 +23,7 @@ import (
 	"nearline/kafka"
 	"nearline/models"
 	"nearline/serving"
+	"nearline/steps"
 )
 
 // Options are what a process adds to its configuration.
@@ -173,11 +174,9 @@ func (s *Service) newEngine() *engine.Engine {
 
 // load the models that a pipeline names.
 func (s *Service) load(ctx context.Context, p *config.Pipeline) error {
-	for _, step := range p.Steps {
-		if name := step.Model(); name != "" {
-			if _, err := s.engine.Load(ctx, name); err != nil {
-				return err
-			}
+	for _, name := range steps.Models(p.Steps) {
+		if _, err := s.engine.Load(ctx, name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/export"
+	"nearline/steps"
 )
 
 // school is a bench whose views have every kind of feature, what was looked up in them, and the rows that ask for the same afterwards.
@@ -60,10 +61,10 @@ func (s *school) config() *config.Config {
 	}
 	posts, events := &c.Pipelines[0], &c.Pipelines[1]
 	for _, view := range c.Features.Views {
-		posts.Steps = append(posts.Steps, config.Step{Aggregate: &config.Aggregate{View: view.Name}})
+		posts.Steps = append(posts.Steps, steps.Config{Aggregate: &steps.Aggregate{View: view.Name}})
 	}
 	renamed := map[string]string{"item_id": "product.sku", "user_id": "who"}
-	events.Steps = []config.Step{{Aggregate: &config.Aggregate{View: "item", Map: renamed}}, {Aggregate: &config.Aggregate{View: "user", Map: renamed}}}
+	events.Steps = []steps.Config{{Aggregate: &steps.Aggregate{View: "item", Map: renamed}}, {Aggregate: &steps.Aggregate{View: "user", Map: renamed}}}
 	events.Output.Topic = ""
 	if err := c.Validate(); err != nil {
 		s.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/features"
-	"nearline/internal/config"
+	"nearline/steps"
 )
 
 // expression of a dashboard or an alert, and where it stands.
@@ -135,8 +135,8 @@ func TestDashboardAndAlertsAskForWhatTheServiceShows(t *testing.T) {
 		b.produce(&kgo.Record{Topic: "opinions.raw", Value: []byte("no JSON")})
 		c := b.config("opinions")
 		c.Features.Views = []features.ViewConfig{{Name: "item", Key: "item_id", Fields: []features.FieldConfig{{Name: "reviews", Count: &features.CountConfig{}}}}}
-		c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, config.Step{Lookup: &config.Lookup{Views: []config.LookupView{{View: "item"}}}},
-			config.Step{Aggregate: &config.Aggregate{View: "item"}})
+		c.Pipelines[0].Steps = append(c.Pipelines[0].Steps, steps.Config{Lookup: &steps.Lookup{Views: []steps.LookupView{{View: "item"}}}},
+			steps.Config{Aggregate: &steps.Aggregate{View: "item"}})
 		r := b.run(b.open(c))
 		r.committed(30*time.Second, 11)
 		names, labels := shown(b, r.Registry())

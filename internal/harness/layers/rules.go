@@ -46,7 +46,7 @@ var layers = []layer{
 	{"serving", []string{"pipeline", "internal/problems", "internal/observe"}, "a room knows the heart; models reach it through interfaces of its own, and what it shows of the service is told by observe"},
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files", "internal/plainyaml", "internal/problems"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
-	{"steps", []string{"pipeline", "batching", "schemas", "features", "columns", "models", "models/tasks", "internal/config", "internal/spelling"}, "a step of the configuration becomes one of a program"},
+	{"steps", []string{"pipeline", "batching", "schemas", "features", "columns", "models", "models/tasks", "internal/problems", "internal/spelling"}, "a step of the configuration becomes one of a program"},
 	{"engine", []string{"pipeline", "batching", "models"}, "the device and what is loaded on it, wherever rows come from"},
 	{"models/onnx", []string{"pipeline", "batching", "internal/files"}, "sessions run what the scheduler hands them"},
 	{"models/tokenizer", []string{"internal/files"}, "text to tokens, nothing else"},
@@ -54,7 +54,7 @@ var layers = []layer{
 
 	{"internal/config", []string{
 		"pipeline", "batching", "kafka", "consumers", "schemas", "producers", "features", "columns", "features/redis", "features/dynamodb", "features/bigtable",
-		"features/firestore", "offline", "serving", "models", "internal/observe", "internal/files", "internal/plainyaml", "internal/problems", "internal/spelling", "internal/veil",
+		"features/firestore", "offline", "serving", "models", "steps", "internal/observe", "internal/files", "internal/plainyaml", "internal/problems", "internal/spelling", "internal/veil",
 	}, "the whole configuration is made of the rooms' own"},
 	{"internal/committed", []string{"pipeline", "kafka", "kafka/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "kafka", "kafka/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
