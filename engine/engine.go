@@ -1,4 +1,5 @@
-// Package engine owns the device and the models that are loaded on it. Whoever runs a pipeline has it from here: the service, a run over files, a check.
+// Package engine owns the device and the models that are loaded on it, and compiles pipelines to programs that run on them. Whoever runs a pipeline has its
+// program from here: the stream, requests, a run over files, a check.
 //
 // It knows no Kafka, and nothing of where rows come from.
 package engine
@@ -17,6 +18,7 @@ import (
 
 	"nearline/batching"
 	"nearline/models"
+	"nearline/steps"
 )
 
 // Options of an engine.
@@ -29,6 +31,8 @@ type Options struct {
 	// Loading is called before a model is loaded, and Stuck where that does not come back. Both may be nil.
 	Loading func(model string)
 	Stuck   func(model string, err error)
+	// World that programs are compiled on.
+	World World
 }
 
 // Engine is a device and the models on it. It is safe for concurrent use.
@@ -42,6 +46,7 @@ type Engine struct {
 	loaded   map[string]*models.Model
 	users    map[*models.Model]int  // programs that run it and are not drained
 	unloaded map[*models.Model]bool // that programs still run
+	places   map[place]*current
 
 	closing sync.WaitGroup // of models that are unloaded
 }
@@ -51,15 +56,22 @@ func New(c models.Config, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	e := without(o)
+	e.config, e.device, e.metrics = c, c.NewDevice(), models.NewMetrics(o.Registry)
+	return e
+}
+
+// without a device and a model.
+func without(o Options) *Engine {
 	return &Engine{
-		config: c, options: o, device: c.NewDevice(), metrics: models.NewMetrics(o.Registry),
-		loaded: make(map[string]*models.Model), users: make(map[*models.Model]int), unloaded: make(map[*models.Model]bool),
+		options: o, loaded: make(map[string]*models.Model), users: make(map[*models.Model]int), unloaded: make(map[*models.Model]bool), places: make(map[place]*current),
 	}
 }
 
 // Of models that are loaded elsewhere, by name; nil is none. It has no device, so it loads and runs nothing: to see what programs would be.
-func Of(loaded map[string]*models.Model) *Engine {
-	e := &Engine{options: Options{Logger: slog.New(slog.DiscardHandler)}, loaded: maps.Clone(loaded), users: make(map[*models.Model]int), unloaded: make(map[*models.Model]bool)}
+func Of(loaded map[string]*models.Model, w World) *Engine {
+	e := without(Options{Logger: slog.New(slog.DiscardHandler), World: w})
+	maps.Copy(e.loaded, loaded)
 	maps.DeleteFunc(e.loaded, func(_ string, m *models.Model) bool { return m == nil })
 	return e
 }
@@ -108,6 +120,16 @@ func (e *Engine) Load(ctx context.Context, name string) (*models.Model, error) {
 	e.options.Logger.Info("model loaded", "model", info.Name, "version", info.Version, "device", info.Device,
 		"slots", e.device.Slots(), "took", info.LoadTime.Round(time.Millisecond))
 	return model, nil
+}
+
+// LoadAll models that steps run, unless they are loaded.
+func (e *Engine) LoadAll(ctx context.Context, all []steps.Config) error {
+	for _, name := range steps.Models(all) {
+		if _, err := e.Load(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) load(ctx context.Context, name string) (*models.Model, error) {

@@ -56,11 +56,11 @@ func (c *Aggregate) build(p *Plan) error {
 		return nil
 	}
 	if err := p.checkOperands(p.world.Views.Declared(c.View), c.Map); err != nil {
-		return fmt.Errorf("aggregate: %w", err)
+		return &Error{At: "aggregate: ", Err: err}
 	}
 	step, reads, err := p.world.Views.Emit(c.View, c.Map, fieldNamesOf(p.Columns()), p.Reads())
 	if err != nil {
-		return fmt.Errorf("aggregate: %w", err)
+		return &Error{At: "aggregate: ", Err: err}
 	}
 	p.Append(step, reads)
 	return nil

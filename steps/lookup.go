@@ -75,7 +75,7 @@ func (c *Lookup) build(p *Plan) error {
 	}
 	step, reads, err := features.NewLookup(views, c.Wait, fieldNamesOf(p.Columns()), p.Reads())
 	if err != nil {
-		return fmt.Errorf("lookup: %w", err)
+		return &Error{At: "lookup: ", Err: err}
 	}
 	p.Append(step, reads, step.Columns()...)
 	return nil

@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"fmt"
 
 	"nearline/batching"
 	"nearline/features"
@@ -32,6 +31,9 @@ type Views interface {
 
 // Plan is a program as it is built, step by step: it knows the columns that there are so far, and the paths that are wanted of events.
 type Plan struct {
+	// Lenient leaves names in results that clash to be told of each row that has them.
+	Lenient bool
+
 	class   batching.Class
 	world   World
 	program *pipeline.Program
@@ -40,6 +42,17 @@ type Plan struct {
 	// labels that predictions of a column may have, by the column's name in results; not there where they are not known.
 	labels map[string][]string
 }
+
+// Error is what a step, or what is around the steps, cannot be made of.
+type Error struct {
+	// At is where in the pipeline, as the message begins: predict: or output.
+	At  string
+	Err error
+}
+
+func (e *Error) Error() string { return e.At + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 // NewPlan of a program for rows of a class, without a step.
 func NewPlan(class batching.Class, world World) *Plan {
@@ -71,8 +84,8 @@ func (p *Plan) Add(step Config) error {
 
 // Program that the plan has become. Events are read, and results written, as the configuration says; but for the stream both are JSON.
 func (p *Plan) Program(input schemas.InputConfig, output schemas.OutputConfig) (*pipeline.Program, error) {
-	if err := p.checkCopies(output.Copy); err != nil {
-		return nil, fmt.Errorf("output.%w", err)
+	if err := p.checkCopies(output.Copy); err != nil && !p.Lenient {
+		return nil, &Error{At: "output.", Err: err}
 	}
 	made := p.program
 	if p.class != batching.Stream {
@@ -80,14 +93,14 @@ func (p *Plan) Program(input schemas.InputConfig, output schemas.OutputConfig) (
 	}
 	var err error
 	if made.Decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: made.Reads, Textless: p.textless}); err != nil {
-		return nil, fmt.Errorf("input: %w", err)
+		return nil, &Error{At: "input: ", Err: err}
 	}
 	encoder, err := schemas.NewEncoder(output, input)
 	if err != nil {
-		return nil, fmt.Errorf("output: %w", err)
+		return nil, &Error{At: "output: ", Err: err}
 	}
-	if err := encoder.Check(made.Columns); err != nil {
-		return nil, fmt.Errorf("output: %w", err)
+	if err := encoder.Check(made.Columns); err != nil && !p.Lenient {
+		return nil, &Error{At: "output: ", Err: err}
 	}
 	made.Encoder = encoder
 	return made, nil

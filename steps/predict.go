@@ -79,10 +79,10 @@ func (c *Predict) build(p *Plan) error {
 	model := p.world.Model(c.Model)
 	inputs, reads, err := Inputs(model, c.Inputs, p.Columns(), p.Reads())
 	if err != nil {
-		return fmt.Errorf("predict: %w", err)
+		return &Error{At: "predict: ", Err: err}
 	}
 	if err := c.check(p, model); err != nil {
-		return fmt.Errorf("predict.%w", err)
+		return &Error{At: "predict.", Err: err}
 	}
 	step := models.NewStep(model, p.class, c.As, inputs)
 	c.noteLabels(p, model)

@@ -93,11 +93,11 @@ func (c *Rank) needs() Needs { return Needs{Models: []string{c.Model}, Views: tr
 
 func (c *Rank) build(p *Plan) error {
 	if err := p.checkLabels(c.Inputs); err != nil {
-		return fmt.Errorf("rank.%w", err)
+		return &Error{At: "rank.", Err: err}
 	}
 	step, reads, err := c.step(p)
 	if err != nil {
-		return fmt.Errorf("rank: %w", err)
+		return &Error{At: "rank: ", Err: err}
 	}
 	p.Append(step, reads, step.Columns()...)
 	return nil

@@ -28,7 +28,7 @@ type verb interface {
 	validate(l *problems.List, at place)
 	// needs are what it stands on.
 	needs() Needs
-	// build the step and add it to the plan. The error begins with the verb.
+	// build the step and add it to the plan. The error is an *Error that begins with the verb.
 	build(p *Plan) error
 }
 

@@ -11,40 +11,58 @@ import (
 	"nearline/features/memory"
 	"nearline/internal/config"
 	"nearline/models"
+	"nearline/pipeline"
+	"nearline/serving"
 )
 
 // CheckSteps says whether the steps of a pipeline fit each other, the models and the views, and its output what they add. Nothing is connected to.
 func CheckSteps(c *config.Config, p *config.Pipeline, loaded map[string]*models.Model) error {
-	s := checked(c, loaded)
-	if err := s.checkedViews(); err != nil {
-		return err
-	}
-	if _, err := s.line(p); err != nil {
-		return err
-	}
-	if p.Ranks() {
-		_, err := s.program(p, batching.Online) // as POST /v1/rank answers
-		return err
-	}
-	return nil
+	_, err := checked(c, p, loaded)
+	return err
 }
 
-// checked is a service that is not to run: it connects to nothing.
-func checked(c *config.Config, loaded map[string]*models.Model) *Service {
-	return &Service{config: c, options: Options{Logger: slog.New(slog.DiscardHandler)}, registry: prometheus.NewRegistry(), engine: engine.Of(loaded)}
+// Doubts are what a pipeline's steps probably mean otherwise than it is taken, each with what was meant. Its steps fit each other (CheckSteps).
+func Doubts(c *config.Config, p *config.Pipeline, loaded map[string]*models.Model) []string {
+	program, err := checked(c, p, loaded)
+	if err != nil {
+		return nil
+	}
+	return doubts(c.Features.Views, program)
 }
 
-// checkedViews makes the views, on a store that has nothing.
-func (s *Service) checkedViews() error {
-	for _, declared := range s.config.Features.Views {
-		v := &view{View: features.NewView(declared), config: s.config.Features.Config, metrics: features.NewMetrics(s.registry, declared.Name)}
+// checked is the program that the stream would run, of a pipeline that can be run wherever it has to.
+func checked(c *config.Config, p *config.Pipeline, loaded map[string]*models.Model) (*pipeline.Program, error) {
+	all, err := emptyViews(c.Features.Config)
+	if err != nil {
+		return nil, err
+	}
+	runs := engine.Of(loaded, engine.World{Views: all, Turn: serving.Rank})
+	program, err := runs.Compile(compiled(p), batching.Stream)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := builder(p, program); err != nil {
+		return nil, err
+	}
+	if p.Ranks() { // as POST /v1/rank answers
+		if _, err := runs.Compile(compiled(p), batching.Online); err != nil {
+			return nil, err
+		}
+	}
+	return program, nil
+}
+
+// emptyViews on a store that has nothing.
+func emptyViews(c features.Config) (all views, err error) {
+	logger, registry := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	for _, declared := range c.Views {
+		v := &view{View: features.NewView(declared), config: c, metrics: features.NewMetrics(registry, declared.Name)}
 		store := memory.New()
 		store.Filling(declared.Name, false)
-		var err error
-		if v.finder, err = features.NewFinder(v.View, store, features.DefaultLookup(), s.options.Logger, v.metrics); err != nil {
-			return err
+		if v.finder, err = features.NewFinder(v.View, store, features.DefaultLookup(), logger, v.metrics); err != nil {
+			return nil, err
 		}
-		s.views = append(s.views, v)
+		all = append(all, v)
 	}
-	return nil
+	return all, nil
 }

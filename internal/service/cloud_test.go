@@ -56,12 +56,12 @@ func TestAServiceHasTheCloudsStoreThatIsNamed(t *testing.T) {
 				}
 			}()
 			cancel() // as intake ends; the cycles in hand go on
-			if got := fmt.Sprintf("%T", s.view("item").store); got != "*"+name+".Store" {
+			if got := fmt.Sprintf("%T", s.views.named("item").store); got != "*"+name+".Store" {
 				t.Errorf("the view is in a %s", got)
 			}
 			asking, done := context.WithTimeout(t.Context(), 10*time.Second)
 			defer done()
-			if _, err := s.view("item").finder.Find(asking, "kettle"); err == nil || asking.Err() != nil || strings.Contains(err.Error(), context.Canceled.Error()) {
+			if _, err := s.views.named("item").finder.Find(asking, "kettle"); err == nil || asking.Err() != nil || strings.Contains(err.Error(), context.Canceled.Error()) {
 				t.Errorf("got %v, want that nobody answers", err)
 			}
 		})

@@ -60,7 +60,7 @@ func (b *shop) config() *config.Config {
 func (r *running) ask(path string) (status int, body map[string]any) {
 	r.b.Helper()
 	recorder := httptest.NewRecorder()
-	serving.FeaturesHandler(lookups{r.Service}).ServeHTTP(recorder, httptest.NewRequestWithContext(r.b.Context(), http.MethodGet, path, nil))
+	serving.FeaturesHandler(r.Service.Features()).ServeHTTP(recorder, httptest.NewRequestWithContext(r.b.Context(), http.MethodGet, path, nil))
 	if err := json.Unmarshal(recorder.Body.Bytes(), &body); err != nil {
 		r.b.Fatalf("%s is not JSON: %v", recorder.Body, err)
 	}
@@ -191,7 +191,7 @@ func TestAKeyIsForgottenAfterItsTTL(t *testing.T) {
 			t.Helper()
 			var views []serving.View
 			for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-				if views = (lookups{r.Service}).Views(); len(views) == 1 && views[0].Keys != nil && *views[0].Keys == want {
+				if views = r.Service.Features().Views(); len(views) == 1 && views[0].Keys != nil && *views[0].Keys == want {
 					return
 				}
 			}
@@ -305,7 +305,7 @@ func (r *running) keys(want int, limit time.Duration) {
 		if time.Now().After(end) {
 			r.b.Fatalf("the view has %d keys after %v, want %d", got, limit, want)
 		}
-		if views := (lookups{r.Service}).Views(); len(views) == 1 && views[0].Keys != nil {
+		if views := r.Service.Features().Views(); len(views) == 1 && views[0].Keys != nil {
 			got = *views[0].Keys
 		}
 	}

@@ -78,11 +78,7 @@ func visitors(t *testing.T, c *config.Config) map[string]*models.Model {
 func TestEventsAndLookupsBecomeColumns(t *testing.T) {
 	c := ordersConfig(t, visitorInputs)
 	loaded := visitors(t, c)
-	s := checked(c, loaded)
-	if err := s.checkedViews(); err != nil {
-		t.Fatal(err)
-	}
-	l, err := s.line(&c.Pipelines[0])
+	made, err := checked(c, &c.Pipelines[0], loaded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,13 +90,13 @@ func TestEventsAndLookupsBecomeColumns(t *testing.T) {
 		`{"order_id": "d", "user_id": "u", "colour": ["blue"], "meta": {"size": "small", "price": 27.670914}}`,
 		`{"order_id": "e", "user_id": "u", "colour": "blue", "meta": {"size": "small", "price": "dear"}}`,
 	} {
-		row, fault := program(l).Decoder.Decode(&pipeline.Record{Topic: "orders", Offset: int64(i), Value: []byte(value), Timestamp: time.Now()})
+		row, fault := made.Decoder.Decode(&pipeline.Record{Topic: "orders", Offset: int64(i), Value: []byte(value), Timestamp: time.Now()})
 		if fault != nil {
 			t.Fatal(fault)
 		}
 		rows = append(rows, row)
 	}
-	for _, step := range program(l).Steps {
+	for _, step := range made.Steps {
 		if err := step.Run(t.Context(), rows); err != nil {
 			t.Fatal(err)
 		}

@@ -12,13 +12,11 @@ import (
 
 	"nearline/batching"
 	"nearline/consumers"
+	"nearline/engine"
 	"nearline/internal/config"
 	"nearline/kafka"
-	"nearline/models"
 	"nearline/pipeline"
 	"nearline/producers"
-	"nearline/serving"
-	"nearline/steps"
 )
 
 // line is one pipeline of the configuration: some members, each with its cycle, on shared models.
@@ -54,67 +52,40 @@ var errStarting = errors.New("starting: the cluster has not told about the topic
 
 func (s *Service) line(c *config.Pipeline) (*line, error) {
 	l := s.newLine(c)
-	program, err := s.program(c, batching.Stream)
+	program, err := s.engine.Put(compiled(c), batching.Stream)
 	if err != nil {
 		return nil, err
 	}
-	if l.programs, err = s.current(c, program); err != nil {
-		return nil, err
-	}
+	l.programs = s.engine.Programs(c.Name, batching.Stream)
 	for _, step := range c.Steps {
 		if step.Aggregate != nil {
-			l.emits = append(l.emits, s.view(step.Aggregate.View))
+			l.emits = append(l.emits, s.views.named(step.Aggregate.View))
 		}
 	}
-	l.readsColumns = s.watchColumns(c.Name, program.Steps, l.logger)
-	l.doubts = doubts(s.config.Features.Views, program)
-	for _, doubt := range l.doubts {
-		l.logger.Warn("a path is probably not meant as it is taken", "path", doubt)
-	}
-	if c.Resultless() {
-		l.builder, err = producers.NewResultless(c.Producer())
-	} else {
-		l.builder, err = producers.New(c.Producer(), program.Encoder)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
+	l.readsColumns = watchColumns(s.registry, c.Name, program.Steps, l.logger)
+	tellDoubts(s.config.Features.Views, program, l.logger)
+	if l.builder, err = builder(c, program); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
-// program of a pipeline for rows of a class, wherever they come from. more adds steps.
-func (s *Service) program(c *config.Pipeline, class batching.Class, more ...func(*steps.Plan) error) (*pipeline.Program, error) {
-	plan := steps.NewPlan(class, steps.World{Model: s.engine.Model, Views: declared{s}, Turn: serving.Rank})
-	for i, step := range c.Steps {
-		if err := plan.Add(step); err != nil {
-			return nil, fmt.Errorf("pipeline %s: steps[%d].%w", c.Name, i, err)
-		}
-	}
-	for _, add := range more {
-		if err := add(plan); err != nil {
-			return nil, err
-		}
-	}
-	program, err := plan.Program(c.Input.InputConfig, c.Output.OutputConfig)
-	if err != nil {
-		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
-	}
-	return program, nil
+// compiled is what the engine compiles of a pipeline.
+func compiled(c *config.Pipeline) engine.Pipeline {
+	return engine.Pipeline{Name: c.Name, Input: c.Input.InputConfig, Steps: c.Steps, Output: c.Output.OutputConfig}
 }
 
-// current has the engine hand out a pipeline's program, and keep the models that it runs for as long as somebody has it.
-func (s *Service) current(c *config.Pipeline, program *pipeline.Program) (*pipeline.Programs, error) {
-	var runs []*models.Model
-	for _, name := range steps.Models(c.Steps) {
-		if m := s.engine.Model(name); m != nil {
-			runs = append(runs, m)
-		}
+// builder of a pipeline's records.
+func builder(c *config.Pipeline, program *pipeline.Program) (made *producers.Builder, err error) {
+	if c.Resultless() {
+		made, err = producers.NewResultless(c.Producer())
+	} else {
+		made, err = producers.New(c.Producer(), program.Encoder)
 	}
-	programs := new(pipeline.Programs)
-	if err := s.engine.Swap(programs, program, runs...); err != nil {
-		return nil, fmt.Errorf("pipeline %s: %w", c.Name, err)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline %s: output: %w", c.Name, err)
 	}
-	return programs, nil
+	return made, nil
 }
 
 // newLine is a line without what it does to records.

@@ -9,17 +9,21 @@ import (
 	"time"
 
 	"nearline/features"
+	"nearline/internal/veil"
 	"nearline/serving"
 )
 
 // lookups answer for the online API.
-type lookups struct{ service *Service }
+type lookups struct {
+	all  views
+	veil *veil.Veil
+}
 
 var _ serving.Features = lookups{}
 
 // Views that are declared.
 func (l lookups) Views() (views []serving.View) {
-	for _, v := range l.service.views {
+	for _, v := range l.all {
 		described := serving.View{Name: v.Name(), Key: v.Key(), Fields: v.Fields()}
 		if counting, ok := v.store.(interface{ Keys(view string) int }); ok {
 			keys := counting.Keys(v.Name())
@@ -32,16 +36,16 @@ func (l lookups) Views() (views []serving.View) {
 
 // Lookup a key as of now.
 func (l lookups) Lookup(ctx context.Context, name, key string) (serving.Values, error) {
-	v := l.service.view(name)
+	v := l.all.named(name)
 	if v == nil {
 		var known []string
-		for _, v := range l.service.views {
+		for _, v := range l.all {
 			known = append(known, v.Name())
 		}
 		return serving.Values{}, fmt.Errorf("%w as %s: there is %s", serving.ErrUnknownView, repeated(name), cmp.Or(strings.Join(known, ", "), "none"))
 	}
 	found, err := v.finder.Find(ctx, key)
-	err = l.service.config.Veil.Error(err)
+	err = l.veil.Error(err)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return serving.Values{}, fmt.Errorf("look up %s %s: the store of features did not answer in time", name, repeated(key))

@@ -29,11 +29,12 @@ pipelines:
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Service{config: c, options: quiet(t), registry: observe.NewRegistry(observe.Build{})}
-	if err := s.openViews(t.Context()); err != nil {
+	all, store, err := openViews(t.Context(), c.Features, observe.NewRegistry(observe.Build{}), quiet(t).Logger)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.store.Close()
+	defer store.Close()
+	asked := lookups{all, c.Veil}
 	server.HSet("nearline:facts:good", "price", "12.5")
 	server.HSet("nearline:facts:dated", "price", "1", "@at", "2026-11-29T15:00:00Z")
 	if err := server.Set("nearline:facts:bad", "x"); err != nil {
@@ -48,7 +49,7 @@ pipelines:
 		{"dated", http.StatusInternalServerError, "@at"}, {"absent", http.StatusNotFound, "absent"}, {"good", http.StatusOK, ""},
 	} {
 		recorder := httptest.NewRecorder()
-		serving.FeaturesHandler(lookups{s}).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/features/facts/"+c.key, nil))
+		serving.FeaturesHandler(asked).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/features/facts/"+c.key, nil))
 		var body struct{ Error string }
 		if err := json.Unmarshal(recorder.Body.Bytes(), &body); err != nil || recorder.Code != c.status || !strings.Contains(body.Error, c.says) {
 			t.Errorf("of %s got %d with %s, want %d that says %q", c.key, recorder.Code, recorder.Body, c.status, c.says)

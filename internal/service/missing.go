@@ -6,9 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"nearline/columns"
 	"nearline/features"
-	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/internal/spelling"
 	"nearline/models"
@@ -45,12 +46,12 @@ func fedBy(steps pipeline.Steps) []fedStep {
 }
 
 // watchColumns has the missing values of a pipeline's columns counted and told of, and says whether there are any columns.
-func (s *Service) watchColumns(pipeline string, steps pipeline.Steps, logger *slog.Logger) bool {
+func watchColumns(registry prometheus.Registerer, pipeline string, steps pipeline.Steps, logger *slog.Logger) bool {
 	tables := fedBy(steps)
 	if len(tables) == 0 {
 		return false
 	}
-	metrics := columns.NewMetrics(s.registry, pipeline)
+	metrics := columns.NewMetrics(registry, pipeline)
 	for _, of := range tables {
 		of.Watch(metrics, logger)
 	}
@@ -93,6 +94,13 @@ func (l *line) columns() observe.Finding {
 		return observe.Finding{Detail: map[string]any{"never_there": never}}
 	}
 	return observe.Finding{}
+}
+
+// tellDoubts of a program's paths.
+func tellDoubts(views []features.ViewConfig, program *pipeline.Program, logger *slog.Logger) {
+	for _, doubt := range doubts(views, program) {
+		logger.Warn("a path is probably not meant as it is taken", "path", doubt)
+	}
 }
 
 // doubts are paths of events that were probably meant to be something else: the columns of a step, or a view's.
@@ -139,17 +147,4 @@ func labelled(columns []pipeline.Field, name string) bool {
 		_, score := c.Value.Lookup("score")
 		return c.Name == name && label && score
 	})
-}
-
-// Doubts are what a pipeline's steps probably mean otherwise than it is taken, each with what was meant. Its steps fit each other (CheckSteps).
-func Doubts(c *config.Config, p *config.Pipeline, loaded map[string]*models.Model) []string {
-	s := checked(c, loaded)
-	if err := s.checkedViews(); err != nil {
-		return nil
-	}
-	l, err := s.line(p)
-	if err != nil {
-		return nil
-	}
-	return l.doubts
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"nearline/pipeline"
 )
 
@@ -53,16 +55,13 @@ func TestStepsThatComeTooLateAreDoubted(t *testing.T) {
 
 func TestColumnsThatAreNeverThereAreCountedLoggedAndShown(t *testing.T) {
 	c := ordersConfig(t, `{colour: colour, size: {of: meta.size, default: small}, price: {of: byer.price}, visits: {of: meta.visits, default: 0}}`)
-	s := checked(c, visitors(t, c))
-	var log strings.Builder
-	s.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	if err := s.checkedViews(); err != nil {
-		t.Fatal(err)
-	}
-	l, err := s.line(&c.Pipelines[0])
+	made, err := checked(c, &c.Pipelines[0], visitors(t, c))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var log strings.Builder
+	registry, l := prometheus.NewRegistry(), &line{programs: pipeline.NewPrograms(made)}
+	watchColumns(registry, "orders", made.Steps, slog.New(slog.NewTextHandler(&log, nil)))
 	run := func(n int, value string) {
 		t.Helper()
 		var rows []*pipeline.Row
@@ -95,7 +94,7 @@ func TestColumnsThatAreNeverThereAreCountedLoggedAndShown(t *testing.T) {
 	if got := log.String(); strings.Count(got, "has had no value") != 1 || !strings.Contains(got, "model=visitors column=price path=byer.price rows=100") {
 		t.Errorf("got %s, want price told of once, after 100 rows", got)
 	}
-	families, err := s.registry.Gather()
+	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

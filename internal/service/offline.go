@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nearline/batching"
+	"nearline/engine"
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
@@ -18,7 +19,10 @@ import (
 // Offline is a pipeline for files: the same steps, on models of its own and the store of the configuration, without Kafka. Updates of views are left out:
 // a file is no stream of events.
 type Offline struct {
-	service  *Service
+	engine   *engine.Engine
+	stop     func() error // the engine's device
+	views    views
+	store    features.Store
 	programs *pipeline.Programs
 	into     *features.Into // nil for none
 }
@@ -34,62 +38,56 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 		return nil, fmt.Errorf("there is no pipeline %q: want %s", name, strings.Join(names, " or "))
 	}
 	p := &c.Pipelines[i]
-	o.Logger = c.Veil.Logger(o.Logger)
-	s := &Service{config: c, options: o, registry: observe.NewRegistry(o.Build), health: observe.NewHealth(), core: newCore(ctx)}
-	s.engine = s.newEngine()
-	offline := &Offline{service: s}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	if err := s.openViews(ctx); err != nil {
-		return nil, err
-	}
-	if _, shared := s.store.(features.Lasting); !shared && slices.ContainsFunc(p.Steps, func(s steps.Config) bool { return s.Needs().Views }) {
-		return nil, errors.New("features.store is the memory of each replica, which a file cannot look into: want one that is shared, such as redis")
-	}
-	s.core.run("device", s.engine.Run)
-	if err := s.load(ctx, p); err != nil {
-		return nil, err
-	}
-	program, err := s.program(p, batching.Backfill, func(plan *steps.Plan) (err error) {
-		offline.into, err = s.addInto(ctx, plan, into)
-		return err
-	})
+	logger, registry := c.Veil.Logger(o.Logger), observe.NewRegistry(o.Build)
+	all, store, err := openViews(ctx, c.Features, registry, logger)
 	if err != nil {
 		return nil, err
 	}
-	for _, doubt := range doubts(c.Features.Views, program) {
-		o.Logger.Warn("a path is probably not meant as it is taken", "path", doubt)
+	if _, shared := store.(features.Lasting); !shared && slices.ContainsFunc(p.Steps, func(s steps.Config) bool { return s.Needs().Views }) {
+		return nil, errors.Join(errors.New("features.store is the memory of each replica, which a file cannot look into: want one that is shared, such as redis"), store.Close())
 	}
-	offline.programs, err = s.current(p, program)
-	return offline, err
+	runs := engine.New(c.Models, engine.Options{Logger: logger, Registry: registry, Limits: o.Limits, Loading: o.loading, World: engine.World{Views: all}})
+	offline := &Offline{engine: runs, stop: runs.Start(ctx), views: all, store: store, programs: runs.Programs(p.Name, batching.Backfill)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, offline.Close())
+		}
+	}()
+	if err := runs.LoadAll(ctx, p.Steps); err != nil {
+		return nil, err
+	}
+	program, err := runs.Put(compiled(p), batching.Backfill, func(plan *steps.Plan) error { return offline.addInto(ctx, plan, into) })
+	if err != nil {
+		return nil, err
+	}
+	tellDoubts(c.Features.Views, program, logger)
+	return offline, nil
 }
 
-// addInto adds the step that puts lists into a view, and begins its job; it is nil for none.
-func (s *Service) addInto(ctx context.Context, plan *steps.Plan, into string) (*features.Into, error) {
+// addInto adds the step that puts lists into a view, and begins its job; "" adds none.
+func (o *Offline) addInto(ctx context.Context, plan *steps.Plan, into string) error {
 	if into == "" {
-		return nil, nil
+		return nil
 	}
 	name, field, _ := strings.Cut(into, ".")
-	v := s.view(name)
+	v := o.views.named(name)
 	if v == nil {
-		return nil, fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
+		return fmt.Errorf("into %s: there is no such view, want VIEW.FIELD", into)
 	}
 	columns := plan.Columns()
 	if len(columns) == 0 {
-		return nil, fmt.Errorf("into %s: the pipeline has no results", into)
+		return fmt.Errorf("into %s: the pipeline has no results", into)
 	}
-	step, reads, err := features.NewInto(v.View, v.store, field, columns[len(columns)-1].Name, columns, plan.Reads())
+	step, reads, err := features.NewInto(v.View, o.store, field, columns[len(columns)-1].Name, columns, plan.Reads())
 	if err == nil {
 		err = step.Begin(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("into %s: %w", into, err)
+		return fmt.Errorf("into %s: %w", into, err)
 	}
 	plan.Append(step, reads)
-	return step, nil
+	o.into = step
+	return nil
 }
 
 // Lists is how many were put into a view, and how many of these the store refused, since it has those of a job that began later.
@@ -104,4 +102,12 @@ func (o *Offline) Lists() (put, refused int64) {
 func (o *Offline) Programs() *pipeline.Programs { return o.programs }
 
 // Close the models and the store.
-func (o *Offline) Close() error { return o.service.Close() }
+func (o *Offline) Close() error {
+	ctx, cancel := modelsEnd()
+	defer cancel()
+	errs := []error{o.engine.Close(ctx), o.store.Close()}
+	if err := o.stop(); err != nil {
+		errs = append(errs, fmt.Errorf("device: %w", err))
+	}
+	return errors.Join(errs...)
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"nearline/batching"
+	"nearline/engine"
+	"nearline/internal/config"
 	"nearline/pipeline"
 	"nearline/schemas"
 	"nearline/serving"
@@ -20,19 +23,20 @@ import (
 
 // rankings answer for the online API what pipelines answer in the stream: the same steps on the same models, as rows of a more urgent class.
 type rankings struct {
-	service *Service
+	engine  *engine.Engine
+	logger  *slog.Logger
 	names   []string // of pipelines that rank
 	largest int
 
-	programs atomic.Pointer[map[string]*pipeline.Programs] // by pipeline; nil while models are loaded
+	loaded atomic.Bool // the models are, and programs put
 }
 
 var _ serving.Rankings = (*rankings)(nil)
 
-func newRankings(s *Service) *rankings {
-	r := &rankings{service: s}
-	for i := range s.config.Pipelines {
-		p := &s.config.Pipelines[i]
+func newRankings(c *config.Config, runs *engine.Engine, logger *slog.Logger) *rankings {
+	r := &rankings{engine: runs, logger: logger}
+	for i := range c.Pipelines {
+		p := &c.Pipelines[i]
 		if p.Ranks() {
 			r.names = append(r.names, p.Name)
 			r.largest = max(r.largest, cmp.Or(p.Input.MaxValueBytes, schemas.DefaultMaxValueBytes))
@@ -41,23 +45,16 @@ func newRankings(s *Service) *rankings {
 	return r
 }
 
-// openRankings once models and views are there.
-func (s *Service) openRankings() error {
-	programs := map[string]*pipeline.Programs{}
-	for i := range s.config.Pipelines {
-		p := &s.config.Pipelines[i]
-		if !slices.Contains(s.rankings.names, p.Name) {
-			continue
-		}
-		made, err := s.program(p, batching.Online)
-		if err != nil {
-			return err
-		}
-		if programs[p.Name], err = s.current(p, made); err != nil {
-			return err
+// open them, once the models are loaded.
+func (r *rankings) open(c *config.Config) error {
+	for i := range c.Pipelines {
+		if p := &c.Pipelines[i]; p.Ranks() {
+			if _, err := r.engine.Put(compiled(p), batching.Online); err != nil {
+				return err
+			}
 		}
 	}
-	s.rankings.programs.Store(&programs)
+	r.loaded.Store(true)
 	return nil
 }
 
@@ -78,19 +75,14 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	if name == "" && len(r.names) == 1 {
 		name = r.names[0]
 	}
-	programs := r.programs.Load()
-	if programs == nil {
+	if !r.loaded.Load() {
 		return nil, errors.New("the models are still being loaded")
 	}
-	of := (*programs)[name]
-	if of == nil {
+	if !slices.Contains(r.names, name) {
 		return nil, fmt.Errorf("%w as %s: want ?pipeline= to be %s", serving.ErrUnknownPipeline, repeated(name), strings.Join(r.names, " or "))
 	}
-	program, release := of.Take()
+	program, release := r.engine.Programs(name, batching.Online).Take()
 	defer release()
-	if program == nil {
-		return nil, errors.New("the models are still being loaded")
-	}
 	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
 	row, fault := program.Decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
 	if fault != nil {
@@ -106,7 +98,7 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 		}
 		in := &pipeline.StepError{Err: err}
 		_ = errors.As(err, &in)
-		r.service.options.Logger.Debug("a request was not answered", "pipeline", name, "error", in.Err) // which says where things are
+		r.logger.Debug("a request was not answered", "pipeline", name, "error", in.Err) // which says where things are
 		if errors.Is(err, pipeline.ErrAway) {
 			return nil, errors.New("the store of features does not answer")
 		}

@@ -23,7 +23,6 @@ import (
 	"nearline/kafka"
 	"nearline/models"
 	"nearline/serving"
-	"nearline/steps"
 )
 
 // Options are what a process adds to its configuration.
@@ -46,7 +45,7 @@ type Service struct {
 	health   *observe.Health
 	core     *core
 	engine   *engine.Engine
-	views    []*view
+	views    views
 	store    features.Store
 	kafka    kafka.Connection
 	cluster  *consumers.Cluster
@@ -69,33 +68,38 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		health:   observe.NewHealth(),
 		core:     newCore(ctx),
 	}
-	s.engine = s.newEngine()
 	s.config, s.unname = named(c, o.Logger)
 	s.kafka = c.Kafka.Connection()
 	s.kafka.Dial = o.Dial
-	s.rankings = newRankings(s)
-	s.health.Hide(c.Veil.JSON)
-	s.registry.MustRegister(s.Device(), s.health)
-	s.checkDevice()
 	defer func() {
 		if err != nil {
 			err = c.Veil.Error(errors.Join(err, s.Close()))
 		}
 	}()
-	if err := s.openViews(ctx); err != nil {
+	if s.views, s.store, err = openViews(ctx, c.Features, s.registry, o.Logger); err != nil {
 		return nil, err
 	}
+	for _, v := range s.views {
+		if !v.OfStore() {
+			v.state = consumers.OpenState(s.kafka, s.config.Kafka, v.states(), v.logger)
+		}
+	}
+	s.engine = s.newEngine()
+	s.rankings = newRankings(c, s.engine, o.Logger)
+	s.health.Hide(c.Veil.JSON)
+	s.registry.MustRegister(s.Device(), s.health)
+	s.checkDevice()
 	if err := s.serve(ctx); err != nil {
 		return nil, err
 	}
 	s.core.run("device", s.engine.Run)
 	s.core.run("models", s.watchForHang)
 	for i := range c.Pipelines {
-		if err := s.load(ctx, &c.Pipelines[i]); err != nil {
+		if err := s.engine.LoadAll(ctx, c.Pipelines[i].Steps); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.openRankings(); err != nil {
+	if err := s.rankings.open(c); err != nil {
 		return nil, err
 	}
 	s.cluster, err = consumers.Dial(s.kafka, o.Logger)
@@ -145,7 +149,7 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	}
 	gate := serving.NewGate(s.config.Serving.Config, s.Device().Slots(), s.rankings.largest)
 	s.registry.MustRegister(gate)
-	lookups := gate.Handler(serving.FeaturesHandler(lookups{s}))
+	lookups := gate.Handler(serving.FeaturesHandler(s.Features()))
 	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", lookups)
 	s.http.Handle("GET /v1/features/", "", lookups)
 	if len(s.rankings.names) > 0 {
@@ -167,19 +171,10 @@ func (s *Service) serve(ctx context.Context) (err error) {
 
 // newEngine of the configuration, without a model.
 func (s *Service) newEngine() *engine.Engine {
-	return engine.New(s.config.Models, engine.Options{Logger: s.options.Logger, Registry: s.registry, Limits: s.options.Limits, Loading: s.options.loading, Stuck: func(model string, err error) {
+	world := engine.World{Views: s.views, Turn: serving.Rank}
+	return engine.New(s.config.Models, engine.Options{Logger: s.options.Logger, Registry: s.registry, Limits: s.options.Limits, World: world, Loading: s.options.loading, Stuck: func(model string, err error) {
 		s.health.Live.Add("loading "+model, func() observe.Finding { return observe.Finding{Problem: err.Error() + "; the process ends"} })
 	}})
-}
-
-// load the models that a pipeline names.
-func (s *Service) load(ctx context.Context, p *config.Pipeline) error {
-	for _, name := range steps.Models(p.Steps) {
-		if _, err := s.engine.Load(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Registry has all metrics of the service.
@@ -195,7 +190,7 @@ func (s *Service) Device() *batching.Device { return s.engine.Device() }
 func (s *Service) Model(name string) *models.Model { return s.engine.Model(name) }
 
 // Features answers what the views know.
-func (s *Service) Features() serving.Features { return lookups{s} }
+func (s *Service) Features() serving.Features { return lookups{s.views, s.config.Veil} }
 
 // HTTP is the address of the HTTP server, "" when it is off.
 func (s *Service) HTTP() string {
@@ -284,11 +279,19 @@ func (s *Service) run(ctx context.Context) error {
 // modelStop is how long models may take to end their last runs, once nobody asks them any more.
 const modelStop = 30 * time.Second
 
+// modelsEnd is a context in which models end.
+func modelsEnd() (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.Background(), modelStop, errors.New("the model is still running"))
+}
+
 // Close ends a service that is not run: Run does it by itself.
 func (s *Service) Close() error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), modelStop, errors.New("the model is still running"))
+	ctx, cancel := modelsEnd()
 	defer cancel()
-	errs := []error{s.engine.Close(ctx)}
+	var errs []error
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close(ctx))
+	}
 	for _, v := range s.views {
 		if v.state != nil {
 			v.state.Close()
@@ -304,9 +307,7 @@ func (s *Service) Close() error {
 		s.attempts.Close()
 	}
 	err := errors.Join(append(errs, s.core.end())...)
-	if s.unname != nil { // an offline run has no name
-		s.unname()
-	}
+	s.unname()
 	return err
 }
 

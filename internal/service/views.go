@@ -2,9 +2,12 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"nearline/consumers"
 	"nearline/features"
@@ -32,59 +35,60 @@ type view struct {
 	parts int                   // partitions of the states
 }
 
+// views that a configuration declares. Steps are built on them.
+type views []*view
+
 // openViews makes the views and the store that they share; nothing is connected to yet.
-func (s *Service) openViews(ctx context.Context) error {
+func openViews(ctx context.Context, c config.Features, registry prometheus.Registerer, logger *slog.Logger) (_ views, store features.Store, err error) {
 	// The cycles in hand look up features after ctx, which ends with intake.
-	shared, err := OpenStore(context.WithoutCancel(ctx), s.config.Features.Store)
+	shared, err := OpenStore(context.WithoutCancel(ctx), c.Store)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	own := memory.New()
-	s.store = own
+	store = own
 	if shared != nil {
-		s.store = shared
+		store = shared
 	}
-	for _, declared := range s.config.Features.Views {
+	var all views
+	for _, declared := range c.Views {
 		v := &view{
 			View:    features.NewView(declared),
-			config:  s.config.Features.Config,
-			metrics: features.NewMetrics(s.registry, declared.Name),
-			store:   s.store,
+			config:  c.Config,
+			metrics: features.NewMetrics(registry, declared.Name),
+			store:   store,
 			own:     own,
-			logger:  s.options.Logger.With("view", declared.Name),
+			logger:  logger.With("view", declared.Name),
 			ready:   make(chan struct{}),
 		}
-		lookups := s.config.Features.Lookup
+		lookups := c.Lookup
 		if shared == nil {
 			own.Filling(declared.Name, true) // until its topic has been read
 			lookups.CacheKeys = 0            // it is as near as a cache
 		}
 		if v.finder, err = features.NewFinder(v.View, v.store, lookups, v.logger, v.metrics); err != nil {
-			return err
+			return nil, nil, errors.Join(err, store.Close())
 		}
-		if s.views = append(s.views, v); v.OfStore() {
-			continue
-		}
-		v.state = consumers.OpenState(s.kafka, s.config.Kafka, v.states(), v.logger)
+		all = append(all, v)
 	}
-	return nil
+	return all, store, nil
 }
 
-// declared are the views that steps are built on.
-type declared struct{ *Service }
+// Declared implements steps.Views, as do the next two.
+func (all views) Declared(view string) *features.ViewConfig { return all.named(view).config.View(view) }
 
-func (d declared) Declared(view string) *features.ViewConfig { return d.config.Features.View(view) }
+// Finder looks the view's keys up.
+func (all views) Finder(view string) *features.Finder { return all.named(view).finder }
 
-func (d declared) Finder(view string) *features.Finder { return d.view(view).finder }
-
-func (d declared) Emit(view string, paths map[string]string, columns, reads []string) (*features.Emit, []string, error) {
-	v := d.view(view)
+// Emit makes the step that writes updates of the view.
+func (all views) Emit(view string, paths map[string]string, columns, reads []string) (*features.Emit, []string, error) {
+	v := all.named(view)
 	return features.NewEmit(v.View, v.updates(), paths, columns, reads, v.metrics)
 }
 
-// view of that name; the configuration has been validated.
-func (s *Service) view(name string) *view {
-	for _, v := range s.views {
+// named is the view of that name, nil where there is none.
+func (all views) named(name string) *view {
+	for _, v := range all {
 		if v.Name() == name {
 			return v
 		}

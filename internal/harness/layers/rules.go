@@ -47,7 +47,7 @@ var layers = []layer{
 	{"models", []string{"pipeline", "batching", "models/onnx", "models/tokenizer", "models/tasks", "internal/files", "internal/plainyaml", "internal/problems"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
 	{"steps", []string{"pipeline", "batching", "schemas", "features", "columns", "models", "models/tasks", "internal/problems", "internal/spelling"}, "a step of the configuration becomes one of a program"},
-	{"engine", []string{"pipeline", "batching", "models"}, "the device and what is loaded on it, wherever rows come from"},
+	{"engine", []string{"pipeline", "batching", "models", "schemas", "steps"}, "the device, what is loaded on it and what runs there, wherever rows come from"},
 	{"models/onnx", []string{"pipeline", "batching", "internal/files"}, "sessions run what the scheduler hands them"},
 	{"models/tokenizer", []string{"internal/files"}, "text to tokens, nothing else"},
 	{"models/tasks", []string{"pipeline"}, "outputs to predictions, nothing else"},
