@@ -77,7 +77,7 @@ func (c *Predict) Column(name string) string {
 
 func (c *Predict) build(p *Plan) error {
 	model := p.world.Model(c.Model)
-	inputs, reads, err := Inputs(model, c.Inputs, p.Columns(), p.Reads())
+	inputs, reads, err := inputsOf(model, c.Inputs, p.Columns(), p.Reads())
 	if err != nil {
 		return &Error{At: "predict: ", Err: err}
 	}
@@ -112,9 +112,9 @@ func (c *Predict) noteLabels(p *Plan, model *models.Model) {
 	}
 }
 
-// Inputs makes what fills the columns of a model that reads tables; nil for a model that reads texts. Added are the columns of the steps before it, with
+// inputsOf makes what fills the columns of a model that reads tables; nil for a model that reads texts. Added are the columns of the steps before it, with
 // examples of what they hold; reads is what these want of events, and is returned with what the columns want added.
-func Inputs(m *models.Model, declared map[string]columns.Config, added []pipeline.Field, reads []string) (models.Columns, []string, error) {
+func inputsOf(m *models.Model, declared map[string]columns.Config, added []pipeline.Field, reads []string) (models.Columns, []string, error) {
 	info := m.Info()
 	switch {
 	case info.Items > 0:

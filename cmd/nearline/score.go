@@ -124,30 +124,25 @@ func score(c *cobra.Command, f scoreFlags) (err error) {
 	for _, path := range f.copy {
 		output.Copy = append(output.Copy, schemas.NewCopyField(path))
 	}
-	encoder, err := schemas.NewEncoder(output, input)
-	if err != nil {
+	if _, err := schemas.NewEncoder(output, input); err != nil {
 		return err
 	}
 
 	config := models.DefaultConfig()
 	config.Repository, config.Runtime = f.models, f.runtime
 	runs := engine.New(config, engine.Options{})
-	model, err := runs.Load(ctx, f.model)
-	if err != nil {
+	if _, err := runs.Load(ctx, f.model); err != nil {
 		return err
 	}
-	// A model of tables finds its columns under their names.
-	columns, reads, err := steps.Inputs(model, nil, nil, nil)
-	var decoder pipeline.Decoder
-	if err == nil {
-		decoder, err = schemas.NewDecoder(input, output, schemas.Wanted{Paths: reads, Textless: columns != nil})
-	}
-	if err != nil {
+	alone := engine.Pipeline{Name: f.model, Input: input, Steps: []steps.Config{{Predict: &steps.Predict{Model: f.model}}}, Output: output, Lenient: true}
+	if _, err := runs.Put(alone, batching.Backfill); err != nil {
+		if of, ok := errors.AsType[*steps.Error](err); ok { // whose place is in no file
+			err = of.Err
+		}
 		return errors.Join(err, runs.Close(ctx))
 	}
 	stop := runs.Start(ctx)
-	program := &pipeline.Program{Generation: 1, Decoder: decoder, Steps: pipeline.Steps{models.NewStep(model, batching.Backfill, nil, columns)}, Encoder: encoder}
-	return f.run(c, files, pipeline.NewPrograms(program), func() error {
+	return f.run(c, files, runs.Programs(alone.Name, batching.Backfill), func() error {
 		return errors.Join(runs.Close(context.WithoutCancel(ctx)), stop())
 	}, nil)
 }
