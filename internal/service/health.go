@@ -38,13 +38,13 @@ func (s *Service) checkModels() {
 func (s *Service) checkStream() {
 	defer s.health.Stream.Started()
 	s.health.Stream.Add("brokers", s.brokers.check)
-	for _, line := range s.lines {
-		s.health.Stream.Add("pipeline "+line.config.Name, line.check)
-		if line.readsColumns {
-			s.health.Stream.Add("pipeline "+line.config.Name+" columns", line.columns)
+	for _, w := range s.workers {
+		s.health.Stream.Add("pipeline "+w.config.Name, w.check)
+		if w.readsColumns {
+			s.health.Stream.Add("pipeline "+w.config.Name+" columns", w.columns)
 		}
-		for i, status := range line.status {
-			s.health.Stream.Add(fmt.Sprintf("pipeline %s member %d", line.config.Name, i), func() observe.Finding { return memberFinding(status.Snapshot()) })
+		for i, status := range w.status {
+			s.health.Stream.Add(fmt.Sprintf("pipeline %s member %d", w.config.Name, i), func() observe.Finding { return memberFinding(status.Snapshot()) })
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"nearline/internal/observe"
 )
 
-// known is what is told of a line beside its members' own faults.
+// known is what is told of a pipeline beside its members' own faults.
 type known struct {
 	mu     sync.Mutex // guards all below
 	lag    map[int32]int64
@@ -46,31 +46,31 @@ func (k *known) namesakes() error {
 	return nil
 }
 
-// detail of a line: how many records wait, in all and in each partition that has any, and the dead letters of this process by class.
-func (l *line) detail() map[string]any {
-	l.known.mu.Lock()
-	defer l.known.mu.Unlock()
-	detail := map[string]any{"dead_letters": l.metrics.DeadLetters()}
-	if l.known.asked.IsZero() {
+// detail of a pipeline: how many records wait, in all and in each partition that has any, and the dead letters of this process by class.
+func (w *worker) detail() map[string]any {
+	w.known.mu.Lock()
+	defer w.known.mu.Unlock()
+	detail := map[string]any{"dead_letters": w.metrics.DeadLetters()}
+	if w.known.asked.IsZero() {
 		return detail
 	}
 	var total int64
 	partitions := map[string]int64{}
-	for partition, n := range l.known.lag {
+	for partition, n := range w.known.lag {
 		if total += n; n > 0 {
 			partitions[strconv.Itoa(int(partition))] = n
 		}
 	}
-	detail["lag"], detail["lag_at"], detail["lag_partitions"] = total, l.known.asked.UTC().Format(time.RFC3339), partitions
+	detail["lag"], detail["lag_at"], detail["lag_partitions"] = total, w.known.asked.UTC().Format(time.RFC3339), partitions
 	return detail
 }
 
 // check says what the members wait for, or what keeps them from their work, and how far they are behind.
-func (l *line) check() observe.Finding {
-	finding := observe.Finding{Detail: l.detail()}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, err := range []error{l.waiting, l.stands.Err(), l.known.namesakes()} {
+func (w *worker) check() observe.Finding {
+	finding := observe.Finding{Detail: w.detail()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, err := range []error{w.waiting, w.stands.Err(), w.known.namesakes()} {
 		if err != nil {
 			finding.Problem = err.Error()
 			break

@@ -16,8 +16,8 @@ const (
 
 // watchLag asks the cluster, not the members: they know nothing of the partitions that nobody holds, and say nothing while they
 // are stuck.
-func (l *line) watchLag(ctx context.Context) {
-	lags := consumers.WatchLag(l.cluster, l.connection, l.kafka, l.config.Group, l.config.Input.Topic, l.logger)
+func (w *worker) watchLag(ctx context.Context) {
+	lags := consumers.WatchLag(w.cluster, w.connection, w.kafka, w.config.Group, w.config.Input.Topic, w.logger)
 	ticker := time.NewTicker(lagInterval)
 	defer ticker.Stop()
 	var looked time.Time
@@ -31,11 +31,11 @@ func (l *line) watchLag(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			l.logger.Debug("the lag is unknown", "error", err) // of an outage the watch on the brokers tells
+			w.logger.Debug("the lag is unknown", "error", err) // of an outage the watch on the brokers tells
 			lag = nil
 		}
-		l.members.Lag(lag)
-		l.known.lags(lag)
+		w.members.Lag(lag)
+		w.known.lags(lag)
 		select {
 		case <-ctx.Done():
 			return

@@ -57,8 +57,8 @@ func TestLagIsWhatTheGroupHasNotCommitted(t *testing.T) {
 		b.pipelines("opinions")
 		b.send("opinions.raw", 0, 100)
 		s := b.open(b.config("opinions"))
-		slow := slowed(program(s.lines[0]).Steps[0], 5*time.Minute)
-		instead(s.lines[0], slow)
+		slow := slowed(program(s.workers[0]).Steps[0], 5*time.Minute)
+		instead(s.workers[0], slow)
 		r := b.run(s)
 		<-slow.began
 		// Nobody has committed yet, and the members are busy for minutes.

@@ -57,18 +57,18 @@ func configured(tb testing.TB, brokers []string, names ...string) *config.Config
 	return c
 }
 
-// program of a line.
-func program(l *line) *pipeline.Program {
-	now, release := l.programs.Take()
+// program of a worker.
+func program(w *worker) *pipeline.Program {
+	now, release := w.programs.Take()
 	release()
 	return now
 }
 
-// instead has a line take records through these steps in place of its own.
-func instead(l *line, steps ...pipeline.Step) {
-	other := *program(l)
+// instead has a worker take records through these steps in place of its own.
+func instead(w *worker, steps ...pipeline.Step) {
+	other := *program(w)
 	other.Steps = steps
-	l.programs = pipeline.NewPrograms(&other)
+	w.programs = pipeline.NewPrograms(&other)
 }
 
 // quiet options, unless the tests are run verbosely.

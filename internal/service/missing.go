@@ -89,8 +89,8 @@ func NeverThere(programs *pipeline.Programs) []string {
 }
 
 // columns says what has never been there, which is worth knowing and hinders nothing.
-func (l *line) columns() observe.Finding {
-	if never := NeverThere(l.programs); len(never) > 0 {
+func (w *worker) columns() observe.Finding {
+	if never := NeverThere(w.programs); len(never) > 0 {
 		return observe.Finding{Detail: map[string]any{"never_there": never}}
 	}
 	return observe.Finding{}

@@ -60,25 +60,25 @@ func TestColumnsThatAreNeverThereAreCountedLoggedAndShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	registry, l := prometheus.NewRegistry(), &line{programs: pipeline.NewPrograms(made)}
+	registry, w := prometheus.NewRegistry(), &worker{programs: pipeline.NewPrograms(made)}
 	watchColumns(registry, "orders", made.Steps, slog.New(slog.NewTextHandler(&log, nil)))
 	run := func(n int, value string) {
 		t.Helper()
 		var rows []*pipeline.Row
 		for range n {
-			row, fault := program(l).Decoder.Decode(&pipeline.Record{Value: []byte(value)})
+			row, fault := program(w).Decoder.Decode(&pipeline.Record{Value: []byte(value)})
 			if fault != nil {
 				t.Fatal(fault)
 			}
 			rows = append(rows, row)
 		}
-		for _, step := range program(l).Steps {
+		for _, step := range program(w).Steps {
 			if err := step.Run(t.Context(), rows); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	shown := func() string { return fmt.Sprint(l.columns().Detail) }
+	shown := func() string { return fmt.Sprint(w.columns().Detail) }
 	run(99, `{"colour": "red", "meta": {"size": "small"}}`)
 	if want := "map[never_there:[predict visitors: no row so far had a value for price (byer.price), visits (meta.visits); are the paths right?]]"; shown() != want {
 		t.Errorf("got %s, want %s", shown(), want)

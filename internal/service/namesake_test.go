@@ -159,7 +159,7 @@ func TestAMemberThatAnHeirFencedHasNoNamesake(t *testing.T) {
 		r, log := b.replica("frozen")
 		b.send("opinions.raw", 0, 10)
 		r.committed(time.Minute, 10)
-		for member := range r.lines[0].status {
+		for member := range r.workers[0].status {
 			id := fmt.Sprintf("nearline-opinions/frozen/%d", member)
 			request := kmsg.NewPtrInitProducerIDRequest()
 			request.TransactionalID, request.TransactionTimeoutMillis, request.ProducerID, request.ProducerEpoch = &id, 10_000, -1, -1
@@ -205,8 +205,8 @@ func TestLagIsOfThisMoment(t *testing.T) {
 	with(t, func(b *bench) {
 		b.pipelines("opinions")
 		s := b.open(b.config("opinions"))
-		slow := slowed(program(s.lines[0]).Steps[0], 10*time.Minute)
-		instead(s.lines[0], slow)
+		slow := slowed(program(s.workers[0]).Steps[0], 10*time.Minute)
+		instead(s.workers[0], slow)
 		r := b.run(s)
 		b.send("opinions.raw", 0, 10)
 		<-slow.began

@@ -98,7 +98,7 @@ func (o *Offline) Lists() (put, refused int64) {
 	return o.into.Lists()
 }
 
-// Programs hand out what lines go through.
+// Programs hand out what the lines of files go through.
 func (o *Offline) Programs() *pipeline.Programs { return o.programs }
 
 // Close the models and the store.

@@ -10,7 +10,7 @@ import (
 	"nearline/producers"
 )
 
-// outputs is what a line must know of its topics before it can make records for them.
+// outputs is what a worker must know of its topics before it can make records for them.
 type outputs struct {
 	builder *producers.Builder
 	// The largest records that the topics take, in bytes.
@@ -23,39 +23,39 @@ type outputs struct {
 // ctx has ended.
 //
 // It waits for all three topics: without the one for dead letters, the first bad record would stop the pipeline.
-func (l *line) prepare(ctx context.Context) (*outputs, bool) {
+func (w *worker) prepare(ctx context.Context) (*outputs, bool) {
 	// Where the group begins comes first and once: what is written to a topic that was created after it is later than the latest.
-	begun := l.progress == nil || l.retry(ctx, func() error { return l.progress.Begin(ctx, l.config.Start) })
+	begun := w.progress == nil || w.retry(ctx, func() error { return w.progress.Begin(ctx, w.config.Start) })
 	var found *outputs
-	ready := begun && l.retry(ctx, func() (err error) {
-		for _, v := range l.emits {
+	ready := begun && w.retry(ctx, func() (err error) {
+		for _, v := range w.emits {
 			if err := v.ensureUpdates(ctx); err != nil {
 				return err
 			}
 		}
-		if l.view != nil {
-			if err := l.view.ensure(ctx); err != nil {
+		if w.view != nil {
+			if err := w.view.ensure(ctx); err != nil {
 				return err
 			}
 		}
-		if found, err = l.look(ctx); err == nil && l.attempts != nil {
-			err = l.cluster.EnsureAttempts(ctx, l.kafka, l.config.Group)
+		if found, err = w.look(ctx); err == nil && w.attempts != nil {
+			err = w.cluster.EnsureAttempts(ctx, w.kafka, w.config.Group)
 		}
 		return err
 	})
 	if ready {
-		l.wait(nil)
+		w.wait(nil)
 	}
 	return found, ready
 }
 
 // look at the topics.
-func (l *line) look(ctx context.Context) (*outputs, error) {
-	names := []string{l.config.Input.Topic, l.config.DeadLetters}
-	if l.config.Output.Topic != "" {
-		names = append(names, l.config.Output.Topic)
+func (w *worker) look(ctx context.Context) (*outputs, error) {
+	names := []string{w.config.Input.Topic, w.config.DeadLetters}
+	if w.config.Output.Topic != "" {
+		names = append(names, w.config.Output.Topic)
 	}
-	topics, err := l.cluster.Topics(ctx, names...)
+	topics, err := w.cluster.Topics(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,29 +68,29 @@ func (l *line) look(ctx context.Context) (*outputs, error) {
 		}
 	}
 	// A key's state stands in the partition of its updates: both topics share keys out alike.
-	if updates, states := topics[l.config.Input.Topic], topics[l.config.Output.Topic]; l.view != nil && updates.Partitions != states.Partitions {
+	if updates, states := topics[w.config.Input.Topic], topics[w.config.Output.Topic]; w.view != nil && updates.Partitions != states.Partitions {
 		return nil, fmt.Errorf("topic %s has %d partitions and topic %s has %d: want the same number; the state of a view begins anew when both are deleted",
 			updates.Name, updates.Partitions, states.Name, states.Partitions)
 	}
 	// 0 where the broker does not say.
-	limit := min(topics[l.config.Output.Topic].MaxRecordBytes, pipeline.MaxRecordBytes)
-	deadLetterLimit := min(topics[l.config.DeadLetters].MaxRecordBytes, pipeline.MaxRecordBytes)
-	builder, err := l.builder.WithLimits(limit, deadLetterLimit)
+	limit := min(topics[w.config.Output.Topic].MaxRecordBytes, pipeline.MaxRecordBytes)
+	deadLetterLimit := min(topics[w.config.DeadLetters].MaxRecordBytes, pipeline.MaxRecordBytes)
+	builder, err := w.builder.WithLimits(limit, deadLetterLimit)
 	if err != nil {
 		return nil, err
 	}
-	fallback := cmp.Or(l.config.Output.MaxRecordBytes, pipeline.DefaultRecordBytes)
-	builder = builder.WithTimes(topics[l.config.Output.Topic].Times)
+	fallback := cmp.Or(w.config.Output.MaxRecordBytes, pipeline.DefaultRecordBytes)
+	builder = builder.WithTimes(topics[w.config.Output.Topic].Times)
 	return &outputs{builder: builder, limit: cmp.Or(limit, fallback), deadLetterLimit: cmp.Or(deadLetterLimit, fallback),
-		partitions: topics[l.config.Input.Topic].Partitions}, nil
+		partitions: topics[w.config.Input.Topic].Partitions}, nil
 }
 
 // batchLimit is the largest batch that a topic takes. To a broker the topic's limit is one of batches: a topic that takes less
 // than its neighbour would refuse the neighbour's.
-func (l *line) batchLimit(topics *outputs) func(topic string) int32 {
+func (w *worker) batchLimit(topics *outputs) func(topic string) int32 {
 	return func(topic string) int32 {
 		limit := topics.limit
-		if topic == l.config.DeadLetters {
+		if topic == w.config.DeadLetters {
 			limit = topics.deadLetterLimit
 		}
 		return int32(limit) //nolint:gosec // at most pipeline.MaxRecordBytes, or what the config says
@@ -101,7 +101,7 @@ func (l *line) batchLimit(topics *outputs) func(topic string) int32 {
 const retryPause = 2 * time.Second
 
 // retry f until it works, which is true, or ctx ends.
-func (l *line) retry(ctx context.Context, f func() error) bool {
+func (w *worker) retry(ctx context.Context, f func() error) bool {
 	again := time.NewTicker(retryPause)
 	defer again.Stop()
 	for {
@@ -112,8 +112,8 @@ func (l *line) retry(ctx context.Context, f func() error) bool {
 		if err == nil {
 			return true
 		}
-		l.wait(err)
-		l.logger.Warn("the pipeline waits", "error", err)
+		w.wait(err)
+		w.logger.Warn("the pipeline waits", "error", err)
 		select {
 		case <-ctx.Done():
 			return false

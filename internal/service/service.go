@@ -54,7 +54,7 @@ type Service struct {
 	unname   func()          // gives up the replica's name
 	http     *serving.Server // nil when it is off
 	rankings *rankings       // answers once the models are there
-	lines    []*line
+	workers  []*worker
 }
 
 // Open loads every model that the pipelines name, and checks its golden examples. Probes are answered from the beginning, and
@@ -114,21 +114,21 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	}
 	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers, logger: o.Logger}
 	for i := range c.Pipelines {
-		line, err := s.line(&c.Pipelines[i])
+		w, err := s.worker(&c.Pipelines[i])
 		if err != nil {
 			return nil, err
 		}
-		s.lines = append(s.lines, line)
+		s.workers = append(s.workers, w)
 	}
 	for _, v := range s.views {
 		if v.OfStore() {
 			continue
 		}
-		line, err := s.viewLine(v)
+		w, err := s.viewWorker(v)
 		if err != nil {
 			return nil, err
 		}
-		s.lines = append(s.lines, line)
+		s.workers = append(s.workers, w)
 	}
 	s.checkModels()
 	s.checkStream()
@@ -202,11 +202,11 @@ func (s *Service) HTTP() string {
 
 // Committed is how many records have had their effect so far, in all pipelines; updates of views are not counted.
 func (s *Service) Committed() (records int64) {
-	for _, line := range s.lines {
-		if line.view != nil {
+	for _, w := range s.workers {
+		if w.view != nil {
 			continue
 		}
-		for _, status := range line.status {
+		for _, status := range w.status {
 			records += status.Snapshot().Committed
 		}
 	}
@@ -215,11 +215,11 @@ func (s *Service) Committed() (records int64) {
 
 // Kept is how many updates of a view have had their effect so far in this process.
 func (s *Service) Kept(view string) (updates int64) {
-	for _, line := range s.lines {
-		if line.view == nil || line.view.Name() != view {
+	for _, w := range s.workers {
+		if w.view == nil || w.view.Name() != view {
 			continue
 		}
-		for _, status := range line.status {
+		for _, status := range w.status {
 			updates += status.Snapshot().Committed
 		}
 	}
@@ -255,8 +255,8 @@ func (s *Service) run(ctx context.Context) error {
 
 	s.core.run("brokers", s.brokers.run)
 	group, intake := errgroup.WithContext(intake)
-	for _, line := range s.lines {
-		group.Go(func() error { return line.run(intake) })
+	for _, w := range s.workers {
+		group.Go(func() error { return w.run(intake) })
 	}
 	for _, v := range s.views {
 		if !v.OfStore() {

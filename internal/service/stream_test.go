@@ -378,8 +378,8 @@ func TestStopEndsTheCyclesInHand(t *testing.T) {
 	with(t, func(b *bench) {
 		b.pipelines("opinions")
 		s := b.open(b.config("opinions"))
-		slow := slowed(program(s.lines[0]).Steps[0], 5*time.Second)
-		instead(s.lines[0], slow)
+		slow := slowed(program(s.workers[0]).Steps[0], 5*time.Second)
+		instead(s.workers[0], slow)
 		r := b.run(s)
 		b.send("opinions.raw", 0, 10)
 		<-slow.began
@@ -590,7 +590,7 @@ func TestRunThatHangsEndsTheService(t *testing.T) {
 				c := b.config("opinions")
 				s := b.open(c)
 				hanging := hang(s.Device())
-				instead(s.lines[0], hanging)
+				instead(s.workers[0], hanging)
 				r := b.run(s)
 				b.send("opinions.raw", 0, 1)
 				<-hanging.began

@@ -17,7 +17,7 @@ import (
 	"nearline/producers"
 )
 
-// view is one view of features: its topics, the line that keeps its state, and the store that the state is put into.
+// view is one view of features: its topics, the worker that keeps its state, and the store that the state is put into.
 type view struct {
 	*features.View
 	config  features.Config
@@ -114,12 +114,12 @@ func OwnTopic(c features.Config, use config.TopicUse) consumers.NewTopic {
 	return consumers.NewTopic{Name: use.Topic, Partitions: c.Partitions, Compact: use.Use == config.UseStates, Updates: use.Use == config.UseUpdates}
 }
 
-// table is the step that one member of the view's line has.
+// table is the step that one member of the view's worker has.
 func (v *view) table(index int, logger *slog.Logger) *features.Table {
 	return features.NewTable(v.View, v.states(), fmt.Sprint(index), v.state.Restore, logger, v.metrics)
 }
 
-// program of one member of the view's line, whose state it keeps. It has no results: the effect of an update is the state of its key.
+// program of one member of the view's worker, whose state it keeps. It has no results: the effect of an update is the state of its key.
 func (v *view) program(table *features.Table) *pipeline.Program {
 	return &pipeline.Program{Generation: 1, Decoder: features.NewDecoder(v.View), Steps: pipeline.Steps{table}}
 }
@@ -127,23 +127,23 @@ func (v *view) program(table *features.Table) *pipeline.Program {
 // viewCycleBytes bounds the states that one cycle of a view publishes: twice what cycles take in.
 const viewCycleBytes = 64 << 20
 
-// viewLine is the line that keeps a view: a pipeline from its updates to its states.
-func (s *Service) viewLine(v *view) (*line, error) {
+// viewWorker is the worker that keeps a view: a pipeline from its updates to its states.
+func (s *Service) viewWorker(v *view) (*worker, error) {
 	c := config.DefaultPipeline()
 	c.Name, c.Group = config.ViewPipeline(v.Name()), v.config.Group(v.Name())
 	c.Input.Topic, c.Output.Topic, c.DeadLetters = v.updates(), v.states(), v.config.DeadLetters
 	c.Cycle.Members = v.config.Members
 	// Each update of a cycle may be of another key, whose state it publishes whole.
 	c.Cycle.MaxRecords = max(1, min(c.Cycle.MaxRecords, viewCycleBytes/v.MaxState()))
-	l := s.newLine(&c)
-	l.view = v
+	w := s.newWorker(&c)
+	w.view = v
 	// The effect of an update is the state of its key.
 	var err error
-	if l.builder, err = producers.NewResultless(c.Producer()); err != nil {
+	if w.builder, err = producers.NewResultless(c.Producer()); err != nil {
 		return nil, fmt.Errorf("view %s: %w", v.Name(), err)
 	}
 	v.cluster = s.cluster
-	return l, nil
+	return w, nil
 }
 
 // follow keeps the store up to what is committed, until ctx ends.

@@ -19,8 +19,8 @@ import (
 	"nearline/producers"
 )
 
-// line is one pipeline of the configuration: some members, each with its cycle, on shared models.
-type line struct {
+// worker is a pipeline of the configuration at work: some members, each with its cycle, on shared models.
+type worker struct {
 	config     *config.Pipeline
 	connection kafka.Connection
 	kafka      consumers.KafkaConfig
@@ -32,7 +32,7 @@ type line struct {
 	programs *pipeline.Programs // of the stream; each member of a view has its own
 	builder  *producers.Builder // with the limits of the config
 	doubts   []string           // of paths
-	// readsColumns says that a model of the line reads a table.
+	// readsColumns says that a model of the pipeline reads a table.
 	readsColumns bool
 	emits        []*view // views that the steps write updates of
 	view         *view   // nil in a pipeline that keeps none
@@ -47,27 +47,27 @@ type line struct {
 	waiting error      // why the members have not begun; nil once they have
 }
 
-// errStarting is what a line waits for first.
+// errStarting is what a worker waits for first.
 var errStarting = errors.New("starting: the cluster has not told about the topics yet")
 
-func (s *Service) line(c *config.Pipeline) (*line, error) {
-	l := s.newLine(c)
+func (s *Service) worker(c *config.Pipeline) (*worker, error) {
+	w := s.newWorker(c)
 	program, err := s.engine.Put(compiled(c), batching.Stream)
 	if err != nil {
 		return nil, err
 	}
-	l.programs = s.engine.Programs(c.Name, batching.Stream)
+	w.programs = s.engine.Programs(c.Name, batching.Stream)
 	for _, step := range c.Steps {
 		if step.Aggregate != nil {
-			l.emits = append(l.emits, s.views.named(step.Aggregate.View))
+			w.emits = append(w.emits, s.views.named(step.Aggregate.View))
 		}
 	}
-	l.readsColumns = watchColumns(s.registry, c.Name, program.Steps, l.logger)
-	tellDoubts(s.config.Features.Views, program, l.logger)
-	if l.builder, err = builder(c, program); err != nil {
+	w.readsColumns = watchColumns(s.registry, c.Name, program.Steps, w.logger)
+	tellDoubts(s.config.Features.Views, program, w.logger)
+	if w.builder, err = builder(c, program); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return w, nil
 }
 
 // compiled is what the engine compiles of a pipeline.
@@ -88,9 +88,9 @@ func builder(c *config.Pipeline, program *pipeline.Program) (made *producers.Bui
 	return made, nil
 }
 
-// newLine is a line without what it does to records.
-func (s *Service) newLine(c *config.Pipeline) *line {
-	l := &line{
+// newWorker is one without what it does to records.
+func (s *Service) newWorker(c *config.Pipeline) *worker {
+	w := &worker{
 		config:     c,
 		kafka:      s.config.Kafka,
 		cluster:    s.cluster,
@@ -103,75 +103,75 @@ func (s *Service) newLine(c *config.Pipeline) *line {
 		waiting:    errStarting,
 	}
 	if s.config.Kafka.Progress() {
-		l.progress = consumers.OpenProgress(s.kafka, s.config.Kafka, s.cluster, c.Group, c.Input.Topic, l.logger)
+		w.progress = consumers.OpenProgress(s.kafka, s.config.Kafka, s.cluster, c.Group, c.Input.Topic, w.logger)
 	}
-	s.registry.MustRegister(l.clients)
+	s.registry.MustRegister(w.clients)
 	for range c.Cycle.Members {
-		l.status = append(l.status, &pipeline.Status{})
+		w.status = append(w.status, &pipeline.Status{})
 	}
-	return l
+	return w
 }
 
 // run asks the cluster what it must know once, then runs the members until ctx ends or one of them has to stop.
-func (l *line) run(ctx context.Context) error {
-	topics, ready := l.prepare(ctx)
+func (w *worker) run(ctx context.Context) error {
+	topics, ready := w.prepare(ctx)
 	if !ready {
 		return nil
 	}
 	members, ctx := errgroup.WithContext(ctx)
 	members.Go(func() error {
-		l.watchLag(ctx)
+		w.watchLag(ctx)
 		return nil
 	})
-	for i := range l.config.Cycle.Members {
-		members.Go(func() error { return l.cycle(i, topics).Run(ctx) })
+	for i := range w.config.Cycle.Members {
+		members.Go(func() error { return w.cycle(i, topics).Run(ctx) })
 	}
 	return members.Wait()
 }
 
-func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
-	logger := l.logger.With("member", index)
+func (w *worker) cycle(index int, topics *outputs) *pipeline.Cycle {
+	logger := w.logger.With("member", index)
 	member := consumers.Config{
-		Connection:     l.connection,
-		Kafka:          l.kafka,
-		Group:          l.config.Group,
-		Topic:          l.config.Input.Topic,
-		Delivery:       l.config.Delivery,
+		Connection:     w.connection,
+		Kafka:          w.kafka,
+		Group:          w.config.Group,
+		Topic:          w.config.Input.Topic,
+		Delivery:       w.config.Delivery,
 		Index:          index,
 		MaxRecordBytes: max(topics.limit, topics.deadLetterLimit),
-		MaxRecords:     l.config.Cycle.MaxRecords,
-		Attempts:       l.attempts,
-		Progress:       l.progress,
+		MaxRecords:     w.config.Cycle.MaxRecords,
+		Attempts:       w.attempts,
+		Progress:       w.progress,
 		Logger:         logger,
-		Metrics:        l.members,
-		Standing:       &l.stands,
+		Metrics:        w.members,
+		Standing:       &w.stands,
 	}
 	cycle := &pipeline.Cycle{
 		Open: func() (pipeline.Source, error) {
-			member.Options = []kgo.Opt{kgo.WithHooks(l.clients.hook(index)), kgo.ProducerBatchMaxBytesFn(l.batchLimit(topics))}
+			member.Options = []kgo.Opt{kgo.WithHooks(w.clients.hook(index)), kgo.ProducerBatchMaxBytesFn(w.batchLimit(topics))}
 			member, err := consumers.Open(member)
 			if err != nil {
 				return nil, err
 			}
-			return consumers.Watched{Member: member, Told: l.known.namesake}, nil
+			return consumers.Watched{Member: member, Told: w.known.namesake}, nil
 		},
-		Programs: l.programs,
+		Programs: w.programs,
 		Builder:  func(p *pipeline.Program) pipeline.Builder { return topics.builder.WithEncoder(p.Encoder) },
-		Config:   l.config.Cycle,
+		Config:   w.config.Cycle,
 		Logger:   logger,
-		Metrics:  l.metrics,
-		Status:   l.status[index],
+		Metrics:  w.metrics,
+		Status:   w.status[index],
 	}
-	if l.view != nil {
-		table := l.view.table(index, logger)
+	if w.view != nil {
+		table := w.view.table(index, logger)
 		table.Partitions(topics.partitions)
-		cycle.Programs = pipeline.NewPrograms(l.view.program(table))
+		cycle.Programs = pipeline.NewPrograms(w.view.program(table))
 		member.Lost = table.Lost
-		member.Note = consumers.NoteStates(l.view.kept().StatesID)
+		member.Note = consumers.NoteStates(w.view.kept().StatesID)
 		open := cycle.Open
 		cycle.Open = func() (pipeline.Source, error) {
 			table.Forget()
-			if err := l.view.same(); err != nil {
+			if err := w.view.same(); err != nil {
 				return nil, err
 			}
 			return open()
@@ -180,8 +180,8 @@ func (l *line) cycle(index int, topics *outputs) *pipeline.Cycle {
 	return cycle
 }
 
-func (l *line) wait(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waiting = err
+func (w *worker) wait(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = err
 }
