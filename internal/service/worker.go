@@ -31,7 +31,6 @@ type worker struct {
 
 	programs *pipeline.Programs // of the stream; each member of a view has its own
 	builder  *producers.Builder // with the limits of the config
-	doubts   []string           // of paths
 	// readsColumns says that a model of the pipeline reads a table.
 	readsColumns bool
 	emits        []*view // views that the steps write updates of
