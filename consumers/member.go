@@ -78,7 +78,9 @@ type Member struct {
 	decompressor *decompress.Bounded
 	stands       standing
 	quarantine   *quarantine
-	resumes      resumption
+	// work on the records in hand, from the Poll that returns them to the Commit or Abort that ends their cycle.
+	work    *work
+	resumes resumption
 	// named says that the brokers were asked for the producer.
 	named bool
 	// background has the search for orphans after each assignment.
@@ -229,7 +231,8 @@ const maxPlaces = 1 << 16
 // The bound of bytes is kept by asking for as many records as the average weight so far lets fit; it is passed by one
 // such helping at the most, which the client holds in memory anyway.
 //
-// When it returns, the attempt at the records is marked, where it has to be: see attempt.
+// When it returns, the attempt at the records is marked, where it has to be (see attempt), and the work on them has begun: Publish is told when
+// it is done (see work).
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
 	m.name(ctx)
 	for {
@@ -269,11 +272,12 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 		for _, partition := range m.holding.takeGained() {
 			m.quarantine.renew(partition)
 		}
-		ours, err := m.quarantine.begin(ctx, taken.records)
+		begun, err := m.quarantine.begin(ctx, taken.records)
 		if err != nil {
 			return nil, err
 		}
-		if ours {
+		if begun != nil {
+			m.work = begun
 			return taken.records, nil
 		}
 		if err := m.Abort(ctx); err != nil {
@@ -351,7 +355,7 @@ func (m *Member) end(ctx context.Context) error {
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), blame(err))
 	case !committed && m.agreed(ctx):
 		m.lost.forget()
-		m.quarantine.giveUp()
+		m.giveUp()
 		m.session.AllowRebalance()
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), pipeline.ErrRebalanced)
 	case !committed:
@@ -365,7 +369,14 @@ func (m *Member) end(ctx context.Context) error {
 func (m *Member) committed() {
 	m.lost.committed()
 	m.holding.committed()
-	m.quarantine.committed()
+	m.work.committed()
+	m.work = nil
+}
+
+// giveUp the work in hand, if there is any.
+func (m *Member) giveUp() {
+	m.work.giveUp()
+	m.work = nil
 }
 
 // noting has the member's note go with the offsets, for which the member vouches.
@@ -415,7 +426,7 @@ func (m *Member) commitOffsets(ctx context.Context) error {
 
 // Abort gives the cycle's records back: they are polled again.
 func (m *Member) Abort(ctx context.Context) error {
-	m.quarantine.giveUp()
+	m.giveUp()
 	m.lost.forget()
 	m.resumes.hand = nil
 	if m.session == nil {
@@ -464,7 +475,7 @@ const leaveTimeout = 3 * time.Second
 
 // Close leaves the group at once; a static member keeps its place.
 func (m *Member) Close() {
-	m.quarantine.giveUp()
+	m.giveUp()
 	m.config.Standing.clear(m.config.Index)
 	patience := time.AfterFunc(leaveTimeout, m.kill)
 	defer patience.Stop()

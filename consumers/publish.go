@@ -12,7 +12,8 @@ import (
 	"nearline/pipeline"
 )
 
-// Publish hands over all outputs and waits for every acknowledgement.
+// Publish hands over all outputs and waits for every acknowledgement. The work on the records that Poll has returned is done by then, also where there is nothing to
+// publish: other members may wait for that (see work).
 //
 // The end of a transaction does not look at them: a transaction whose records were all refused commits its offsets
 // all the same, and the records are lost. So an error here must lead to Abort, never to Commit.
@@ -26,7 +27,7 @@ import (
 func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.config.Kafka.RebalanceTimeout, errUnheard)
 	defer cancel()
-	if err := m.quarantine.survive(ctx); err != nil {
+	if err := m.work.survived(ctx); err != nil {
 		return err
 	}
 	if err := m.begin(ctx); err != nil {

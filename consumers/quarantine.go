@@ -32,10 +32,7 @@ type quarantine struct {
 	marked map[int32]int  // records of each partition that were marked
 	doubts map[int32]doubt
 	paused map[int32]bool
-	hand   map[int32]attempt // marks of the cycle in hand, as long as nothing says that it was survived
-	weight int64             // of the process's room that the cycle in hand takes
-	until  time.Time         // of waiting for the range in doubt; zero while nobody waits for it
-	taken  int64             // offset of the partition in doubt up to which the cycle in hand goes
+	until  time.Time // of waiting for the range in doubt; zero while nobody waits for it
 }
 
 func newQuarantine(c Config) *quarantine {
@@ -53,7 +50,7 @@ func (q *quarantine) forget() {
 	if q == nil {
 		return
 	}
-	q.looked, q.marked, q.doubts, q.hand = make(map[int32]bool), make(map[int32]int), make(map[int32]doubt), nil
+	q.looked, q.marked, q.doubts = make(map[int32]bool), make(map[int32]int), make(map[int32]doubt)
 	q.until = time.Time{}
 }
 
@@ -148,48 +145,60 @@ func (q *quarantine) settle(partition int32) {
 	q.until = time.Time{}
 }
 
-// begin marks the attempt at what was polled. It says false where that is to be given back first and taken anew, because there is
-// doubt about it. A record that must not be worked on again says so itself.
-func (q *quarantine) begin(ctx context.Context, records []*pipeline.Record) (bool, error) {
+// begin the work on what was polled: it enters the process's room and marks the attempt. It is nil where the records are to be given back first and taken anew,
+// because there is doubt about them. A record that must not be worked on again says so itself.
+func (q *quarantine) begin(ctx context.Context, records []*pipeline.Record) (*work, error) {
 	if q == nil {
-		return true, nil
+		return new(work), nil
 	}
-	q.hand = nil
 	taken := spans(records)
 	if found, err := q.look(ctx, taken); err != nil || found {
-		return false, err
+		return nil, err
 	}
-	partition, doubt, on := q.current()
-	if !on {
-		if err := q.enter(ctx, 1); err != nil {
-			return false, err
-		}
-		return true, q.markFirst(ctx, taken)
+	if partition, doubt, on := q.current(); on {
+		return q.try(ctx, records, taken, partition, doubt)
 	}
+	w, err := q.enter(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.markFirst(ctx, w, taken); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// try records of the range in doubt, if that is what was polled and nothing else.
+func (q *quarantine) try(ctx context.Context, records []*pipeline.Record, taken map[int32]span, partition int32, doubt doubt) (*work, error) {
 	span, present := taken[partition]
 	if !present || len(taken) > 1 || len(records) > doubt.size {
-		return false, nil // the client had others at hand, or has been given more partitions
+		return nil, nil // the client had others at hand, or has been given more partitions
 	}
 	if span.from >= doubt.end {
 		q.done(partition, doubt)
-		return false, nil
+		return nil, nil
 	}
-	q.until, q.taken = time.Time{}, span.until
+	q.until = time.Time{}
 	if doubt.deaths >= guilty {
 		q.logger.Error("a record ends the process: it becomes a dead letter", "topic", q.topic, "partition", partition,
 			"offset", span.from, "deaths", doubt.deaths)
 		records[0].Deaths = doubt.deaths
-		return true, nil
+		return &work{quarantine: q, until: span.until}, nil
 	}
 	weight := int64(1)
 	if doubt.size == 1 {
 		weight = whole
 	}
-	if err := q.enter(ctx, weight); err != nil {
-		return false, err
+	w, err := q.enter(ctx, weight)
+	if err != nil {
+		return nil, err
 	}
-	q.hand = map[int32]attempt{partition: {From: span.from, Until: span.until, Size: doubt.size, End: doubt.end, Deaths: doubt.deaths}}
-	return true, q.attempts.mark(ctx, q.group, q.topic, q.hand)
+	w.until = span.until
+	err = w.mark(ctx, map[int32]attempt{partition: {From: span.from, Until: span.until, Size: doubt.size, End: doubt.end, Deaths: doubt.deaths}})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // look at the last marks of partitions that are new here, and say whether there is doubt about one.
@@ -232,7 +241,7 @@ func (q *quarantine) look(ctx context.Context, taken map[int32]span) (found bool
 }
 
 // markFirst marks the first cycles of partitions.
-func (q *quarantine) markFirst(ctx context.Context, taken map[int32]span) error {
+func (q *quarantine) markFirst(ctx context.Context, w *work, taken map[int32]span) error {
 	marks := make(map[int32]attempt)
 	for partition, span := range taken {
 		if q.marked[partition] < q.largest {
@@ -242,92 +251,11 @@ func (q *quarantine) markFirst(ctx context.Context, taken map[int32]span) error 
 	if len(marks) == 0 {
 		return nil
 	}
-	q.hand = marks
-	if err := q.attempts.mark(ctx, q.group, q.topic, marks); err != nil {
+	if err := w.mark(ctx, marks); err != nil {
 		return err
 	}
 	for partition, span := range taken {
 		q.marked[partition] += span.records
 	}
 	return nil
-}
-
-// enter the process's room with the cycle in hand.
-func (q *quarantine) enter(ctx context.Context, weight int64) error {
-	if err := q.attempts.room.Acquire(ctx, weight); err != nil {
-		return context.Cause(ctx)
-	}
-	q.weight = weight
-	return nil
-}
-
-// leave it: nobody works on the cycle in hand any more.
-func (q *quarantine) leave() {
-	if q.weight > 0 {
-		q.attempts.room.Release(q.weight)
-		q.weight = 0
-	}
-}
-
-// survive is told when the work on the cycle in hand is done, before its commit: what goes wrong from here on is not the
-// records' doing. An ordinary cycle is as good as committed then, which says it without a mark.
-func (q *quarantine) survive(ctx context.Context) error {
-	if q == nil {
-		return nil
-	}
-	q.leave()
-	if _, _, on := q.current(); !on || len(q.hand) == 0 {
-		return nil
-	}
-	return q.clear(ctx)
-}
-
-// clear the records in hand of the suspicion that they ended the process.
-func (q *quarantine) clear(ctx context.Context) error {
-	marks := q.hand
-	q.hand = nil
-	for partition, mark := range marks {
-		mark.Survived = true
-		marks[partition] = mark
-	}
-	return q.attempts.mark(ctx, q.group, q.topic, marks)
-}
-
-// clearTimeout is how long giving up a cycle waits for its marks.
-const clearTimeout = time.Second
-
-// giveUp the cycle in hand while the process lives: whoever takes the records next need not doubt them. Where the mark cannot be
-// written, they are doubted without need, and nothing worse.
-func (q *quarantine) giveUp() {
-	if q == nil {
-		return
-	}
-	q.leave()
-	if len(q.hand) == 0 {
-		return
-	}
-	clear(q.marked) // what is taken again is marked again
-	ctx, cancel := context.WithTimeout(context.Background(), clearTimeout)
-	defer cancel()
-	if err := q.clear(ctx); err != nil {
-		q.logger.Debug("an attempt that was given up stays marked", "error", err)
-	}
-}
-
-// committed is told of every commit.
-func (q *quarantine) committed() {
-	if q == nil {
-		return
-	}
-	q.hand = nil
-	partition, doubt, on := q.current()
-	switch {
-	case !on:
-	case q.taken >= doubt.end:
-		q.done(partition, doubt) // rather than wait for a next record, which need not come
-	default:
-		doubt.deaths = 0 // they were of the record that is now behind
-		q.doubts[partition] = doubt
-	}
-	q.taken = 0
 }

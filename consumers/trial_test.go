@@ -7,8 +7,8 @@ import (
 
 // Once a record was survived and committed, the deaths that it was suspected of say nothing of the next: that one would be condemned after one death.
 func TestDeathsCountForTheRecordThatWasAloneAndNoOther(t *testing.T) {
-	q := &quarantine{logger: slog.New(slog.DiscardHandler), doubts: map[int32]doubt{3: {end: 20, size: 1, deaths: 1}}, taken: 7}
-	q.committed()
+	q := &quarantine{logger: slog.New(slog.DiscardHandler), doubts: map[int32]doubt{3: {end: 20, size: 1, deaths: 1}}}
+	(&work{quarantine: q, until: 7}).committed()
 	if _, now, on := q.current(); !on || now.deaths != 0 {
 		t.Errorf("after the commit of the record in doubt, the rest has %d deaths, in doubt %t: want none, and still in doubt", now.deaths, on)
 	}

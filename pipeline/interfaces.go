@@ -16,7 +16,7 @@ type Source interface {
 	// An error means that the source is of no more use.
 	Poll(ctx context.Context, limits Limits) ([]*Record, error)
 	// Publish sends the outputs in order, asynchronously, and returns when every one of them is acknowledged or
-	// refused. A *RefusedError names those that are at fault themselves; any other error is the broker's.
+	// refused. It is called once the work on the records is done, even where there are no outputs: a source may have others wait for that since Poll. A *RefusedError names those that are at fault themselves; any other error is the broker's.
 	Publish(ctx context.Context, outputs []Output) error
 	// Commit ends the cycle: outputs and offsets at once. An error that wraps ErrRebalanced says that it was aborted, and
 	// that the source is whole. After any other nobody knows what happened: the source is of no more use, and a new one
