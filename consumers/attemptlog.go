@@ -121,7 +121,7 @@ func (l *attemptLog) read(ctx context.Context, a *Attempts, from map[int32]kgo.O
 			if r.Attrs.IsControl() {
 				return
 			}
-			if bound.Record(r).Withheld == nil {
+			if bound.Record(r).Verdict.Withheld == nil {
 				l.see(string(r.Key), r.Value)
 			}
 		})

@@ -22,8 +22,8 @@ const maxBad = 1000
 // note what came of a record, and say whether its key is one more that is bad.
 func (b *badStates) note(r *pipeline.Record, err error) bool {
 	key := string(r.Key)
-	if r.Withheld != nil && r.Withheld.KeyLength > 0 {
-		key = string(r.Withheld.KeySHA256[:])
+	if w := r.Verdict.Withheld; w != nil && w.KeyLength > 0 {
+		key = string(w.KeySHA256[:])
 	}
 	if err == nil {
 		if len(b.errs) > 0 {
@@ -64,11 +64,12 @@ func (b *badStates) err() error {
 
 // withheldError says that a state was left out of what was read; nil for one that is whole.
 func withheldError(r *pipeline.Record) error {
-	if r.Withheld == nil {
+	w := r.Verdict.Withheld
+	if w == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: key %q: the state has %d bytes in a batch that holds more than may be kept in memory: nothing of ours writes such. "+
-		"Raise kafka.fetch_max_decompressed; or write a tombstone for the key, which then begins anew", pipeline.ErrPermanent, r.Key, r.Withheld.Length)
+		"Raise kafka.fetch_max_decompressed; or write a tombstone for the key, which then begins anew", pipeline.ErrPermanent, r.Key, w.Length)
 }
 
 // refusedError says that a batch is too much, even without what is large in it.

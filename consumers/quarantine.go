@@ -182,7 +182,7 @@ func (q *quarantine) try(ctx context.Context, records []*pipeline.Record, taken 
 	if doubt.deaths >= guilty {
 		q.logger.Error("a record ends the process: it becomes a dead letter", "topic", q.topic, "partition", partition,
 			"offset", span.from, "deaths", doubt.deaths)
-		records[0].Deaths = doubt.deaths
+		records[0].Verdict.Deaths = doubt.deaths
 		return &work{quarantine: q, until: span.until}, nil
 	}
 	weight := int64(1)

@@ -223,30 +223,31 @@ func (c *Cycle) decode(program *Program, records []*Record) []*Row {
 	rows := make([]*Row, len(records))
 	for i, record := range records {
 		record.Unstamped = c.notes.unstamped(record)
-		switch {
-		case record.Deaths > 0:
-			rows[i] = &Row{Record: record, Fault: Faultf(ClassCrash, StagePredict,
-				"the process ended %d times while it had nothing but this record in its hands", record.Deaths)}
-		case record.Withheld != nil:
-			rows[i] = &Row{Record: record, Fault: record.Withheld.Fault()}
-		case !record.Tombstone():
-			row, fault := program.Decoder.Decode(record)
-			if fault != nil {
-				row = &Row{Fault: fault}
-			}
-			row.Record = record
-			rows[i] = row
-		case record.Key == nil:
-			rows[i] = &Row{Record: record, Fault: Faultf(ClassNoKey, StageDecode, "a null value without a key deletes nothing")}
-		default:
-			rows[i] = &Row{Record: record}
-		}
+		rows[i] = read(program.Decoder, record)
 		if fault := c.notes.fault(record); fault != nil {
 			rows[i].Fault = fault
 		}
 	}
 	c.Metrics.stage("decode", began)
 	return rows
+}
+
+// read makes the row of one record.
+func read(decoder Decoder, record *Record) *Row {
+	var row *Row
+	fault := record.Verdict.Fault()
+	switch {
+	case fault != nil:
+	case !record.Tombstone():
+		row, fault = decoder.Decode(record)
+	case record.Key == nil:
+		fault = Faultf(ClassNoKey, StageDecode, "a null value without a key deletes nothing")
+	}
+	if row == nil || fault != nil {
+		row = &Row{Fault: fault}
+	}
+	row.Record = record
+	return row
 }
 
 // errHeavy says that a cycle's outputs are too much for memory together. Its records are taken again, fewer at a time.

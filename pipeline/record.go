@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"time"
 )
@@ -18,34 +17,8 @@ type Record struct {
 	Timestamp time.Time // as it stands in the topic, plausible or not; zero for what was read of no topic
 	// Unstamped says that a topic has refused the timestamp for what was made of the record.
 	Unstamped bool
-	// Deaths is how often a process ended while it had this record alone in its hands; 0 for nearly all. Above 0 the record must
-	// not be worked on again.
-	Deaths int
-	// Withheld says what of the record was not kept, because it was too much for memory; nil for nearly all. Such a record
-	// cannot be read, and its value is empty.
-	Withheld *Withheld
-}
-
-// Withheld is what is known of a record that did not fit into memory.
-type Withheld struct {
-	Limit  ByteSize // of the batch that it came in
-	Length int64    // of the value, in bytes
-	SHA256 [sha256.Size]byte
-	// FirstBytes of the value.
-	FirstBytes []byte
-	// KeyLength and KeySHA256 tell of a key that was left out too; otherwise the length is 0.
-	KeyLength int64
-	KeySHA256 [sha256.Size]byte
-	// Headers and HeadersLength tell of the headers, which are left out always: how many, and their bytes.
-	Headers       int
-	HeadersLength int64
-}
-
-// Fault of a record that was withheld.
-func (w *Withheld) Fault() *Fault {
-	return Faultf(ClassTooLarge, StageFetch,
-		"the value is %d bytes, in a batch that decompresses to more than %v: raise kafka.fetch_max_decompressed, which bounds two such batches, or send smaller ones",
-		w.Length, w.Limit)
+	// Verdict says whether the record must not be worked on.
+	Verdict Verdict
 }
 
 // Header is one header of a record. Keys may repeat.

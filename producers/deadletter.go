@@ -70,7 +70,7 @@ func (b *Builder) DeadLetter(record *pipeline.Record, fault *pipeline.Fault, att
 	}
 	out := pipeline.Output{Topic: b.config.DeadLetters, Source: record}
 	for _, kept := range sheds {
-		if kept.value && record.Withheld != nil {
+		if kept.value && record.Verdict.Withheld != nil {
 			continue
 		}
 		shed(&out, record, original, own, kept)
@@ -97,7 +97,7 @@ func shed(out *pipeline.Output, record *pipeline.Record, original, own []pipelin
 		out.Key = nil
 		ref.KeyLength, ref.KeySHA256 = int64(len(record.Key)), hash(record.Key)
 	}
-	if w := record.Withheld; w != nil {
+	if w := record.Verdict.Withheld; w != nil {
 		dropped = append(dropped, ref.withhold(w)...)
 	}
 	out.Headers = append(out.Headers, own...)
@@ -105,7 +105,7 @@ func shed(out *pipeline.Output, record *pipeline.Record, original, own []pipelin
 		out.Headers = append(out.Headers, text("dropped", strings.Join(dropped, ",")))
 	}
 	if !kept.value {
-		if record.Withheld == nil {
+		if record.Verdict.Withheld == nil {
 			ref.describe(record.Value)
 		}
 		out.Value = ref.json()

@@ -134,11 +134,11 @@ func TestOtherRecordsAreNoLetters(t *testing.T) {
 func TestLetterOfWhatWasWithheldIsAReference(t *testing.T) {
 	record := review()
 	record.Key, record.Value, record.Headers = nil, []byte{}, nil
-	record.Withheld = &pipeline.Withheld{
+	record.Verdict.Withheld = &pipeline.Withheld{
 		Limit: 32 << 20, Length: 1 << 30, SHA256: [32]byte{0xab}, FirstBytes: []byte("first"),
 		KeyLength: 3000, KeySHA256: [32]byte{0xcd}, Headers: 7, HeadersLength: 70,
 	}
-	out := newBuilder(t, Config{}, fixed{}).DeadLetter(record, record.Withheld.Fault(), 1)
+	out := newBuilder(t, Config{}, fixed{}).DeadLetter(record, record.Verdict.Fault(), 1)
 	l := read(t, out)
 	want := &Reference{
 		Topic: "reviews.raw", Partition: 3, Offset: 42, Length: 1 << 30, SHA256: "ab" + strings.Repeat("00", 31), FirstBytes: "Zmlyc3Q=",

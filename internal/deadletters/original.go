@@ -29,7 +29,7 @@ func (t *Topic) Original(ctx context.Context, l *producers.Letter) (*pipeline.Re
 	if err != nil {
 		return nil, err
 	}
-	if w := original.Withheld; w != nil {
+	if w := original.Verdict.Withheld; w != nil {
 		return nil, &Missing{Why: "it does not fit into memory", Detail: fmt.Sprintf("%s: %d bytes, in a batch that decompresses to more than %v", l.Source, w.Length, w.Limit)}
 	}
 	if err := l.Same(original); err != nil {

@@ -358,7 +358,7 @@ func TestOriginalThatDoesNotFitIntoMemoryIsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.die(&pipeline.Record{Topic: raw, Offset: 1, Value: []byte{}, Withheld: &pipeline.Withheld{Length: size}}, pipeline.ClassTooLarge, "too large")
+	w.die(&pipeline.Record{Topic: raw, Offset: 1, Value: []byte{}, Verdict: pipeline.Verdict{Withheld: &pipeline.Withheld{Length: size}}}, pipeline.ClassTooLarge, "too large")
 	w.die(&pipeline.Record{Topic: raw, Offset: 2, Key: bomb.Records[2].Key, Value: bomb.Records[2].Value}, pipeline.ClassDecode, "not JSON")
 	got := w.replay(ReplayOptions{Write: true, To: "elsewhere"})
 	if got.Total() != 1 || got.Skipped["it does not fit into memory"] != 1 || !strings.Contains(got.Example["it does not fit into memory"], "268435456 bytes") {

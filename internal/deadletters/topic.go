@@ -108,8 +108,8 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 
 // readLetter reads a dead letter, unless it did not fit into memory.
 func readLetter(r *pipeline.Record) (*producers.Letter, error) {
-	if r.Withheld != nil {
-		return nil, fmt.Errorf("its %d bytes are in a batch that decompresses to more than %v", r.Withheld.Length, r.Withheld.Limit)
+	if w := r.Verdict.Withheld; w != nil {
+		return nil, fmt.Errorf("its %d bytes are in a batch that decompresses to more than %v", w.Length, w.Limit)
 	}
 	return producers.ReadLetter(r)
 }

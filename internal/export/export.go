@@ -289,8 +289,8 @@ func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) erro
 		return nil
 	}
 	update, fault := asked.view.DecodeUpdate(r)
-	if r.Withheld != nil {
-		fault = r.Withheld.Fault()
+	if verdict := r.Verdict.Fault(); verdict != nil {
+		fault = verdict
 	}
 	if fault != nil {
 		if h != nil {

@@ -70,13 +70,13 @@ func eachRecord(ctx context.Context, reader *committed.Reader, topic string, sin
 			case r.Timestamp.Before(since), !until.IsZero() && !r.Timestamp.Before(until):
 				return nil
 			}
-			if r.Tombstone() && r.Withheld == nil {
+			if r.Tombstone() && r.Verdict.Withheld == nil {
 				tombstones++
 				return nil
 			}
 			l := label{place: r.Coordinates(), text: r.Value, at: r.Written(time.Time{}), unstamped: !pipeline.Plausible(r.Timestamp)}
-			if r.Withheld != nil {
-				l.fault = errors.New(r.Withheld.Fault().Cause)
+			if fault := r.Verdict.Fault(); fault != nil {
+				l.fault = errors.New(fault.Cause)
 			}
 			return f(l)
 		})

@@ -207,9 +207,9 @@ func (d *Bounded) Record(r *kgo.Record) *pipeline.Record {
 		Key:       r.Key,
 		Value:     r.Value,
 		Timestamp: pipeline.Timestamp(r.Timestamp),
-		Withheld:  d.withheld(r),
+		Verdict:   pipeline.Verdict{Withheld: d.withheld(r)},
 	}
-	if len(r.Headers) > 0 && record.Withheld == nil {
+	if len(r.Headers) > 0 && record.Verdict.Withheld == nil {
 		record.Headers = make([]pipeline.Header, len(r.Headers))
 		for i, h := range r.Headers {
 			record.Headers[i] = pipeline.Header(h)
