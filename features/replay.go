@@ -45,7 +45,7 @@ func (v *View) DecodeUpdate(record *pipeline.Record) (*Update, *pipeline.Fault) 
 	case record.Key[0] == 0 || len(record.Key) > maxText:
 		return nil, pipeline.Faultf(pipeline.ClassInvalid, pipeline.StageDecode, "no key of view %s is like that of this update", v.name)
 	}
-	update, err := v.decodeUpdate(record.Value)
+	update, err := v.ParseUpdate(record.Value)
 	if err != nil {
 		return nil, pipeline.Faultf(pipeline.ClassDecode, pipeline.StageDecode, "no update of view %s: %v", v.name, err)
 	}

@@ -121,7 +121,7 @@ func (t *Table) Run(ctx context.Context, rows []*pipeline.Row) error {
 		if row.Fault = t.unreadable(kept, row.Record.Key); row.Fault != nil {
 			continue
 		}
-		update := Update{At: row.Read[0].Int, Operands: row.Read[1:]}
+		update := updateOf(row)
 		c := t.pending[p]
 		if c == nil {
 			c = t.begin(kept, latest[p])
@@ -143,8 +143,9 @@ func latestOf(rows []*pipeline.Row) map[int32]int64 {
 		if row.Fault != nil {
 			continue
 		}
-		if at, known := latest[row.Record.Partition]; !known || at < row.Read[0].Int {
-			latest[row.Record.Partition] = row.Read[0].Int
+		at := updateOf(row).At
+		if before, known := latest[row.Record.Partition]; !known || before < at {
+			latest[row.Record.Partition] = at
 		}
 	}
 	return latest
@@ -390,7 +391,7 @@ func (t *Table) Keep() {
 // Drop the changes.
 func (t *Table) Drop() { t.pending = nil }
 
-// Decoder reads updates: the time, and the operands as the view lists them, in Row.Read.
+// Decoder reads updates, which a Table takes out of the rows by updateOf.
 type Decoder struct{ view *View }
 
 var _ pipeline.Decoder = Decoder{}
@@ -404,5 +405,15 @@ func (d Decoder) Decode(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault
 	if fault != nil {
 		return nil, fault
 	}
-	return &pipeline.Row{Record: record, Read: append([]pipeline.Value{pipeline.IntValue(update.At)}, update.Operands...)}, nil
+	return update.row(record), nil
+}
+
+// row carries an update from the Decoder to the Table: Row.Read has the time, then the operands as the view lists them.
+func (u *Update) row(record *pipeline.Record) *pipeline.Row {
+	return &pipeline.Row{Record: record, Read: append([]pipeline.Value{pipeline.IntValue(u.At)}, u.Operands...)}
+}
+
+// updateOf takes out of a row what Update.row put in.
+func updateOf(row *pipeline.Row) Update {
+	return Update{At: row.Read[0].Int, Operands: row.Read[1:]}
 }

@@ -257,7 +257,7 @@ func TestTimesAtTheEndsOfTimeDoNotSpoilAState(t *testing.T) {
 		t.Errorf("%s cannot be read: %v", written, err)
 	}
 	for _, at := range []string{"9000000000000000000", "-9000000000000000000", "253402300800000"} {
-		if _, err := view.decodeUpdate([]byte(`{"at":` + at + `,"of":{}}`)); err == nil {
+		if _, err := view.ParseUpdate([]byte(`{"at":` + at + `,"of":{}}`)); err == nil {
 			t.Errorf("an update of the time %s was taken", at)
 		}
 	}

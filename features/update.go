@@ -56,7 +56,8 @@ type wireUpdate struct {
 	Of    map[string]jsontext.Value `json:"of"`
 }
 
-func (v *View) decodeUpdate(value []byte) (*Update, error) {
+// ParseUpdate reads the value of an update's record. Whoever has the record asks DecodeUpdate, which looks at its key, too.
+func (v *View) ParseUpdate(value []byte) (*Update, error) {
 	var w wireUpdate
 	if err := json.Unmarshal(value, &w); err != nil {
 		return nil, err

@@ -248,7 +248,7 @@ func TestUpdatesAreReadAsTheyWereWritten(t *testing.T) {
 	for i, e := range randomEvents(rand.New(rand.NewPCG(2, 1)), 200) {
 		e.user = []string{e.user, "\"quoted\"", "naïve\n😀", "5"}[i%4]
 		want := view.updateOf(e)
-		got, err := view.decodeUpdate(view.appendUpdate(nil, want))
+		got, err := view.ParseUpdate(view.appendUpdate(nil, want))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func FuzzDecodersOfTopicsEndWell(f *testing.F) {
 	}
 	f.Add(written)
 	f.Fuzz(func(t *testing.T, value []byte) {
-		if update, err := view.decodeUpdate(value); err == nil {
+		if update, err := view.ParseUpdate(value); err == nil {
 			state := view.newState()
 			view.add(state, update)
 			if _, err := view.encodeState(state); err != nil {

@@ -249,13 +249,8 @@ func (e *export) replay(ctx context.Context, asked *asked) (ViewReport, error) {
 	}
 	begins := make(map[int32]int64) // of partitions that retention has cut
 	for _, part := range parts {
-		first := int64(math.MaxInt64)
+		asked.first = math.MaxInt64
 		err := e.reader.Scan(ctx, part, func(r *pipeline.Record) error {
-			if first == math.MaxInt64 {
-				if update, fault := asked.view.DecodeUpdate(r); fault == nil {
-					first = e.when(update, r)
-				}
-			}
 			report.Updates++
 			if e.progress.Updates++; e.progress.Updates%every == 0 {
 				e.show()
@@ -271,7 +266,7 @@ func (e *export) replay(ctx context.Context, asked *asked) (ViewReport, error) {
 			return report, err
 		}
 		if part.From > 0 {
-			begins[part.Partition] = first
+			begins[part.Partition] = asked.first
 		}
 	}
 	asked.answerRest()
@@ -285,7 +280,7 @@ func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) erro
 	h := asked.keys[string(r.Key)]
 	// What is forgotten by arrival depends on the times of all keys of the partition.
 	timed := e.By == ByArrival && asked.view.Expires()
-	if h == nil && !timed {
+	if h == nil && !timed && asked.first < math.MaxInt64 {
 		return nil
 	}
 	update, fault := asked.view.DecodeUpdate(r)
@@ -298,6 +293,10 @@ func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) erro
 		}
 		return nil // a dead letter online, which counts nowhere
 	}
+	at := e.when(update, r)
+	if asked.first == math.MaxInt64 {
+		asked.first = at
+	}
 	if timed {
 		asked.now = max(asked.now, update.At)
 	}
@@ -309,7 +308,7 @@ func (e *export) hear(asked *asked, r *pipeline.Record, report *ViewReport) erro
 			r.Key, asked.view.Name(), h.partition, r.Partition, r.Topic)
 	}
 	h.partition = r.Partition
-	asked.hear(h, told{at: e.when(update, r), value: r.Value, now: asked.now})
+	asked.hear(h, told{at: at, value: r.Value, now: asked.now})
 	return nil
 }
 

@@ -24,6 +24,7 @@ type asked struct {
 	// told are the histories with updates of the partition that is being read.
 	told    []*history
 	now     int64    // latest time of an event in it
+	first   int64    // when its first update was; math.MaxInt64 before that
 	answers [][]byte // by row
 	unknown int      // answers that are the view's defaults
 	scratch []byte
@@ -48,7 +49,7 @@ type moment struct {
 	at  int64
 }
 
-// told is an update, and when it was.
+// told is an update, and when it was. It is kept as its bytes and parsed once more when it counts, since a parsed one is several times as large.
 type told struct {
 	at    int64
 	value []byte
@@ -107,9 +108,9 @@ func (a *asked) answer(h *history) (counted int, err error) {
 	replay := features.NewReplay(a.view.View)
 	for _, m := range h.moments {
 		for ; counted < len(h.updates) && h.updates[counted].at < m.at; counted++ {
-			update, fault := a.view.DecodeUpdate(&pipeline.Record{Key: anyKey, Value: h.updates[counted].value})
-			if fault != nil {
-				return counted, fault // it was read before
+			update, err := a.view.ParseUpdate(h.updates[counted].value)
+			if err != nil {
+				return counted, err // it was read before
 			}
 			replay.Add(update, max(h.updates[counted].now, update.At))
 		}
@@ -124,9 +125,6 @@ func (a *asked) answer(h *history) (counted int, err error) {
 	h.answered = true
 	return counted, nil
 }
-
-// anyKey is for updates whose key has been looked at.
-var anyKey = []byte("-")
 
 // answerRest answers the rows whose keys have no updates.
 func (a *asked) answerRest() {
