@@ -61,7 +61,7 @@ func Points() []Point {
 	return []Point{PointOpened, PointPolled, PointDecoded, PointPredicted, PointEncoded, PointPublished, PointCommitted}
 }
 
-func (c *Cycle) at(p Point) {
+func (c *Cycle) reached(p Point) {
 	if c.At != nil {
 		c.At(p)
 	}
@@ -119,7 +119,7 @@ func (c *Cycle) session(intake, work context.Context, wait *backoff) error {
 		return err
 	}
 	defer source.Close()
-	c.at(PointOpened)
+	c.reached(PointOpened)
 	for intake.Err() == nil {
 		err := c.turn(intake, work, source)
 		switch {
@@ -153,7 +153,7 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	}
 	began := time.Now()
 	c.Status.took(len(records))
-	c.at(PointPolled)
+	c.reached(PointPolled)
 
 	// Taken after the poll, since that may wait for long: an idle member has no program, and keeps none from being drained.
 	program, release := c.Programs.Take()
@@ -163,29 +163,29 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	}
 	c.under(program)
 	kept := false
-	defer func() { settle(program, kept) }()
+	defer func() { tellKeepers(program, kept) }()
 
 	rows := c.decode(program, records)
-	c.at(PointDecoded)
+	c.reached(PointDecoded)
 
 	if err := program.Run(work, rows, c.Metrics.took); err != nil {
 		return c.giveBack(work, source, err)
 	}
 	c.pace.observe(len(records), time.Since(began))
-	c.at(PointPredicted)
+	c.reached(PointPredicted)
 
 	outputs, err := c.encode(program, rows)
 	if err != nil {
 		return c.giveBack(work, source, err)
 	}
-	c.at(PointEncoded)
+	c.reached(PointEncoded)
 
 	publishing := time.Now()
 	if err := source.Publish(work, outputs); err != nil {
 		return c.giveBack(work, source, c.notes.take(err, outputs, rows))
 	}
 	c.Metrics.stage("publish", publishing)
-	c.at(PointPublished)
+	c.reached(PointPublished)
 
 	committing := time.Now()
 	if err := source.Commit(work); err != nil {
@@ -197,7 +197,7 @@ func (c *Cycle) turn(intake, work context.Context, source Source) error {
 	}
 	c.Metrics.stage("commit", committing)
 	kept = true
-	c.at(PointCommitted)
+	c.reached(PointCommitted)
 	c.notes.clear(rows)
 	c.Metrics.committed(rows, began)
 	if odd := c.Metrics.stamped(rows, outputs); odd != nil {
@@ -313,8 +313,8 @@ func (c *Cycle) encode(program *Program, rows []*Row) ([]Output, error) {
 	return outputs, nil
 }
 
-// settle tells the steps that keep a state whether the cycle was committed.
-func settle(program *Program, committed bool) {
+// tellKeepers tells the steps that keep a state whether the cycle was committed.
+func tellKeepers(program *Program, committed bool) {
 	_ = program.Steps.keepers(func(k Keeper) error {
 		if committed {
 			k.Keep()

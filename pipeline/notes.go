@@ -42,7 +42,7 @@ func (n *notes) take(err error, outputs []Output, rows []*Row) error {
 			// Its dead letter was refused. There is no further place to put it, and it must not be lost.
 			return &lostCauseError{record.Coordinates(), cause}
 		case errors.Is(cause, ErrTimestamp) && !outputs[i].Timestamp.IsZero():
-			note := n.of(record)
+			note := n.again(record)
 			note.unstamped, note.alone = true, false
 			fault = Faultf(ClassRefused, StagePublish, "topic %s refused the input's timestamp: it is published again with the time of writing: %v", outputs[i].Topic, cause)
 			continue
@@ -51,7 +51,7 @@ func (n *notes) take(err error, outputs []Output, rows []*Row) error {
 		if outputs[i].Beside {
 			fault = Faultf(ClassRefused, StagePublish, "the broker refused what goes to %s with the result: %v", outputs[i].Topic, cause)
 		}
-		note := n.of(record)
+		note := n.again(record)
 		note.fault, note.alone = fault, false
 	}
 	for i, cause := range refused.Suspect {
@@ -59,7 +59,7 @@ func (n *notes) take(err error, outputs []Output, rows []*Row) error {
 		if record == nil {
 			return &refusedStateError{outputs[i].Topic, len(outputs[i].Value), cause}
 		}
-		n.of(record).alone = true
+		n.again(record).alone = true
 		fault = Faultf(ClassRefused, StagePublish, "the broker refused a batch of results: %v", cause)
 	}
 	if fault == nil {
@@ -68,7 +68,8 @@ func (n *notes) take(err error, outputs []Output, rows []*Row) error {
 	return fault
 }
 
-func (n *notes) of(record *Record) *note {
+// again notes one more attempt at a record.
+func (n *notes) again(record *Record) *note {
 	if *n == nil {
 		*n = make(notes)
 	}

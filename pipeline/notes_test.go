@@ -115,7 +115,7 @@ func TestNotesPassOtherErrorsOn(t *testing.T) {
 func TestNotesAreBounded(t *testing.T) {
 	var n notes
 	for i := range maxNotes + 10 {
-		n.of(&Record{Offset: int64(i)})
+		n.again(&Record{Offset: int64(i)})
 	}
 	if len(n) > maxNotes {
 		t.Errorf("%d notes are kept: want at most %d", len(n), maxNotes)
