@@ -14,13 +14,13 @@ import (
 // the member is as good as new; making it anew would mean to leave and to join, which takes the others' cycles back in
 // turn. A transaction that is still open makes the group refuse to answer, which is doubt enough where it lasts.
 func (m *Member) agreed(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, unsettled)
+	ctx, cancel := context.WithTimeout(ctx, unstableFor)
 	defer cancel()
-	again := time.NewTicker(unsettled / 50)
+	again := time.NewTicker(unstableFor / 50)
 	defer again.Stop()
 	for {
-		agreed, settled := m.compare(ctx)
-		if settled {
+		agreed, stable := m.compare(ctx)
+		if stable {
 			return agreed
 		}
 		select {
@@ -31,15 +31,15 @@ func (m *Member) agreed(ctx context.Context) bool {
 	}
 }
 
-// unsettled is how long a transaction that was just ended may take to be over for the group, too: tens of milliseconds.
-const unsettled = time.Second
+// unstableFor is how long a transaction that was just ended may take to be over for the group, too: tens of milliseconds.
+const unstableFor = time.Second
 
-// compare what the client goes on from with where the group stands; settled is false as long as the group does not say.
-func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
+// compare what the client goes on from with where the group stands; stable is false as long as the group does not say.
+func (m *Member) compare(ctx context.Context) (agreed, stable bool) {
 	held := m.holding.all()
-	group, settled, err := m.stable(ctx, held)
-	if err != nil || !settled {
-		return false, settled
+	group, stable, err := m.stableOffsets(ctx, held)
+	if err != nil || !stable {
+		return false, stable
 	}
 	ours := m.client.CommittedOffsets()[m.config.Topic]
 	begins := make(map[int32]int64) // partitions that nobody has committed yet, and where the client goes on in them
@@ -57,10 +57,10 @@ func (m *Member) compare(ctx context.Context) (agreed, settled bool) {
 	return len(begins) == 0 || m.fromTheStart(ctx, begins), true
 }
 
-// stable is where the group stands in partitions, -1 where nothing is committed; settled is false where it does not say, since the end of a transaction is
+// stableOffsets are where the group stands in partitions, -1 where nothing is committed; stable is false where it does not say, since the end of a transaction is
 // still to come. The partitions have to be named: asked for all that it has, a group leaves out those of which it has nothing but offsets that wait
 // for the end of their transaction.
-func (m *Member) stable(ctx context.Context, partitions []int32) (offsets map[int32]int64, settled bool, err error) {
+func (m *Member) stableOffsets(ctx context.Context, partitions []int32) (offsets map[int32]int64, stable bool, err error) {
 	if len(partitions) == 0 {
 		return nil, true, nil
 	}

@@ -50,8 +50,8 @@ func (p *Progress) Places(ctx context.Context) (map[int32]int64, error) {
 	return offsets, nil
 }
 
-// Settled says whether the group says where it stands in what the member holds.
-func (m *Member) Settled(ctx context.Context) bool {
-	_, settled := m.compare(ctx)
-	return settled
+// Stable says whether the group says where it stands in what the member holds.
+func (m *Member) Stable(ctx context.Context) bool {
+	_, stable := m.compare(ctx)
+	return stable
 }

@@ -247,7 +247,7 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 			m.lost.forget()
 			m.quarantine.forget()
 		}
-		switch err := m.settle(ctx); {
+		switch err := m.commitPlaces(ctx); {
 		case errors.Is(err, pipeline.ErrRebalanced):
 			continue
 		case err != nil:
@@ -304,7 +304,7 @@ func (m *Member) name(ctx context.Context) {
 	}
 }
 
-func (m *Member) begin(ctx context.Context) error {
+func (m *Member) beginTransaction(ctx context.Context) error {
 	if m.session == nil || m.begun {
 		return nil
 	}
@@ -331,9 +331,9 @@ func (m *Member) Commit(ctx context.Context) error {
 		m.client.AllowRebalance()
 		return nil
 	}
-	ctx, cancel := m.inTime(m.noting(ctx))
+	ctx, cancel := m.inTime(m.vouching(ctx))
 	defer cancel()
-	if err := m.end(ctx); err != nil {
+	if err := m.endTransaction(ctx); err != nil {
 		return err
 	}
 	m.committed()
@@ -341,8 +341,8 @@ func (m *Member) Commit(ctx context.Context) error {
 	return nil
 }
 
-// end the transaction with the offsets in it.
-func (m *Member) end(ctx context.Context) error {
+// endTransaction ends it with the offsets in it.
+func (m *Member) endTransaction(ctx context.Context) error {
 	m.begun = false
 	committed, err := m.session.End(ctx, kgo.TryCommit)
 	if err != nil {
@@ -361,7 +361,7 @@ func (m *Member) end(ctx context.Context) error {
 	case !committed:
 		return fmt.Errorf("commit as %s: %w", m.config.TransactionalID(), errAborted)
 	}
-	m.noted()
+	m.placesCommitted()
 	return nil
 }
 
@@ -379,8 +379,8 @@ func (m *Member) giveUp() {
 	m.work = nil
 }
 
-// noting has the member's note go with the offsets, for which the member vouches.
-func (m *Member) noting(ctx context.Context) context.Context {
+// vouching has the member's note go with the offsets, for which the member vouches.
+func (m *Member) vouching(ctx context.Context) context.Context {
 	return kgo.PreTxnCommitFnContext(ctx, func(request *kmsg.TxnOffsetCommitRequest) error {
 		if m.config.Note != "" {
 			m.config.annotate(request)
@@ -410,17 +410,17 @@ func (m *Member) inTime(ctx context.Context) (context.Context, context.CancelFun
 func (m *Member) commitOffsets(ctx context.Context) error {
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
-	m.take() // before the commit, after which there is no telling what it was of
+	m.takePlaces() // before the commit, after which there is no telling what it was of
 	ctx = kgo.PreCommitFnContext(ctx, func(request *kmsg.OffsetCommitRequest) error { return m.holding.vouch(request.MemberID) })
 	if err := m.client.CommitUncommittedOffsets(ctx); err != nil {
 		return fmt.Errorf("commit the offsets of group %s: %w", m.config.Group, blame(err))
 	}
 	// Noted after the commit: a note that says less than the group repeats records, which an at-least-once member may; one that says more
 	// would lose them.
-	if err := m.note(ctx).flushed(ctx); err != nil {
+	if err := m.sendPlaces(ctx).flushed(ctx); err != nil {
 		return err
 	}
-	m.noted()
+	m.placesCommitted()
 	return nil
 }
 
@@ -435,7 +435,7 @@ func (m *Member) Abort(ctx context.Context) error {
 	}
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginTransaction(ctx); err != nil {
 		return err
 	}
 	m.begun = false

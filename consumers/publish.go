@@ -30,23 +30,23 @@ func (m *Member) Publish(ctx context.Context, outputs []pipeline.Output) error {
 	if err := m.work.survived(ctx); err != nil {
 		return err
 	}
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginTransaction(ctx); err != nil {
 		return err
 	}
 	all := make([]int, len(outputs))
 	for i := range all {
 		all[i] = i
 	}
-	noting := &noting{member: m}
+	places := &sentPlaces{member: m}
 	if m.session != nil { // an at-least-once member notes after its commit
-		m.take()
-		noting = m.note(ctx)
+		m.takePlaces()
+		places = m.sendPlaces(ctx)
 	}
 	refused, err := m.send(ctx, outputs, all)
 	if err != nil {
 		return err
 	}
-	if err := noting.flushed(ctx); err != nil || len(refused) == 0 {
+	if err := places.flushed(ctx); err != nil || len(refused) == 0 {
 		return err
 	}
 	guilty, patience := make(map[int]error), stampsTried
@@ -145,7 +145,7 @@ func (m *Member) send(ctx context.Context, outputs []pipeline.Output, picked []i
 	var refused []refusal
 	for len(picked) > 0 {
 		n := portion(outputs, picked)
-		more, err := m.hand(ctx, outputs, picked[:n])
+		more, err := m.publishPortion(ctx, outputs, picked[:n])
 		if err != nil && (len(refused) == 0 || ctx.Err() != nil) {
 			return nil, err
 		}
@@ -157,8 +157,8 @@ func (m *Member) send(ctx context.Context, outputs []pipeline.Output, picked []i
 	return refused, nil
 }
 
-// hand the client one portion, and wait for it.
-func (m *Member) hand(ctx context.Context, outputs []pipeline.Output, picked []int) ([]refusal, error) {
+// publishPortion hands the client one portion, and waits for it.
+func (m *Member) publishPortion(ctx context.Context, outputs []pipeline.Output, picked []int) ([]refusal, error) {
 	sent := sending{records: make([]kgo.Record, len(picked))}
 	for i, index := range picked {
 		if outputs[index].Alone && m.client.Flush(ctx) != nil {

@@ -130,17 +130,17 @@ func (q *quarantine) waited() {
 		return
 	}
 	q.logger.Warn("the records in doubt do not come: the other partitions go on", "topic", q.topic, "partition", partition)
-	q.settle(partition)
+	q.trust(partition)
 }
 
 // done is that there is nothing left of the range in doubt.
 func (q *quarantine) done(partition int32, doubt doubt) {
 	q.logger.Info("the range in doubt is done with", "topic", q.topic, "partition", partition, "until", doubt.end)
-	q.settle(partition)
+	q.trust(partition)
 }
 
-// settle the doubt about a partition.
-func (q *quarantine) settle(partition int32) {
+// trust a partition again: there is no doubt about it any more.
+func (q *quarantine) trust(partition int32) {
 	delete(q.doubts, partition)
 	q.until = time.Time{}
 }

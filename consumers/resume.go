@@ -18,7 +18,7 @@ import (
 // resumption is a member's part in Progress: where the partitions go on that it was given without an offset, and what has to be noted.
 //
 // The client asks for it between the assignment and the first fetch, on a goroutine of its own (resume). The places found are committed as
-// soon as the member polls, by a transaction that holds nothing else (settle): the group has its offsets again, and so have all who watch its
+// soon as the member polls, by a transaction that holds nothing else (commitPlaces): the group has its offsets again, and so have all who watch its
 // lag.
 type resumption struct {
 	client atomic.Pointer[kgo.Client] // known once partitions are assigned
@@ -129,21 +129,21 @@ func (m *Member) resume(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	return offsets, nil
 }
 
-// settle notes and commits where partitions go on, outside of any cycle. An error that wraps pipeline.ErrRebalanced leaves it to be done again.
-func (m *Member) settle(ctx context.Context) error {
+// commitPlaces notes and commits where partitions go on, outside of any cycle. An error that wraps pipeline.ErrRebalanced leaves it to be done again.
+func (m *Member) commitPlaces(ctx context.Context) error {
 	if _, due := m.resumes.due(); !due || m.config.Progress == nil {
 		return nil
 	}
 	if m.session == nil {
 		return m.commitOffsets(ctx)
 	}
-	ctx, cancel := m.inTime(m.noting(ctx))
+	ctx, cancel := m.inTime(m.vouching(ctx))
 	defer cancel()
-	if err := m.begin(ctx); err != nil {
+	if err := m.beginTransaction(ctx); err != nil {
 		return err
 	}
-	m.take()
-	if err := m.note(ctx).flushed(ctx); err != nil {
+	m.takePlaces()
+	if err := m.sendPlaces(ctx).flushed(ctx); err != nil {
 		return err
 	}
 	if len(m.client.UncommittedOffsets()) == 0 {
@@ -151,14 +151,14 @@ func (m *Member) settle(ctx context.Context) error {
 			return errors.Join(err, m.Abort(ctx))
 		}
 	}
-	return m.end(ctx)
+	return m.endTransaction(ctx)
 }
 
 // unmoved asks whether the group stands where the places in hand say. A transaction without offsets is not refused to a member that the group has given up,
 // and might note places that others have left behind. It is asked while the transaction is open: should the member freeze after that, whoever takes over
 // its partitions ends the transaction (see orphans).
 func (m *Member) unmoved(ctx context.Context) error {
-	group, _, err := m.stable(ctx, slices.Collect(maps.Keys(m.resumes.hand)))
+	group, _, err := m.stableOffsets(ctx, slices.Collect(maps.Keys(m.resumes.hand)))
 	if err != nil {
 		return err
 	}
@@ -170,18 +170,18 @@ func (m *Member) unmoved(ctx context.Context) error {
 	return nil
 }
 
-// note hands over what is in hand. It has to be flushed.
-func (m *Member) note(ctx context.Context) *noting {
-	noting := &noting{member: m}
+// sendPlaces hands over the places in hand. They have to be flushed.
+func (m *Member) sendPlaces(ctx context.Context) *sentPlaces {
+	sent := &sentPlaces{member: m}
 	for partition, at := range m.resumes.hand {
-		noting.waiting.Add(1)
-		m.client.Produce(ctx, m.config.Progress.record(partition, at), noting.acknowledge)
+		sent.waiting.Add(1)
+		m.client.Produce(ctx, m.config.Progress.record(partition, at), sent.acknowledge)
 	}
-	return noting
+	return sent
 }
 
-// take in hand the places that the next commit is of; of all that the member holds, where that is due.
-func (m *Member) take() {
+// takePlaces takes in hand the places that the next commit is of; of all that the member holds, where that is due.
+func (m *Member) takePlaces() {
 	if m.config.Progress == nil {
 		return
 	}
@@ -198,16 +198,16 @@ func (m *Member) take() {
 	m.resumes.hand = m.config.Progress.placesOf(m.resumes.id, m.config.Note, offsets)
 }
 
-// noted is told that what is in hand was committed.
-func (m *Member) noted() {
+// placesCommitted is told that the places in hand were committed.
+func (m *Member) placesCommitted() {
 	if m.config.Progress != nil {
 		m.config.Progress.noted(m.resumes.hand)
 	}
 	m.resumes.committed()
 }
 
-// noting follows places until each is acknowledged.
-type noting struct {
+// sentPlaces follows places until each is acknowledged.
+type sentPlaces struct {
 	member  *Member
 	waiting sync.WaitGroup
 
@@ -215,41 +215,41 @@ type noting struct {
 	err error
 }
 
-func (n *noting) acknowledge(_ *kgo.Record, err error) {
-	defer n.waiting.Done()
+func (s *sentPlaces) acknowledge(_ *kgo.Record, err error) {
+	defer s.waiting.Done()
 	if err == nil {
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.err = err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
 }
 
 // flushed is wait, after a flush.
-func (n *noting) flushed(ctx context.Context) error {
-	if n.member.client.Flush(ctx) != nil {
-		n.member.client.UnsafeAbortBufferedRecords() // as in send
+func (s *sentPlaces) flushed(ctx context.Context) error {
+	if s.member.client.Flush(ctx) != nil {
+		s.member.client.UnsafeAbortBufferedRecords() // as in send
 	}
-	return n.wait(ctx)
+	return s.wait(ctx)
 }
 
 // wait for the acknowledgements of what was flushed.
-func (n *noting) wait(ctx context.Context) error {
-	n.waiting.Wait()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.err == nil {
+func (s *sentPlaces) wait(ctx context.Context) error {
+	s.waiting.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
 		return nil
 	}
-	topic := n.member.config.Progress.name
+	topic := s.member.config.Progress.name
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("write to topic %s: %w", topic, context.Cause(ctx))
-	case errors.Is(n.err, kerr.UnknownTopicOrPartition), errors.Is(n.err, kerr.UnknownTopicID):
-		n.member.config.Progress.forget() // and the next assignment makes it again
-		return fmt.Errorf("write to topic %s, which is gone and is made again: %w", topic, n.err)
+	case errors.Is(s.err, kerr.UnknownTopicOrPartition), errors.Is(s.err, kerr.UnknownTopicID):
+		s.member.config.Progress.forget() // and the next assignment makes it again
+		return fmt.Errorf("write to topic %s, which is gone and is made again: %w", topic, s.err)
 	default:
-		return fmt.Errorf("write to topic %s: %w: allow the service to write it, or go without by kafka.progress_topic: off", topic, blame(n.err))
+		return fmt.Errorf("write to topic %s: %w: allow the service to write it, or go without by kafka.progress_topic: off", topic, blame(s.err))
 	}
 }
 

@@ -76,11 +76,11 @@ func TestFirstOffsetsThatWaitForTheEndOfATransactionAreDoubt(t *testing.T) {
 		if records, err := member.Poll(ctx, pipeline.Limits{Records: 10}); err != nil || len(records) == 0 {
 			t.Fatalf("polled %d records, %v", len(records), err)
 		}
-		if !member.Settled(ctx) {
+		if !member.Stable(ctx) {
 			t.Error("the group does not say where it stands, and nothing waits")
 		}
 		commitFirst(ctx, w)
-		if member.Settled(ctx) {
+		if member.Stable(ctx) {
 			t.Error("the group says where it stands, while its first offsets wait for the end of their transaction")
 		}
 	})
