@@ -100,7 +100,7 @@ func (l *attemptLog) catchUp(ctx context.Context, a *Attempts) error {
 
 // read on from some offsets, to the ends or to a batch that is refused.
 func (l *attemptLog) read(ctx context.Context, a *Attempts, from map[int32]kgo.Offset, ends kadm.ListedOffsets) error {
-	bound := decompress.Within(attemptsBytes)
+	bound := decompress.NewBounded(attemptsBytes)
 	reader, err := a.client(bound, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.name: from}),
 		kgo.KeepControlRecords()) // nothing of ours writes in transactions, but the topic may end with a marker all the same
 	if err != nil {

@@ -208,7 +208,7 @@ func (a *Attempts) openWriter() (*kgo.Client, error) {
 		return a.writer, nil
 	}
 	var err error
-	a.writer, err = a.client(decompress.Within(attemptsBytes),
+	a.writer, err = a.client(decompress.NewBounded(attemptsBytes),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0),
 		// A mark may stand there twice, and an idempotent write that is under way cannot be given up.

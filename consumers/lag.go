@@ -176,7 +176,7 @@ func (w *LagWatch) look(ctx context.Context, behind map[int32]*stood) error {
 	for partition, s := range behind {
 		offsets[partition] = kgo.NewOffset().At(s.clear)
 	}
-	bound := decompress.Within(int(max(w.config.FetchMaxDecompressed, defaultMaxDecompressed)))
+	bound := decompress.NewBounded(int(max(w.config.FetchMaxDecompressed, defaultMaxDecompressed)))
 	client, err := w.connection.As("nearline-lag").Bounded(bound).Client(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{w.topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // what is gone is no longer there the next time

@@ -92,7 +92,7 @@ var _ pipeline.Source = (*Member)(nil)
 // Open makes a member. It joins its group at the first poll.
 func Open(config Config) (*Member, error) {
 	m := &Member{config: config, average: 4 << 10,
-		decompressor: decompress.Within(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
+		decompressor: decompress.NewBounded(int(cmp.Or(config.Kafka.FetchMaxDecompressed, defaultMaxDecompressed)))}
 	if m.config.Logger == nil {
 		m.config.Logger = slog.New(slog.DiscardHandler)
 	}

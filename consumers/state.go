@@ -44,7 +44,7 @@ func OpenState(connection kafka.Connection, config KafkaConfig, topic string, lo
 
 // boundOf what a reader of internal topics holds: as for inputs, but never less than what is right for batches of small states.
 func boundOf(config KafkaConfig) *decompress.Bounded {
-	return decompress.Within(max(int(config.FetchMaxDecompressed), defaultMaxDecompressed))
+	return decompress.NewBounded(max(int(config.FetchMaxDecompressed), defaultMaxDecompressed))
 }
 
 // Remember which topic this is. One that is made anew under its name is refused from now on.

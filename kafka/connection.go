@@ -67,7 +67,7 @@ func (c Connection) options(own []kgo.Opt) []kgo.Opt {
 	}
 	bound := c.bound
 	if bound == nil {
-		bound = decompress.Within(decompress.DefaultBytes)
+		bound = decompress.NewBounded(decompress.DefaultBytes)
 	}
 	return append(slices.Concat(all, own, c.Options), kgo.WithDecompressor(bound))
 }

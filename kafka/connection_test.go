@@ -44,7 +44,7 @@ func TestClientsReachTheClusterAsTheirConnectionSays(t *testing.T) {
 }
 
 func TestMemberDecompressesWithinItsBound(t *testing.T) {
-	own := decompress.Within(1 << 20)
+	own := decompress.NewBounded(1 << 20)
 	session, err := Connection{Brokers: []string{"k1:9092"}}.Bounded(own).Session(kgo.ConsumerGroup("g"), kgo.TransactionalID("t"))
 	if err != nil {
 		t.Fatal(err)

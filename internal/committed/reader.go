@@ -31,7 +31,7 @@ const fetchBytes = 4 << 20
 
 // NewReader makes a reader; nothing is connected to before the first question. ID is what brokers call it in their logs.
 func NewReader(connection kafka.Connection, id string) (*Reader, error) {
-	r := &Reader{connection: connection, decompressor: decompress.Within(decompress.DefaultBytes)}
+	r := &Reader{connection: connection, decompressor: decompress.NewBounded(decompress.DefaultBytes)}
 	var err error
 	r.Client, err = connection.As(id).Bounded(r.decompressor).Client(
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),

@@ -101,7 +101,7 @@ func (w *world) review(partition int32, key, value string, headers ...kgo.Record
 
 // convert a record that was produced.
 func convert(r *kgo.Record) *pipeline.Record {
-	return decompress.Within(0).Record(r)
+	return decompress.NewBounded(0).Record(r)
 }
 
 func (w *world) die(r *pipeline.Record, class pipeline.Class, format string, args ...any) {

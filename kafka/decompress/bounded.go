@@ -54,8 +54,8 @@ var _ kgo.Decompressor = (*Bounded)(nil)
 // take (64 MiB), so that nothing is withheld of what a producer of ours wrote.
 const DefaultBytes = 128 << 20
 
-// Within makes one that holds up to max bytes, and half of that for one batch.
-func Within(max int) *Bounded {
+// NewBounded holds up to max bytes, and half of that for one batch.
+func NewBounded(max int) *Bounded {
 	return &Bounded{batch: max / 2, allowance: allowance{limit: max}, mark: "\x00withheld-" + rand.Text()}
 }
 

@@ -79,7 +79,7 @@ func describe(records []*kgo.Record) string {
 func TestOrdinaryBatchesAreWhatTheClientMakesOfThem(t *testing.T) {
 	for name, codec := range codecs {
 		generator := hostile.NewGenerator(uint64(codec))
-		d := Within(64 << 20)
+		d := NewBounded(64 << 20)
 		for range 10 {
 			b := generator.Batch(0, 50)
 			b.Codec = codec
@@ -135,7 +135,7 @@ func TestBombsAreDefused(t *testing.T) {
 	for name, size := range map[string]int64{"gzip": 256 << 20, "zstd": 1<<30 + 77, "lz4": 240 << 20, "snappy": 80 << 20} {
 		t.Run(name, func(t *testing.T) {
 			b := hostile.NewGenerator(1).Bomb(0, codecs[name], size)
-			d := Within(limit)
+			d := NewBounded(limit)
 			encoded, next := encode(t, b)
 			var got []*kgo.Record
 			var err error
@@ -183,7 +183,7 @@ func TestOnlyTheLargestRecordsOfABatchAreWithheld(t *testing.T) {
 		}
 		b.Records = append(b.Records, r)
 	}
-	d := Within(limit)
+	d := NewBounded(limit)
 	got, err := fetch(t, d, b)
 	if err != nil || len(got) != len(b.Records) {
 		t.Fatalf("got %d records, %v: want %d", len(got), err, len(b.Records))
@@ -216,7 +216,7 @@ func TestShellTellsOfKeyAndHeadersToo(t *testing.T) {
 		heavy.Headers[i] = kgo.RecordHeader{Key: "hh"}
 	}
 	noKey := hostile.Record{Filler: limit}
-	d := Within(limit)
+	d := NewBounded(limit)
 	got, err := fetch(t, d, &hostile.Batch{Codec: kgo.CodecGzip, Records: []hostile.Record{heavy, noKey}})
 	if err != nil || len(got) != 2 {
 		t.Fatalf("got %d records, %v: want 2", len(got), err)
@@ -239,7 +239,7 @@ func TestBatchOfTooManyRecordsIsRefused(t *testing.T) {
 		b.Records[i].Value = []byte("x")
 	}
 	peak := watch(func() {
-		_, err := fetch(t, Within(64<<20), b)
+		_, err := fetch(t, NewBounded(64<<20), b)
 		var refused *kgo.ErrDecompressTooLarge
 		if !errors.As(err, &refused) || refused.Offset != 100 || refused.NextOffset != 200_100 {
 			t.Errorf("got %v, want ErrDecompressTooLarge with the batch's place", err)
@@ -251,7 +251,7 @@ func TestBatchOfTooManyRecordsIsRefused(t *testing.T) {
 }
 
 func TestBatchThatDoesNotFitBesideOthersWaits(t *testing.T) {
-	d := Within(8 << 20)
+	d := NewBounded(8 << 20)
 	batch := func() *hostile.Batch {
 		return &hostile.Batch{Codec: kgo.CodecLz4, Records: records(strings.Repeat("v", 3<<20))}
 	}
@@ -310,7 +310,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestMarkCannotBeForged(t *testing.T) {
-	a, b := Within(1<<20), Within(1<<20)
+	a, b := NewBounded(1<<20), NewBounded(1<<20)
 	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: a.mark, Value: make([]byte, binary.Size(leftOut{}))}}}
 	if a.withheld(r) == nil || b.withheld(r) != nil {
 		t.Error("a mark of one client is known to another")
@@ -335,7 +335,7 @@ func FuzzRewrite(f *testing.F) {
 		plain.Write(encoded[61:])
 	}
 	f.Add(plain.Bytes(), uint16(0))
-	d := Within(1 << 20)
+	d := NewBounded(1 << 20)
 	f.Fuzz(func(t *testing.T, body []byte, most uint16) {
 		var c census
 		if err := c.take(bytes.NewReader(body)); err != nil {
@@ -415,7 +415,7 @@ func FuzzDecompress(f *testing.F) {
 	}
 	client := kgo.DefaultDecompressor()
 	f.Fuzz(func(t *testing.T, src []byte, codec uint8) {
-		d := Within(1 << 20)
+		d := NewBounded(1 << 20)
 		got, err := d.Decompress(src, kgo.CompressionCodecType(codec%5))
 		if err != nil {
 			return
@@ -445,7 +445,7 @@ func BenchmarkDecompress(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		for who, d := range map[string]kgo.Decompressor{"ours": Within(64 << 20), "client": kgo.DefaultDecompressor()} {
+		for who, d := range map[string]kgo.Decompressor{"ours": NewBounded(64 << 20), "client": kgo.DefaultDecompressor()} {
 			b.Run(name+"/"+who, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
