@@ -103,11 +103,11 @@ func NewCandidates(c CandidatesConfig, wanted []pipeline.Column, columns []pipel
 	var err error
 	made.columns, err = newMaker(c.Model, wanted, c.Inputs, func(path string) (source, error) {
 		if found, ok := made.own(path); ok {
-			return found, within(path, columns)
+			return found, checkInside(path, columns)
 		}
 		found := source{path: path}
 		found.Path, reads = pipeline.FindPath(path, names, reads)
-		return found, within(path, columns)
+		return found, checkInside(path, columns)
 	})
 	made.numbers, made.texts = made.columns.places(onItem)
 	made.mixed = slices.ContainsFunc(made.columns.values, func(v columnValue) bool { return v.of == onBoth })

@@ -45,7 +45,7 @@ func New(model string, wanted []pipeline.Column, declared map[string]Config, col
 	c, err := newMaker(model, wanted, declared, func(path string) (found source, err error) {
 		found.path = path
 		found.Path, reads = pipeline.FindPath(path, names, reads)
-		return found, within(path, columns)
+		return found, checkInside(path, columns)
 	})
 	return c, reads, err
 }
@@ -127,8 +127,8 @@ func columnNames(columns []pipeline.Column) string {
 	return strings.Join(names, ", ")
 }
 
-// within says whether an earlier step that has the beginning of a path has the rest of it, as far as that can be known.
-func within(path string, columns []pipeline.Field) error {
+// checkInside says whether an earlier step that has the beginning of a path has the rest of it, as far as that can be known.
+func checkInside(path string, columns []pipeline.Field) error {
 	name, rest, _ := strings.Cut(path, ".")
 	for _, column := range columns {
 		if column.Name != name || column.Value.Kind != pipeline.Object || rest == "" {
@@ -178,7 +178,7 @@ func (c *Maker) put(s *scope, on dependence, values []given, numbers []float64, 
 			continue
 		}
 		var err error
-		if values[i], err = v.in(s); err != nil {
+		if values[i], err = v.evaluate(s); err != nil {
 			return c.fault("column %s: %v", v.name, err)
 		}
 		c.tallies[i].count(values[i].kind != missing)

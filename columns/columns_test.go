@@ -230,7 +230,7 @@ func TestColumnConfigNamesKeyValueAndRemedy(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", c.yaml, err, c.want)
 		}
 	}
-	if !math.IsNaN((&ScaleConfig{Log: true}).of(math.NaN())) {
+	if !math.IsNaN((&ScaleConfig{Log: true}).apply(math.NaN())) {
 		t.Error("a missing number is none once it is scaled")
 	}
 }

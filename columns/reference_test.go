@@ -115,13 +115,13 @@ func TestLogarithmsAreNumpysButForTheLastDigit(t *testing.T) {
 		if r.Log1p[i] == nil {
 			continue
 		}
-		got, want := (&ScaleConfig{Log: true}).of(n), *r.Log1p[i]
+		got, want := (&ScaleConfig{Log: true}).apply(n), *r.Log1p[i]
 		if got != want && got != math.Nextafter(want, math.Inf(1)) && got != math.Nextafter(want, math.Inf(-1)) {
 			t.Errorf("log1p(%v): got %v, want %v", n, got, want)
 		}
 	}
 	for _, n := range []float64{-1, -1.5, math.Inf(-1)} { // which has no logarithm
-		if got := (&ScaleConfig{Log: true}).of(n); got != 0 {
+		if got := (&ScaleConfig{Log: true}).apply(n); got != 0 {
 			t.Errorf("log1p(%v): got %v, want 0", n, got)
 		}
 	}

@@ -135,8 +135,8 @@ func newColumnValue(name string, config Config, locate func(string) source) colu
 	return v
 }
 
-// in a scope.
-func (v *columnValue) in(s *scope) (given, error) {
+// evaluate it in a scope.
+func (v *columnValue) evaluate(s *scope) (given, error) {
 	if v.parts != nil {
 		return v.cross(s)
 	}
@@ -200,7 +200,7 @@ func (v *columnValue) shaped(of given) (given, error) {
 	}
 	switch {
 	case c.Scale != nil:
-		return given{kind: isNumber, number: c.Scale.of(of.number)}, nil
+		return given{kind: isNumber, number: c.Scale.apply(of.number)}, nil
 	case c.Buckets != nil:
 		reached, same := slices.BinarySearch(c.Buckets, of.number)
 		if same {
@@ -213,7 +213,7 @@ func (v *columnValue) shaped(of given) (given, error) {
 	return of, nil
 }
 
-func (s *ScaleConfig) of(number float64) float64 {
+func (s *ScaleConfig) apply(number float64) float64 {
 	if s.Log {
 		// Of -1 and below numpy has no number, and models were trained on none.
 		if number <= -1 {
@@ -296,7 +296,7 @@ const crossed = "_X_"
 func (v *columnValue) cross(s *scope) (given, error) {
 	texts, any := make([]string, len(v.parts)), false
 	for i := range v.parts {
-		part, err := v.parts[i].in(s)
+		part, err := v.parts[i].evaluate(s)
 		if err != nil {
 			return given{}, err
 		}

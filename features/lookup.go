@@ -176,13 +176,13 @@ func (l *Lookup) Name() string {
 func (l *Lookup) Columns() []pipeline.Field {
 	var columns []pipeline.Field
 	for _, v := range l.views {
-		columns = append(columns, v.in(v.finder.view.Defaults()))
+		columns = append(columns, v.columnOf(v.finder.view.Defaults()))
 	}
 	return append(columns, pipeline.Field{Name: FreshnessField, Value: pipeline.StringValue(Fresh.String())})
 }
 
-// in is the column that values become.
-func (v *looked) in(values []pipeline.Field) pipeline.Field {
+// columnOf is the column that values become.
+func (v *looked) columnOf(values []pipeline.Field) pipeline.Field {
 	chosen := make([]pipeline.Field, len(v.fields))
 	for i, field := range v.fields {
 		chosen[i] = values[field]
@@ -223,7 +223,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 				values = of.Entry.Now(v.finder.view, now)
 			}
 			worst = max(worst, of.Freshness)
-			row.Features = append(row.Features, v.in(values))
+			row.Features = append(row.Features, v.columnOf(values))
 		}
 		row.Features = append(row.Features, pipeline.Field{Name: FreshnessField, Value: pipeline.StringValue(worst.String())})
 	}

@@ -132,20 +132,20 @@ func (d *draft) row(record *pipeline.Record) (*pipeline.Row, *pipeline.Fault) {
 	}
 	for i, s := range copies {
 		if s.found {
-			row.Copied = append(row.Copied, pipeline.Field{Name: d.layout.targets[slotCopies+i].name, Value: s.in(all)})
+			row.Copied = append(row.Copied, pipeline.Field{Name: d.layout.targets[slotCopies+i].name, Value: s.valueFrom(all)})
 		}
 	}
 	if len(reads) > 0 {
 		row.Read = make([]pipeline.Value, len(reads))
 	}
 	for i, s := range reads {
-		row.Read[i] = s.in(all)
+		row.Read[i] = s.valueFrom(all)
 	}
 	return row, nil
 }
 
-// in is the slot's value, all being the strings of its draft; Null where nothing was found.
-func (s *slot) in(all string) pipeline.Value {
+// valueFrom is the slot's value, all being the strings of its draft; Null where nothing was found.
+func (s *slot) valueFrom(all string) pipeline.Value {
 	if s.kind == pipeline.String || s.kind == pipeline.Number {
 		return pipeline.Value{Kind: s.kind, Str: all[s.start:s.end]}
 	}

@@ -187,7 +187,7 @@ func (t *ticket) work(ctx context.Context, bytes int) error {
 		return nil
 	}
 	n := min(int64(bytes)+1, t.gate.ofBodies)
-	if err := within(ctx, t.gate.bodies, n, errWork); err != nil {
+	if err := acquire(ctx, t.gate.bodies, n, errWork); err != nil {
 		return err
 	}
 	t.worked = n
@@ -205,7 +205,7 @@ func Rank(ctx context.Context, candidates int) error {
 	if n <= 0 {
 		return nil
 	}
-	if err := within(ctx, t.gate.candidates, n, errRank); err != nil {
+	if err := acquire(ctx, t.gate.candidates, n, errRank); err != nil {
 		return err
 	}
 	t.ranking(n)
@@ -230,8 +230,8 @@ func (t *ticket) done() {
 	t.ranking(-t.ranked)
 }
 
-// within the patience, or it is refused.
-func within(ctx context.Context, of *semaphore.Weighted, n int64, refused error) error {
+// acquire within the patience, or be refused.
+func acquire(ctx context.Context, of *semaphore.Weighted, n int64, refused error) error {
 	if of.TryAcquire(n) {
 		return nil
 	}

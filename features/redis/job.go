@@ -25,7 +25,7 @@ func (s *Store) Job(ctx context.Context, view string) (int64, error) {
 		_, err = features.JobNumber(number-1, time.Time{})
 	}
 	if err != nil {
-		return 0, fmt.Errorf("ask Redis at %q for the number of a job of view %s: %w", s.addresses, view, of(key, err))
+		return 0, fmt.Errorf("ask Redis at %q for the number of a job of view %s: %w", s.addresses, view, keyError(key, err))
 	}
 	return number, nil
 }

@@ -134,7 +134,7 @@ func (s *Store) Filling(ctx context.Context, view string) (string, error) {
 	pipe.SetNX(ctx, key, rand.Text(), 0)
 	named := pipe.Get(ctx, key)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return "", fmt.Errorf("ask Redis at %q what it has of view %s: %w", s.addresses, view, of(key, err))
+		return "", fmt.Errorf("ask Redis at %q what it has of view %s: %w", s.addresses, view, keyError(key, err))
 	}
 	return named.Val(), nil
 }
@@ -263,7 +263,7 @@ func (s *Store) run(ctx context.Context, eval eval, calls []call, putting *featu
 		case wrongType(failed):
 			foreign = append(foreign, calls[i])
 		default:
-			return nil, nil, of(calls[i].key, failed)
+			return nil, nil, keyError(calls[i].key, failed)
 		}
 	}
 	if len(unknown)+len(foreign) == 0 {
@@ -278,8 +278,8 @@ func wrongType(err error) bool {
 	return refused && strings.Contains(err.Error(), "WRONGTYPE")
 }
 
-// of names the key, unless the error is the connection's.
-func of(key string, err error) error {
+// keyError names the key, unless the error is the connection's.
+func keyError(key string, err error) error {
 	_, refused := errors.AsType[goredis.Error](err)
 	switch {
 	case goredis.HasErrorPrefix(err, "MOVED"):
@@ -333,7 +333,7 @@ func (s *Store) get(outer context.Context, view *features.View, keys []string) (
 		case wrongType(err):
 			entries[i] = view.BadEntry(keys[i], fmt.Errorf("key %s is no hash", s.key(view.Name(), keys[i])))
 		case err != nil:
-			return nil, of(s.key(view.Name(), keys[i]), err)
+			return nil, keyError(s.key(view.Name(), keys[i]), err)
 		default:
 			if entries[i], err = reader.entry(keys[i], texts, s.unread); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.key(view.Name(), keys[i]), err)

@@ -70,7 +70,7 @@ func (t *Topic) Counts(ctx context.Context, filter Filter, by []string) (counts 
 			foreign++
 			return nil //nolint:nilerr // what is no dead letter is counted, and hides none of the others
 		}
-		how := before.of(f.At)
+		how := before.dealing(f.At)
 		if filter.Left && how != Left {
 			return nil
 		}
@@ -122,7 +122,7 @@ func (t *Topic) List(ctx context.Context, filter Filter, limit int, f func(Liste
 	}
 	listed := 0
 	err = t.Each(ctx, filter, func(found Found) error {
-		how := before.of(found.At)
+		how := before.dealing(found.At)
 		if filter.Left && how != Left {
 			return nil
 		}

@@ -48,8 +48,8 @@ func (f *Filter) Picks(l *producers.Letter) bool {
 	return f.Source.holds(l.Source) && (len(f.Places) == 0 || slices.Contains(f.Places, Place{l.At.Partition, l.At.Offset}))
 }
 
-// within narrows a partition to where the places are; it is false where none is.
-func (f *Filter) within(part *committed.Part) bool {
+// narrow a partition to where the places are; it is false where none is.
+func (f *Filter) narrow(part *committed.Part) bool {
 	if len(f.Places) == 0 {
 		return true
 	}

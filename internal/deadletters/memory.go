@@ -44,7 +44,7 @@ func (d dealings) set(how Dealing, partition int32, offset int64) {
 	d[how].set(partition, offset)
 }
 
-func (d dealings) of(at pipeline.Coordinates) Dealing {
+func (d dealings) dealing(at pipeline.Coordinates) Dealing {
 	for how, letters := range d {
 		if letters.has(at) {
 			return how

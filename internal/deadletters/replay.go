@@ -144,7 +144,7 @@ func (t *Topic) Replay(ctx context.Context, o ReplayOptions) (Replayed, error) {
 			return nil //nolint:nilerr // reported, and hides none of the others
 		}
 		report.Picked++
-		if !o.Again && before.of(f.At) != Left {
+		if !o.Again && before.dealing(f.At) != Left {
 			report.Already++
 			return nil
 		}

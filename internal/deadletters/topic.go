@@ -86,7 +86,7 @@ func (t *Topic) Each(ctx context.Context, filter Filter, f func(Found) error) er
 		return err
 	}
 	for _, part := range parts {
-		if !filter.within(&part) {
+		if !filter.narrow(&part) {
 			continue
 		}
 		err := t.letters.Scan(ctx, part, func(r *pipeline.Record) error {

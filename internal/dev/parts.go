@@ -104,7 +104,7 @@ func (l *library) parse(shared map[string]*subject, content string) error {
 			if at < 0 {
 				return fmt.Errorf("line %d: no stance in %s", i+1, line)
 			}
-			s := l.of(shared, head)
+			s := l.subjectOf(shared, head)
 			into, name = &s.opinions[at], s.name
 			if domain := shared[s.domain]; domain != nil && domain != s {
 				from := domain.opinions[at]
@@ -134,8 +134,8 @@ func (l *library) parse(shared map[string]*subject, content string) error {
 	return nil
 }
 
-// of the head of a section: a domain, a subject of it, or a domain in another language.
-func (l *library) of(shared map[string]*subject, head string) *subject {
+// subjectOf finds or makes what the head of a section names: a domain, a subject of it, or a domain in another language.
+func (l *library) subjectOf(shared map[string]*subject, head string) *subject {
 	before, name, found := strings.Cut(head, "/")
 	if !found {
 		if shared[head] == nil {

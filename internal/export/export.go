@@ -189,7 +189,7 @@ func (e *export) take(ctx context.Context) error {
 		if bad != nil {
 			return e.leaveOut(bad)
 		}
-		if l.unstamped && !e.within(time.UnixMilli(slices.Max(row.times))) {
+		if l.unstamped && !e.wants(time.UnixMilli(slices.Max(row.times))) {
 			return nil
 		}
 		if len(e.texts) == math.MaxInt32 {
@@ -212,8 +212,8 @@ func (e *export) take(ctx context.Context) error {
 	return err
 }
 
-// within says that rows of that time are asked for.
-func (e *export) within(t time.Time) bool {
+// wants says that rows of that time are asked for.
+func (e *export) wants(t time.Time) bool {
 	return !t.Before(e.Since) && (e.Until.IsZero() || t.Before(e.Until))
 }
 

@@ -111,7 +111,7 @@ func weigh(body ast.Node) error {
 		return nil
 	}
 	ast.Walk(finder{w}, body)
-	whole := w.of(body)
+	whole := w.weigh(body)
 	if w.err == nil && whole > len(w.known)+maxCopied {
 		w.err = &BoundError{body.GetToken().Position.Line, fmt.Sprintf("its aliases stand for more than %d values: write out what you need of them", maxCopied)}
 	}
@@ -124,8 +124,8 @@ type weighing struct {
 	err     error
 }
 
-// of a node: how many values there are once aliases are followed.
-func (w *weighing) of(node ast.Node) int {
+// weigh a node: how many values there are once aliases are followed.
+func (w *weighing) weigh(node ast.Node) int {
 	if node == nil || w.err != nil {
 		return 0
 	}
@@ -137,7 +137,7 @@ func (w *weighing) of(node ast.Node) int {
 	}
 	w.known[node] = -1
 	sum := 1
-	add := func(below ast.Node) { sum = min(sum+w.of(below), 1<<40) }
+	add := func(below ast.Node) { sum = min(sum+w.weigh(below), 1<<40) }
 	switch n := node.(type) {
 	case *ast.MappingNode:
 		for _, value := range n.Values {
@@ -156,7 +156,7 @@ func (w *weighing) of(node ast.Node) int {
 	case *ast.AliasNode:
 		most := 0
 		for _, anchored := range w.anchors[n.Value.GetToken().Value] {
-			most = max(most, w.of(anchored))
+			most = max(most, w.weigh(anchored))
 		}
 		sum += most
 	}

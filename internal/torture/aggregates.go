@@ -69,7 +69,7 @@ type items struct {
 	names   []string
 }
 
-func (n *items) of(name string) uint32 {
+func (n *items) number(name string) uint32 {
 	if number, known := n.numbers[name]; known {
 		return number
 	}
@@ -91,7 +91,7 @@ func (n *items) meaning(r *kgo.Record) (scored, bool) {
 	if json.Unmarshal(r.Value, &review) != nil || review.Item == "" || review.Number == nil {
 		return scored{}, false
 	}
-	return scored{n.of(review.Item), *review.Number, counted(r.Timestamp.UnixMilli(), review.Said)}, true
+	return scored{n.number(review.Item), *review.Number, counted(r.Timestamp.UnixMilli(), review.Said)}, true
 }
 
 // counted is the time by which an event counts: its own, or when it was written if that is earlier and a time at all. What the load writes before 1973 is none.

@@ -140,7 +140,7 @@ func (in *inspector) model(s *section) error {
 			return err
 		case 7: // graph
 			in.hasGraph = true
-			return s.within(size, in.topGraph)
+			return s.message(size, in.topGraph)
 		case 8: // opset_import
 			b, err := s.bytes(size)
 			if err != nil {
@@ -179,12 +179,12 @@ func (in *inspector) topGraph(s *section) error {
 			in.nodes = append(in.nodes, n)
 			return err
 		case 5: // initializer
-			return s.within(size, in.initializer)
+			return s.message(size, in.initializer)
 		case 15: // sparse_initializer: its values are a TensorProto that has the name
-			return s.within(size, func(s *section) error {
+			return s.message(size, func(s *section) error {
 				return s.fields(func(num protowire.Number, size int64) error {
 					if num == 1 {
-						return s.within(size, in.initializer)
+						return s.message(size, in.initializer)
 					}
 					return s.skip(size)
 				})

@@ -90,8 +90,8 @@ func (s *section) fields(visit func(num protowire.Number, size int64) error) err
 	return nil
 }
 
-// within reads the next size bytes as a message of its own.
-func (s *section) within(size int64, read func(*section) error) error {
+// message reads the next size bytes as a message of its own.
+func (s *section) message(size int64, read func(*section) error) error {
 	inner := &section{r: s.r, left: size}
 	if err := read(inner); err != nil {
 		return err

@@ -47,8 +47,8 @@ func (t *merges) put(left, right int32, m merge) {
 	*t.cell(left, right) = mergeCell{left, right, m}
 }
 
-// of returns what left and right make; the rank of what they do not make is noRank.
-func (t *merges) of(left, right int32) merge {
+// mergeOf returns what left and right make; the rank of what they do not make is noRank.
+func (t *merges) mergeOf(left, right int32) merge {
 	if c := t.cell(left, right); c.left != noValue {
 		return c.merge
 	}
@@ -66,7 +66,7 @@ type symbol struct {
 func (t *merges) mergeShort(word []symbol) []symbol {
 	last := len(word) - 1
 	for i := range last {
-		word[i].next = t.of(word[i].id, word[i+1].id)
+		word[i].next = t.mergeOf(word[i].id, word[i+1].id)
 	}
 	for last > 0 {
 		best, rank := 0, int32(noRank)
@@ -83,10 +83,10 @@ func (t *merges) mergeShort(word []symbol) []symbol {
 		word = word[:last]
 		last--
 		if best < last {
-			word[best].next = t.of(word[best].id, word[best+1].id)
+			word[best].next = t.mergeOf(word[best].id, word[best+1].id)
 		}
 		if best > 0 {
-			word[best-1].next = t.of(word[best-1].id, word[best].id)
+			word[best-1].next = t.mergeOf(word[best-1].id, word[best].id)
 		}
 	}
 	return word
@@ -111,7 +111,7 @@ func (a candidate) before(b candidate) bool {
 func (t *merges) mergeLong(word []link, heap []candidate) []candidate {
 	heap = heap[:0]
 	for i := range len(word) - 1 {
-		if m := t.of(word[i].id, word[i+1].id); m.rank != noRank {
+		if m := t.mergeOf(word[i].id, word[i+1].id); m.rank != noRank {
 			heap = append(heap, candidate{m.rank, int32(i), m.made})
 		}
 	}
@@ -130,18 +130,18 @@ func (t *merges) mergeLong(word []link, heap []candidate) []candidate {
 		}
 		right := &word[at.next]
 		// As in the reference, what counts is what the two make, not the rank at which it was found.
-		if m := t.of(at.id, right.id); m.rank == noRank || m.made != top.made {
+		if m := t.mergeOf(at.id, right.id); m.rank == noRank || m.made != top.made {
 			continue
 		}
 		at.id, at.next, right.id = top.made, right.next, noValue
 		if at.next >= 0 {
 			word[at.next].prev = top.place
-			if m := t.of(at.id, word[at.next].id); m.rank != noRank {
+			if m := t.mergeOf(at.id, word[at.next].id); m.rank != noRank {
 				heap = push(heap, candidate{m.rank, top.place, m.made})
 			}
 		}
 		if at.prev >= 0 {
-			if m := t.of(word[at.prev].id, at.id); m.rank != noRank {
+			if m := t.mergeOf(word[at.prev].id, at.id); m.rank != noRank {
 				heap = push(heap, candidate{m.rank, at.prev, m.made})
 			}
 		}

@@ -78,13 +78,13 @@ func parseProcessors(at string, raw json.RawMessage) (template, error) {
 				"want the special tokens of both in one TemplateProcessing", at, kind)
 		}
 		templated = kind == "TemplateProcessing" || kind == "Sequence"
-		t = t.within(outer)
+		t = t.wrappedIn(outer)
 	}
 	return t, nil
 }
 
-// within is outer around t: for outer, all of t is the text, so it has the type of the text.
-func (t template) within(outer template) template {
+// wrappedIn is outer around t: for outer, all of t is the text, so it has the type of the text.
+func (t template) wrappedIn(outer template) template {
 	retyped := func(specials []special) []special {
 		specials = slices.Clone(specials)
 		for i := range specials {
