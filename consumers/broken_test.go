@@ -66,7 +66,7 @@ func TestBareBuildIsWholeWithoutItsBreaks(t *testing.T) {
 		s := kafkatest.Schedule{Seed: seed, Refusals: true, Build: func(w *kafkatest.World, line *kafkatest.Line, index int) (pipeline.Source, error) {
 			return open(w, line, index, true, func(*bare) {})
 		}}
-		if o := s.Run(t); o.Settled && o.Report.Lost+o.Report.Doubled > 0 {
+		if o := s.Run(t); o.AllCommitted && o.Report.Lost+o.Report.Doubled > 0 {
 			t.Errorf("seed %d: %v\n\t%s", seed, o.Report.Err(), strings.Join(o.Story, "\n\t"))
 		}
 	}

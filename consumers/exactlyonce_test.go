@@ -46,7 +46,7 @@ func TestMemberScoresEveryRecordOnce(t *testing.T) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(500, 20))
 		line := w.Line()
 		worker := w.Start(cycle(config(w, line, 0), new(kafkatest.Model)), line)
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Errorf("%d records are not committed after a minute: %v", w.Lag(), worker.Tally.Errors())
 		}
 		if err := worker.Stop(); err != nil {
@@ -79,7 +79,7 @@ func once(point pipeline.Point, nth int, f func()) func(pipeline.Point) {
 // finish stops the workers when the group has committed everything, and checks.
 func finish(t *testing.T, w *kafkatest.World, workers ...*kafkatest.Worker) {
 	t.Helper()
-	if !w.Settle(5 * time.Minute) {
+	if !w.AwaitCommits(5 * time.Minute) {
 		t.Errorf("%d records are not committed after five minutes", w.Lag())
 		for i, worker := range workers {
 			t.Logf("worker %d: %v", i, worker.Tally.Errors())
@@ -140,7 +140,7 @@ func TestMemberReadsOnlyWhatIsCommitted(t *testing.T) {
 		worker := w.Start(small(cycle(c, new(kafkatest.Model))), line)
 		for range 3 {
 			w.Produce(random, kafkatest.EveryKind(30, 10))
-			w.Settle(time.Minute)
+			w.AwaitCommits(time.Minute)
 			if err := producer.BeginTransaction(); err != nil {
 				t.Fatal(err)
 			}

@@ -37,7 +37,7 @@ func TestMemberThatTheGroupHadGivenUpAsksWhereItStands(t *testing.T) {
 				}
 				worker := w.Start(first, line)
 				produce()
-				if !w.Settle(time.Minute) {
+				if !w.AwaitCommits(time.Minute) {
 					t.Fatal("the member does not work: this test shows nothing")
 				}
 				time.Sleep(20 * time.Second)
@@ -49,7 +49,7 @@ func TestMemberThatTheGroupHadGivenUpAsksWhereItStands(t *testing.T) {
 				heir := w.Start(small(cycle(c, new(kafkatest.Model))), other)
 				time.Sleep(time.Second) // the member asks to join
 				produce()
-				if !w.Settle(frozen - 3*time.Second) {
+				if !w.AwaitCommits(frozen - 3*time.Second) {
 					t.Fatal("the member was not given up: this test shows nothing")
 				}
 				if err := heir.Stop(); err != nil {

@@ -36,7 +36,7 @@ func TestAProcessThatWasKilledIsNoNamesakeOfTheNext(t *testing.T) {
 				w.Produce(random, kafkatest.EveryKind(100, 10))
 				line := w.Line()
 				killed, other := start(line, 0), start(w.Line(), 1)
-				if !w.Settle(time.Minute) {
+				if !w.AwaitCommits(time.Minute) {
 					t.Fatal("the first process does not work")
 				}
 				time.Sleep(10 * time.Second)

@@ -36,7 +36,7 @@ func TestTransactionOfADeadMemberIsEndedByItsHeir(t *testing.T) {
 				}
 				heir := w.Start(small(cycle(c, new(kafkatest.Model))), next)
 				// The group notices a death after the session timeout, and that should be all.
-				if limit := c.Kafka.SessionTimeout + 5*time.Second; !w.Settle(limit) {
+				if limit := c.Kafka.SessionTimeout + 5*time.Second; !w.AwaitCommits(limit) {
 					t.Errorf("%d records are not committed %v after a death in a transaction of %v", w.Lag(), limit, 5*time.Minute)
 				}
 				finish(t, w, heir, dead)

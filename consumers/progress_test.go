@@ -75,7 +75,7 @@ func (r *replica) start() *kafkatest.Worker {
 func (r *replica) work() {
 	r.w.Helper()
 	worker := r.start()
-	if !r.w.Settle(2 * time.Minute) {
+	if !r.w.AwaitCommits(2 * time.Minute) {
 		r.w.Errorf("%d records are not committed after two minutes: %v", r.w.Lag(), worker.Tally.Errors())
 	}
 	if err := worker.Stop(); err != nil {
@@ -158,7 +158,7 @@ func TestGroupThatNeverCommittedKeepsItsStart(t *testing.T) {
 		first.begin(latest)
 		worker := first.start()
 		// Where it begins is committed before anything comes: its lag is none.
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Errorf("the lag of a group that began at the latest record is %d", w.Lag())
 		}
 		if err := worker.Stop(); err != nil {
@@ -196,7 +196,7 @@ func TestStartOfAFrozenReplicaMovesNoOffset(t *testing.T) {
 					other.begin(start)
 					w.Produce(random, mixed(31))
 					worker := other.start()
-					if !w.Settle(time.Second) {
+					if !w.AwaitCommits(time.Second) {
 						t.Fatal("the other replica did not commit while the first was frozen")
 					}
 					if err := worker.Stop(); err != nil {
@@ -382,7 +382,7 @@ func TestProgressTopicThatIsDeletedIsMadeAgain(t *testing.T) {
 		first := newReplica(w)
 		w.Produce(random, mixed(50))
 		worker := first.start()
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Fatal("nothing is committed")
 		}
 		if _, err := first.admin.DeleteTopics(context.Background(), kafkatest.Progress); err != nil {
@@ -390,7 +390,7 @@ func TestProgressTopicThatIsDeletedIsMadeAgain(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		w.Produce(random, mixed(50))
-		if !w.Settle(5 * time.Minute) {
+		if !w.AwaitCommits(5 * time.Minute) {
 			t.Errorf("%d records are left: %v", w.Lag(), worker.Tally.Errors())
 		}
 		if err := worker.Stop(); err != nil {
@@ -420,7 +420,7 @@ func TestMemberThatTheGroupHasGivenUpNotesNoPlace(t *testing.T) {
 		w.Produce(random, mixed(50))
 		other := newReplica(w)
 		heir := other.start()
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Fatalf("%d records are left: %v", w.Lag(), heir.Tally.Errors())
 		}
 		select {
@@ -497,7 +497,7 @@ func TestAtLeastOnceMemberReadsAgainWhatItGaveBack(t *testing.T) {
 			return nil
 		}}
 		worker := w.Start(small(cycle(r.config, model)), r.line)
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Errorf("%d records are not committed", w.Lag())
 		}
 		if err := worker.Stop(); err != nil {
@@ -524,7 +524,7 @@ func TestAtLeastOnceMemberNotesOnlyWhatItHasCommitted(t *testing.T) {
 			t.Errorf("got places %v, %v, and nothing is committed", places, err)
 		}
 		refusing.Remove()
-		if !w.Settle(2 * time.Minute) {
+		if !w.AwaitCommits(2 * time.Minute) {
 			t.Errorf("%d records are not committed", w.Lag())
 		}
 		if err := worker.Stop(); err != nil {

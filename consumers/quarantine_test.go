@@ -91,7 +91,7 @@ func supervise(t *testing.T, w *kafkatest.World, limit time.Duration, processes 
 	for _, p := range processes {
 		p.start()
 	}
-	for end := time.Now().Add(limit); !w.Settle(time.Second); {
+	for end := time.Now().Add(limit); !w.AwaitCommits(time.Second); {
 		for _, p := range processes {
 			if p.died.Load() {
 				p.start()
@@ -237,13 +237,13 @@ func TestLargeCycleThatEndsTheProcessIsTakenInParts(t *testing.T) {
 	})
 }
 
-// settledKeys produces 20 good records, waits for their effects, and returns a key of each partition.
-func settledKeys(w *kafkatest.World) map[int32]string {
+// committedKeys produces 20 good records, waits for their effects, and returns a key of each partition.
+func committedKeys(w *kafkatest.World) map[int32]string {
 	keys := make(map[int32]string)
 	for _, e := range w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 20)...).Entries {
 		keys[e.At.Partition] = e.Key
 	}
-	w.Settle(time.Minute)
+	w.AwaitCommits(time.Minute)
 	return keys
 }
 
@@ -251,7 +251,7 @@ func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
 		p := &process{world: w, replica: "one", members: 1}
 		p.start()
-		keys := settledKeys(w)
+		keys := committedKeys(w)
 		doomed := w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
 		for !p.died.Load() {
 			time.Sleep(time.Second)
@@ -272,12 +272,12 @@ func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 		for i := range 40 {
 			w.ProduceEntries([]kafkatest.Entry{{Number: 20 + i, Kind: kafkatest.Good, Key: keys[1]}})
 		}
-		if w.Settle(5 * time.Second) {
+		if w.AwaitCommits(5 * time.Second) {
 			t.Error("the other partition did not wait for the records in doubt: this test shows nothing")
 		}
 		time.Sleep(15 * time.Second)
 		w.ProduceEntries([]kafkatest.Entry{{Number: 60, Kind: kafkatest.Good, Key: keys[0]}})
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Errorf("%d records wait behind some that are gone", w.Lag())
 		}
 		for _, worker := range p.workers {
@@ -310,7 +310,7 @@ func TestOthersGoOnOnceTheLastRecordOfTheirPartitionIsInDoubtNoMore(t *testing.T
 func othersWaitForTheDoubtAlone(t *testing.T, w *kafkatest.World) (waited bool) {
 	p := &process{world: w, replica: "one", members: 1}
 	p.start()
-	keys := settledKeys(w)
+	keys := committedKeys(w)
 	w.ProduceEntries([]kafkatest.Entry{{Number: 20, Kind: kafkatest.Deadly, Key: keys[0]}})
 	for !p.died.Load() {
 		time.Sleep(time.Second)
@@ -431,7 +431,7 @@ func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
 				one, two := &process{world: w, replica: "one", members: 1}, &process{world: w, replica: "two", members: 1}
 				one.start()
 				w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
-				if !w.Settle(time.Minute) {
+				if !w.AwaitCommits(time.Minute) {
 					t.Fatalf("%d records are not committed: this test shows nothing", w.Lag())
 				}
 				if _, err := admin.DeleteTopic(context.Background(), kafkatest.Attempts); err != nil {
@@ -448,7 +448,7 @@ func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
 				w.ProduceKinds(kafkatest.Deadly)
 				w.Produce(rand.New(rand.NewPCG(3, 3)), mix)
 				end := time.Now().Add(5 * time.Minute)
-				for !w.Settle(time.Second) && time.Now().Before(end) {
+				for !w.AwaitCommits(time.Second) && time.Now().Before(end) {
 					for _, p := range []*process{one, two} {
 						if p.died.Load() {
 							p.start()

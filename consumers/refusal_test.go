@@ -145,7 +145,7 @@ func TestMemberWaitsLongWhereEvenADeadLetterIsRefused(t *testing.T) {
 		}
 		next := w.Line()
 		worker = w.Start(cycle(config(w, next, 0), model), next)
-		w.Settle(time.Minute)
+		w.AwaitCommits(time.Minute)
 		if err := worker.Stop(); err != nil {
 			t.Error(err)
 		}

@@ -45,7 +45,7 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 		mix := kafkatest.Mix{Records: 30, Keys: 3}
 		w.Produce(random, mix)
 		worker := start()
-		w.Settle(time.Minute)
+		w.AwaitCommits(time.Minute)
 		if err := worker.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -57,7 +57,7 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		worker = start()
-		if !w.Settle(time.Minute) {
+		if !w.AwaitCommits(time.Minute) {
 			t.Errorf("%d records are left", w.Lag())
 		}
 		synctest.Wait() // it is counted once the commit is answered
@@ -69,12 +69,12 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 		}
 		// Records removed after they were read are no loss.
 		w.Produce(random, mix)
-		w.Settle(time.Minute)
+		w.AwaitCommits(time.Minute)
 		if err := w.Cluster.DeleteRecords(kafkatest.Input, 0, 90); err != nil {
 			t.Fatal(err)
 		}
 		w.Produce(random, mix)
-		w.Settle(time.Minute)
+		w.AwaitCommits(time.Minute)
 		if err := worker.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -99,11 +99,11 @@ func TestNoAlarmForPartitionsThatMovedAwayAndCameBack(t *testing.T) {
 		stays := start(0)
 		for range 4 {
 			w.Produce(random, mix)
-			w.Settle(time.Minute)
+			w.AwaitCommits(time.Minute)
 			comes := start(1)
 			time.Sleep(10 * time.Second)
 			w.Produce(random, mix)
-			w.Settle(time.Minute)
+			w.AwaitCommits(time.Minute)
 			for _, p := range w.Cluster.PartitionInfos(kafkatest.Input) { // all of it was read by now
 				if err := w.Cluster.DeleteRecords(kafkatest.Input, p.Partition, p.HighWatermark); err != nil {
 					t.Fatal(err)

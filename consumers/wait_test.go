@@ -37,7 +37,7 @@ func TestPartitionThatIsGivenToAMemberAtRestIsReadSoon(t *testing.T) {
 			stays := w.Start(staying, line)
 			leaves := w.Start(small(cycle(config(w, other, 1), new(kafkatest.Model))), other)
 			time.Sleep(20 * time.Second)
-			keys := settledKeys(w)
+			keys := committedKeys(w)
 			time.Sleep(20*time.Second + time.Duration(phase)*770*time.Millisecond)
 			mu.Lock()
 			given = nil

@@ -32,9 +32,10 @@ type Schedule struct {
 
 // Outcome of a schedule.
 type Outcome struct {
-	Report  Report
-	Settled bool
-	// Rescued says that it was settled only by emptying the group: see rescue.
+	Report Report
+	// AllCommitted says that the group has committed all of the input.
+	AllCommitted bool
+	// Rescued says that that came about only by emptying the group: see rescue.
 	Rescued bool
 	// Left are the records that the group had not committed in the end.
 	Left int64
@@ -96,7 +97,7 @@ func (d *drama) play() {
 		d.pause(6 * time.Second)
 	}
 	d.heal(members)
-	if d.outcome.Settled = d.Settle(5 * time.Minute); !d.outcome.Settled {
+	if d.outcome.AllCommitted = d.AwaitCommits(5 * time.Minute); !d.outcome.AllCommitted {
 		d.rescue()
 	}
 	for _, worker := range d.all {
@@ -274,7 +275,7 @@ func (d *drama) rescue() {
 		delete(d.living, index)
 	}
 	d.start(0)
-	d.outcome.Settled = d.Settle(5 * time.Minute)
+	d.outcome.AllCommitted = d.AwaitCommits(5 * time.Minute)
 }
 
 // restore the brokers that went.

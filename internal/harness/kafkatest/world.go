@@ -248,8 +248,8 @@ func (w *World) Remove(node int32) bool {
 	return true
 }
 
-// Settle waits until the group has committed all of the input, for as long as limit, and says whether it did.
-func (w *World) Settle(limit time.Duration) bool {
+// AwaitCommits waits until the group has committed all of the input, for as long as limit, and says whether it did.
+func (w *World) AwaitCommits(limit time.Duration) bool {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
 		if w.Lag() == 0 {
 			return true
