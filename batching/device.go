@@ -239,7 +239,7 @@ func (d *Device) add(r *row) bool {
 	}
 	d.seq++
 	r.seq, r.arrived = d.seq, d.now()
-	r.queue.within++
+	r.queue.unended++
 	r.group.open++
 	r.group.gone = nil
 	d.backlog.push(r)

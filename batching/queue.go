@@ -36,9 +36,9 @@ type queue struct {
 	doors  [classes]*semaphore.Weighted // Limits.Bound permits each; a row holds one while it waits
 
 	lanes   [classes]lane
-	within  int // rows that have not ended, wherever they are
+	unended int // rows that have not ended, wherever they are
 	closed  bool
-	drained chan struct{} // closed once closed and within is 0
+	drained chan struct{} // closed once closed and unended is 0
 	series  *series
 }
 
@@ -92,7 +92,7 @@ func (q *Queue[T]) Drain(ctx context.Context) error {
 	d := q.core.device
 	d.mu.Lock()
 	q.core.closed = true
-	q.core.settle()
+	q.core.detachIfDrained()
 	d.mu.Unlock()
 	select {
 	case <-q.core.drained:
@@ -114,9 +114,9 @@ func (q *queue) release(taken [classes]int64) {
 	}
 }
 
-// settle lets go of a retired queue that has become empty. Its device's mu is held.
-func (q *queue) settle() {
-	if !q.closed || q.within > 0 || q.device == nil {
+// detachIfDrained lets go of a retired queue that has become empty. Its device's mu is held.
+func (q *queue) detachIfDrained() {
+	if !q.closed || q.unended > 0 || q.device == nil {
 		return
 	}
 	select {

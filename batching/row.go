@@ -38,8 +38,8 @@ type tally struct {
 // end makes err the row's last word.
 func (r *row) end(err error) {
 	r.state, r.err = ended, err
-	r.queue.within--
-	r.queue.settle()
+	r.queue.unended--
+	r.queue.detachIfDrained()
 	r.group.open--
 	if r.group.open == 0 && r.group.done != nil {
 		close(r.group.done)
