@@ -18,8 +18,8 @@ type Program struct {
 	Decoder    Decoder
 	Steps      Steps
 	Encoder    Encoder
-	// Columns that the steps add to results, in order, with examples of what they hold.
-	Columns []Field
+	// ResultColumns are what the steps add to results, in order, with examples of what they hold.
+	ResultColumns []Field
 	// Reads are the paths that the steps want of events, as Row.Read has them.
 	Reads []string
 }

@@ -50,12 +50,12 @@ func (p *Plan) checkCopies(copies []schemas.CopyField) error {
 	var errs []error
 	for i, field := range copies {
 		name, rest, _ := strings.Cut(field.Path, ".")
-		at := slices.IndexFunc(p.program.Columns, func(column pipeline.Field) bool { return column.Name == name })
+		at := slices.IndexFunc(p.program.ResultColumns, func(column pipeline.Field) bool { return column.Name == name })
 		if at < 0 || rest == "" {
 			continue
 		}
 		rest, _, _ = strings.Cut(rest, ".")
-		if _, made := p.program.Columns[at].Value.Lookup(rest); made {
+		if _, made := p.program.ResultColumns[at].Value.Lookup(rest); made {
 			errs = append(errs, fmt.Errorf("copy[%d] is %q: a step makes %s, and results have it without that; copy takes fields of the event alone, "+
 				"and if it has one of that name, give the step's another with as", i, field.Path, name))
 		}

@@ -60,7 +60,7 @@ func NewPlan(class batching.Class, world World) *Plan {
 }
 
 // Columns that the steps so far add, with examples of what they hold.
-func (p *Plan) Columns() []pipeline.Field { return p.program.Columns }
+func (p *Plan) Columns() []pipeline.Field { return p.program.ResultColumns }
 
 // Reads are the paths that the steps so far want of events.
 func (p *Plan) Reads() []string { return p.program.Reads }
@@ -68,7 +68,7 @@ func (p *Plan) Reads() []string { return p.program.Reads }
 // Append a step that adds such columns. Reads are all paths that are wanted of events, with the step's own.
 func (p *Plan) Append(step pipeline.Step, reads []string, columns ...pipeline.Field) {
 	to := p.program
-	to.Steps, to.Reads, to.Columns = append(to.Steps, step), reads, append(to.Columns, columns...)
+	to.Steps, to.Reads, to.ResultColumns = append(to.Steps, step), reads, append(to.ResultColumns, columns...)
 }
 
 // Add the step of a configuration.
@@ -99,7 +99,7 @@ func (p *Plan) Program(input schemas.InputConfig, output schemas.OutputConfig) (
 	if err != nil {
 		return nil, &Error{At: "output: ", Err: err}
 	}
-	if err := encoder.Check(made.Columns); err != nil && !p.Lenient {
+	if err := encoder.Check(made.ResultColumns); err != nil && !p.Lenient {
 		return nil, &Error{At: "output: ", Err: err}
 	}
 	made.Encoder = encoder

@@ -105,7 +105,7 @@ func tellDoubts(views []features.ViewConfig, program *pipeline.Program, logger *
 
 // doubts are paths of events that were probably meant to be something else: the columns of a step, or a view's.
 func doubts(views []features.ViewConfig, program *pipeline.Program) []string {
-	columns := program.Columns
+	columns := program.ResultColumns
 	var names []string
 	for _, c := range columns {
 		names = append(names, c.Name)

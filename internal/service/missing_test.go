@@ -42,7 +42,7 @@ func TestPathsThatAreNearlyAStepsAreDoubted(t *testing.T) {
 func TestStepsThatComeTooLateAreDoubted(t *testing.T) {
 	prediction := pipeline.ObjectValue(pipeline.Field{Name: "label", Value: pipeline.StringValue("")}, pipeline.Field{Name: "score", Value: pipeline.FloatValue(0)})
 	columns := []pipeline.Field{{Name: "sentiment", Value: prediction}, {Name: "items"}}
-	got := doubts(nil, &pipeline.Program{Columns: columns, Reads: []string{"sentiment.score", "sentimnt", "sentmient.score", "item", "text", "title"}})
+	got := doubts(nil, &pipeline.Program{ResultColumns: columns, Reads: []string{"sentiment.score", "sentimnt", "sentmient.score", "item", "text", "title"}})
 	want := []string{
 		"sentiment.score is read from events: the step that makes sentiment comes after the one that reads it",
 		"sentimnt is read from events, which have it or not: did you mean sentiment?",
