@@ -56,9 +56,9 @@ func (t *tableModel) padded(rows []*row) []*row {
 	for i, r := range rows {
 		table, more := r.table, longest-r.table.Rows
 		table.Rows = longest
-		table.Numbers = append(slices.Clip(table.Numbers), make([]float64, more*t.numbers)...)
-		table.Texts = append(slices.Clip(table.Texts), make([]string, more*t.texts)...)
-		if t.items != nil {
+		table.Numbers = append(slices.Clip(table.Numbers), make([]float64, more*t.Numbers)...)
+		table.Texts = append(slices.Clip(table.Texts), make([]string, more*t.Texts)...)
+		if t.Items != nil {
 			table.Items = append(slices.Clip(table.Items), make([]string, more)...)
 		}
 		copies[i] = &row{table: table}

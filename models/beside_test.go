@@ -20,18 +20,18 @@ func tokenIDs(t *testing.T, files map[string]string, text string) ([]int64, erro
 		t.Fatal(err)
 	}
 	folder := filepath.Join(c.Repository, "m", "1")
-	m, err := readManifest(folder)
+	m, err := ReadManifest(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, wrong := readParts("m", folder, &m, series{})
+	p, wrong := ReadParts("m", folder, &m)
 	if len(wrong) > 0 {
 		if !slices.Contains(report.Problems, wrong[0].Error()) {
 			t.Errorf("inspect says %q, want %q among it", report.Problems, wrong[0])
 		}
 		return nil, wrong[0]
 	}
-	short, err := p.tokens.WithMaxTokens(5)
+	short, err := p.Tokens.WithMaxTokens(5)
 	if err != nil {
 		t.Fatal(err)
 	}

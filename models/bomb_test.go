@@ -22,7 +22,7 @@ func TestBombsInNearlineYAMLAreRefused(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readManifest(folder); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ReadManifest(folder); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %.300v, want %s", name, err, c.want)
 		}
 	}

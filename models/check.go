@@ -15,8 +15,8 @@ import (
 )
 
 // check warms the model up and tries it, before anybody's text goes through it. neighbours says whether to try them too.
-func (t *textModel) check(ctx context.Context, m manifest, limits batching.Limits, neighbours bool) error {
-	t.sample = t.filler(min(t.max, 8))
+func (t *textModel) check(ctx context.Context, m Manifest, limits batching.Limits, neighbours bool) error {
+	t.sample = t.filler(min(t.MaxTokens, 8))
 	at(ctx, "warming up: a run of the graph")
 	if err := t.warmUp(limits); err != nil {
 		return fmt.Errorf("warm up: %w", err)
@@ -38,19 +38,19 @@ func (t *textModel) check(ctx context.Context, m manifest, limits batching.Limit
 
 // warmUp runs the largest batch on all slots at once, so that memory is taken, or found lacking, now.
 func (t *textModel) warmUp(limits batching.Limits) error {
-	items := max(1, min(limits.MaxItems, limits.MaxTokens/t.max))
+	items := max(1, min(limits.MaxItems, limits.MaxTokens/t.MaxTokens))
 	var slots errgroup.Group
 	for _, l := range t.lanes {
 		slots.Go(func() error {
 			rows := make([]*row, items)
 			for i := range rows {
-				longest := t.filler(t.max)
+				longest := t.filler(t.MaxTokens)
 				rows[i] = &longest
 			}
 			_, err := t.compute(l, rows)
 			if err != nil && !errors.Is(err, onnx.ErrRuntime) {
 				return fmt.Errorf("%d rows of %d tokens: %w; if the model takes fewer tokens, want max_tokens in nearline.yaml to say how "+
-					"many, and if it was exported without dynamic axes, another export", items, t.max, err)
+					"many, and if it was exported without dynamic axes, another export", items, t.MaxTokens, err)
 			}
 			return err
 		})
@@ -61,8 +61,8 @@ func (t *textModel) warmUp(limits batching.Limits) error {
 // trySample sees whether the outputs are what the heads want, and how long their vectors are: a graph may leave shapes open.
 func (t *textModel) trySample() error {
 	r := t.sample
-	if len(r.ids) <= t.prompted {
-		r = t.filler(t.max)
+	if len(r.ids) <= t.Prompted {
+		r = t.filler(t.MaxTokens)
 	}
 	if err := t.answer(t.lanes[0], []*row{&r}); err != nil {
 		return err
@@ -88,9 +88,9 @@ func (t *textModel) trySample() error {
 
 // filler is a row of so many tokens that mean nothing, each of which the model knows.
 func (t *textModel) filler(tokens int) row {
-	e := t.tokens.Encode("a")
+	e := t.Tokens.Encode("a")
 	if len(e.IDs) == 0 {
-		e.IDs, e.TypeIDs = []int64{t.tokens.PadID()}, []int64{0}
+		e.IDs, e.TypeIDs = []int64{t.Tokens.PadID()}, []int64{0}
 	}
 	var r row
 	for i := range tokens {
@@ -105,13 +105,13 @@ func (t *textModel) filler(tokens int) row {
 const mostGolden = 3
 
 // checkGolden compares the answers to the golden examples.
-func (t *textModel) checkGolden(ctx context.Context, m manifest) error {
+func (t *textModel) checkGolden(ctx context.Context, m Manifest) error {
 	var errs []error
 	for i, g := range m.Golden {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if err := t.tryGolden(g, m.tolerance()); err != nil {
+		if err := t.tryGolden(g, m.GoldenTolerance()); err != nil {
 			errs = append(errs, fmt.Errorf("golden[%d] %q: %w", i, shortened(g.Text), err))
 		}
 	}
@@ -121,7 +121,7 @@ func (t *textModel) checkGolden(ctx context.Context, m manifest) error {
 	return errors.Join(errs...)
 }
 
-func (t *textModel) tryGolden(g golden, tolerance float64) error {
+func (t *textModel) tryGolden(g Golden, tolerance float64) error {
 	if g.Columns != nil || g.Candidates != nil || g.History != nil {
 		return errors.New("the model reads texts: want text, and no columns, candidates or history")
 	}
@@ -135,7 +135,7 @@ func (t *textModel) tryGolden(g golden, tolerance float64) error {
 	if r.err != nil {
 		return r.err
 	}
-	return g.compare(r.columns, tolerance)
+	return g.Compare(r.columns, tolerance)
 }
 
 // coarseTolerance is how far padding and a neighbour may move a logit before the model is refused. It is to tell a graph
@@ -143,9 +143,9 @@ func (t *textModel) tryGolden(g golden, tolerance float64) error {
 const coarseTolerance = 0.05
 
 // checkNeighbours tries, where rows are to share batches, whether they leave each other alone.
-func (t *textModel) checkNeighbours(m manifest) error {
-	longest := t.filler(t.max)
-	rows := []row{t.filler(1 + t.max/8), t.filler(1 + t.max/2)}
+func (t *textModel) checkNeighbours(m Manifest) error {
+	longest := t.filler(t.MaxTokens)
+	rows := []row{t.filler(1 + t.MaxTokens/8), t.filler(1 + t.MaxTokens/2)}
 	for _, g := range m.Golden[:min(8, len(m.Golden))] {
 		var r row
 		if _, err := t.prepare(Input{Text: g.Text}, &r); err != nil {

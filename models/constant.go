@@ -16,8 +16,8 @@ type constant struct {
 	columns []pipeline.Field
 }
 
-func newConstant(m manifest) (*constant, error) {
-	columns, err := m.columns()
+func newConstant(m Manifest) (*constant, error) {
+	columns, err := m.ConstantColumns()
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func newConstant(m manifest) (*constant, error) {
 				errs = append(errs, fmt.Errorf("golden[%d].expect.%s: columns has no such name", i, name))
 			}
 		}
-		if err := g.compare(columns, m.tolerance()); err != nil {
+		if err := g.Compare(columns, m.GoldenTolerance()); err != nil {
 			errs = append(errs, fmt.Errorf("golden[%d]: %w", i, err))
 		}
 	}

@@ -123,14 +123,14 @@ func verdict(err error, rows int, probe func() error) error {
 }
 
 // loadGraph loads the model in the folder of m.info, and completes m.info.
-func loadGraph(ctx context.Context, c Config, manifest manifest, slots int, m *Model) (engine, error) {
+func loadGraph(ctx context.Context, c Config, manifest Manifest, slots int, m *Model) (engine, error) {
 	at(ctx, "reading its files")
-	p, wrong := readParts(m.info.Name, m.info.Folder, &manifest, m.series)
+	p, wrong := ReadParts(m.info.Name, m.info.Folder, &manifest)
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
-	m.info.Heads = p.heads
-	if p.table != nil {
+	m.info.Heads = p.Heads
+	if p.Table != nil {
 		return loadTable(ctx, c, &p, slots, m)
 	}
 	return loadText(ctx, c, &p, slots, m)

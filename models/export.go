@@ -147,21 +147,6 @@ func checkFile(file string) error {
 	return nil
 }
 
-// checkOutputs names graphs whose answers are about places in a text.
-func checkOutputs(outputs []onnx.Info) error {
-	for _, o := range outputs {
-		switch {
-		case o.Name == "logits" && len(o.Shape) == 3:
-			return fmt.Errorf("the graph answers %s, for each token: want a model that answers for whole texts, exported with "+
-				"--task text-classification", o)
-		case o.Name == "start_logits":
-			return fmt.Errorf("the graph answers %s, which marks places in a text: want a model that answers for whole texts, exported "+
-				"with --task text-classification", o)
-		}
-	}
-	return nil
-}
-
 // checkExternal says whether the files that a graph keeps weights in are there, and whole.
 func checkExternal(graphFile string, external []onnx.External) error {
 	for _, e := range external {

@@ -116,7 +116,7 @@ func TestGraphsThatWantMoreThanTextAreRefusedByName(t *testing.T) {
 		{"attention_mask int64[1, 32], and another of 16 tokens", []onnx.Info{{Name: "input_ids", Type: onnx.Int64, Shape: []int64{1, 16}},
 			{Name: "attention_mask", Type: onnx.Int64, Shape: []int64{1, 32}}}},
 	} {
-		if _, err := newText(full, 16, nil, c.inputs, series{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := NewTextGraph(full, 16, c.inputs, Settings{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want it to say %q", err, c.want)
 		}
 	}
@@ -139,6 +139,16 @@ func TestGraphsThatAnswerForPlacesAreRefusedByName(t *testing.T) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
+}
+
+// readConfig are the settings of a folder with this config.json.
+func readConfig(t *testing.T, config string) Settings {
+	t.Helper()
+	s, err := ReadSettings(filepath.Join(repository(t, nil, map[string]string{"m/1/config.json": config}).Repository, "m", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestPositionsAreWhatTheModelTypeCounts(t *testing.T) {
@@ -168,10 +178,7 @@ func TestPositionsAreWhatTheModelTypeCounts(t *testing.T) {
 		{config: `{"model_type": "modernbert", "max_position_embeddings": 8192, "pad_token_id": 50283}`, limit: 8192, roomForMore: true, pad: 50283},
 		{config: `{"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 9223372036854775807}`, limit: 512, first: 2, pad: math.MaxInt64},
 	} {
-		s, err := readSettings(filepath.Join(repository(t, nil, map[string]string{"m/1/config.json": c.config}).Repository, "m", "1"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := readConfig(t, c.config)
 		limit, _, err := maxTokens(manifest{}, s, 0)
 		if err != nil || limit != c.limit || s.relative != c.relative {
 			t.Errorf("%s: got %d tokens, relative: %v, %v, want %d, %v", c.config, limit, s.relative, err, c.limit, c.relative)
@@ -198,9 +205,9 @@ func TestLabelsAreWhatConfigSaysOrTransformersNames(t *testing.T) {
 		`{"model_type": "bert", "id2label": {"1": "a", "2": "b"}}`:    nil,
 		`{}`: {},
 	} {
-		s, err := readSettings(filepath.Join(repository(t, nil, map[string]string{"m/1/config.json": config}).Repository, "m", "1"))
-		if got := s.labels(); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: got %v, %v, want %v", config, got, err, want)
+		s := readConfig(t, config)
+		if got := s.labels(); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", config, got, want)
 		}
 	}
 }
@@ -208,15 +215,12 @@ func TestLabelsAreWhatConfigSaysOrTransformersNames(t *testing.T) {
 // A text that spells padding out does not count for RoBERTa: fairseq's positions are those of the other tokens.
 func TestPositionsGoPastPaddingInTheText(t *testing.T) {
 	var got []int64
-	text, _ := fakeText(t, []onnx.Info{{Name: "input_ids"}, {Name: "position_ids"}, {Name: "attention_mask"}}, 1,
+	s := readConfig(t, `{"model_type": "roberta", "pad_token_id": 1}`)
+	text, _ := fakeTextOf(t, s, []onnx.Info{{Name: "input_ids"}, {Name: "position_ids"}, {Name: "attention_mask"}}, 1,
 		runnerFunc(func(inputs []onnx.Input) ([]onnx.Output, error) {
 			got = slices.Clone(inputs[1].Data)
 			return []onnx.Output{{Shape: []int64{int64(inputs[0].Rows)}, Data: make([]float32, inputs[0].Rows)}}, nil
 		}))
-	one := int64(1)
-	s := settings{ModelType: "roberta", PadTokenID: &one}
-	s.place()
-	text.settle(s)
 	plain, spelt := &row{ids: []int64{0, 9, 8, 2}}, &row{ids: []int64{0, 1, 2}}
 	for _, c := range []struct {
 		rows []*row

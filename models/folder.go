@@ -66,8 +66,8 @@ type golden struct {
 	Expect     map[string]tasks.Expect `yaml:"expect"` // by column of the answer
 }
 
-// compare an answer with what is expected.
-func (g *golden) compare(answer []pipeline.Field, tolerance float64) error {
+// Compare an answer with what is expected.
+func (g *golden) Compare(answer []pipeline.Field, tolerance float64) error {
 	for _, column := range answer {
 		expect, ok := g.Expect[column.Name]
 		if !ok {
@@ -79,6 +79,17 @@ func (g *golden) compare(answer []pipeline.Field, tolerance float64) error {
 	}
 	return nil
 }
+
+// Manifest, and the other two, are the names by which other packages know what is read here. Its own ones stand in what YAML and JSON say of a value
+// that is of the wrong kind.
+type (
+	Manifest = manifest
+	Golden   = golden
+	Settings = settings
+)
+
+// IsConstant says that there is no model: every text has the same answer, which is ConstantColumns.
+func (m *manifest) IsConstant() bool { return m.Task == taskConstant }
 
 type task string
 
@@ -92,8 +103,8 @@ const (
 // defaultTolerance is 0.02, as kinds of CPU differ in how they round int8.
 const defaultTolerance = 0.02
 
-// tolerance of golden examples' scores.
-func (m *manifest) tolerance() float64 {
+// GoldenTolerance is how far the scores of golden examples may be off.
+func (m *manifest) GoldenTolerance() float64 {
 	if m.Tolerance != nil {
 		return *m.Tolerance
 	}
@@ -128,8 +139,8 @@ const (
 	maxSettingsBytes = tokenizer.MaxBytes
 )
 
-// readManifest reads nearline.yaml, strictly. A folder without one has an empty one.
-func readManifest(folder string) (manifest, error) {
+// ReadManifest reads nearline.yaml, strictly. A folder without one has an empty one.
+func ReadManifest(folder string) (Manifest, error) {
 	var m manifest
 	path := filepath.Join(folder, "nearline.yaml")
 	data, err := files.ReadText(path, maxManifestBytes)
@@ -223,8 +234,8 @@ func headNames(heads []tasks.Head) []string {
 	return names
 }
 
-// readSettings reads config.json, tokenizer_config.json and the files of sentence-transformers, where they are.
-func readSettings(folder string) (settings, error) {
+// ReadSettings reads config.json, tokenizer_config.json and the files of sentence-transformers, where they are.
+func ReadSettings(folder string) (Settings, error) {
 	var s settings
 	if err := readJSON(placed(folder, "config.json"), &s); err != nil {
 		return s, err
@@ -412,8 +423,8 @@ func maxTokens(m manifest, s settings, truncation int) (limit int, from string, 
 	return limit, from, nil
 }
 
-// columns converts what a constant answers.
-func (m *manifest) columns() ([]pipeline.Field, error) {
+// ConstantColumns are what a constant answers.
+func (m *manifest) ConstantColumns() ([]pipeline.Field, error) {
 	value, err := constantValue(m.Columns)
 	return value.Fields, err
 }

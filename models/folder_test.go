@@ -30,7 +30,7 @@ func TestManifestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(c.yaml), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readManifest(folder); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := ReadManifest(folder); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v, want it to say %q", c.yaml, err, c.want)
 		}
 	}
@@ -39,7 +39,7 @@ func TestManifestProblemsAreNamedWithTheirPlace(t *testing.T) {
 func TestManifestMayBeAbsentOrEmpty(t *testing.T) {
 	folder := t.TempDir()
 	for range 2 {
-		m, err := readManifest(folder)
+		m, err := ReadManifest(folder)
 		if err != nil || m.Task != "" {
 			t.Errorf("got %+v, %v, want nothing said", m, err)
 		}
@@ -57,25 +57,25 @@ func TestAByteOrderMarkIsNoPartOfAModelsFiles(t *testing.T) {
 		"w/1/nearline.yaml":         "\xff\xfem\x00",
 	})
 	folder := filepath.Join(c.Repository, "m", "1")
-	m, err := readManifest(folder)
+	m, err := ReadManifest(folder)
 	if err != nil || m.MaxTokens != 7 {
 		t.Errorf("got %+v, %v, want 7 tokens", m, err)
 	}
-	if s, err := readSettings(folder); err != nil || s.Positions != 512 || s.tokensStated != 64 {
+	if s, err := ReadSettings(folder); err != nil || s.Positions != 512 || s.tokensStated != 64 {
 		t.Errorf("got %+v, %v, want 512 positions and 64 tokens", s, err)
 	}
-	if _, err := readManifest(filepath.Join(c.Repository, "w", "1")); err == nil || !strings.Contains(err.Error(), "is UTF-16: want it saved as UTF-8") {
+	if _, err := ReadManifest(filepath.Join(c.Repository, "w", "1")); err == nil || !strings.Contains(err.Error(), "is UTF-16: want it saved as UTF-8") {
 		t.Errorf("got %v, want the encoding named", err)
 	}
 }
 
 func TestConstantColumnsKeepTheirOrderAndTypes(t *testing.T) {
 	c := repository(t, nil, map[string]string{"m/1/nearline.yaml": "task: constant\ncolumns:\n  z: 1\n  a: {y: text, b: [true, 0.5, ~]}\n"})
-	m, err := readManifest(filepath.Join(c.Repository, "m", "1"))
+	m, err := ReadManifest(filepath.Join(c.Repository, "m", "1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := m.columns()
+	got, err := m.ConstantColumns()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestSettingsOfAHuggingFaceExport(t *testing.T) {
 		"m/1/config.json":           `{"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1, "id2label": {"1": "b", "0": "a"}}`,
 		"m/1/tokenizer_config.json": `{"model_max_length": 1000000000000000019884624838656}`,
 	})
-	s, err := readSettings(filepath.Join(c.Repository, "m", "1"))
+	s, err := ReadSettings(filepath.Join(c.Repository, "m", "1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func Inspect(ctx context.Context, c Config, folder string, o InspectOptions) (*R
 	if r.Bytes, err = sizeOf(folder); err != nil {
 		return nil, fmt.Errorf("inspect model: %w", err)
 	}
-	if err := checkKinds(folder); err != nil { // nothing in it is read then
+	if err := CheckKinds(folder); err != nil { // nothing in it is read then
 		r.problem(err, nil)
 		r.warn()
 		return r, nil
@@ -153,11 +153,11 @@ func sizeOf(folder string) (bytes int64, err error) {
 // examine describes what the files say, and returns everything that is wrong with them. Whether the folder loads is not
 // decided here: loading it decides.
 func (r *Report) examine(folder string) (wrong []error) {
-	manifest, err := readManifest(folder)
-	r.Golden, r.Tolerance = len(manifest.Golden), manifest.tolerance()
-	if manifest.Task == taskConstant {
+	manifest, err := ReadManifest(folder)
+	r.Golden, r.Tolerance = len(manifest.Golden), manifest.GoldenTolerance()
+	if manifest.IsConstant() {
 		r.Task = string(taskConstant)
-		fields, err := manifest.columns()
+		fields, err := manifest.ConstantColumns()
 		for _, f := range fields {
 			r.Columns = append(r.Columns, Column{Name: f.Name, Kind: string(taskConstant)})
 		}
@@ -170,7 +170,7 @@ func (r *Report) examine(folder string) (wrong []error) {
 	if err != nil {
 		wrong, said = append(wrong, err), nil
 	}
-	p, more := readParts(r.Name, folder, said, series{})
+	p, more := ReadParts(r.Name, folder, said)
 	r.describe(folder, &p)
 	if r.Task == "" {
 		r.Task = string(manifest.Task)
@@ -179,33 +179,30 @@ func (r *Report) examine(folder string) (wrong []error) {
 }
 
 // describe takes over what there is of the parts.
-func (r *Report) describe(folder string, p *parts) {
-	r.Task, r.MaxTokens, r.LimitFrom = p.task(), p.maxTokens, p.limitFrom
-	for _, h := range p.heads {
+func (r *Report) describe(folder string, p *Parts) {
+	r.Task, r.MaxTokens, r.LimitFrom = p.task(), p.MaxTokens, p.limitFrom
+	for _, h := range p.Heads {
 		r.Columns = append(r.Columns, Column{h.Name, string(h.Kind), h.Output, h.Labels, string(h.Activation)})
 	}
-	if p.tokens != nil {
-		r.Tokenizer = &TokenizerFacts{Kind: tokenizerKind(p.tokensPath), Vocabulary: p.tokens.VocabSize()}
+	if p.Tokens != nil {
+		r.Tokenizer = &TokenizerFacts{Kind: tokenizerKind(p.tokensPath), Vocabulary: p.Tokens.VocabSize()}
 	}
-	if p.graph == nil {
+	if p.Graph == nil {
 		return
 	}
-	file, err := filepath.Rel(folder, p.graphPath)
+	file, err := filepath.Rel(folder, p.GraphPath)
 	if err != nil {
-		file = p.graphPath
+		file = p.GraphPath
 	}
 	r.Graph = &GraphFacts{
-		File: filepath.ToSlash(file), Producer: p.graph.Producer, Opset: p.graph.Opset,
-		Inputs: described(p.graph.Inputs), Outputs: described(p.graph.Outputs),
-		Precision: precision(p.graph), Alone: p.graph.Coupled,
+		File: filepath.ToSlash(file), Producer: p.Graph.Producer, Opset: p.Graph.Opset,
+		Inputs: described(p.Graph.Inputs), Outputs: described(p.Graph.Outputs),
+		Precision: precision(p.Graph), Alone: p.Alone(),
 	}
-	if p.text != nil {
-		r.Graph.Alone = p.text.alone(p.graph, p.settings)
+	if p.Table != nil {
+		r.Reads = p.Table.Columns
 	}
-	if p.table != nil {
-		r.Reads, r.Graph.Alone = p.table.columns, p.table.alone(p.graph)
-	}
-	for _, n := range p.graph.Weights {
+	for _, n := range p.Graph.Weights {
 		r.Graph.Weights += n
 	}
 }
@@ -305,7 +302,7 @@ func (r *Report) paces(ctx context.Context, t *textModel, limits batching.Limits
 	}
 	slices.Sort(batches)
 	batches = slices.Compact(batches)
-	lengths := slices.Compact([]int{min(16, t.max), min(128, t.max), t.max})
+	lengths := slices.Compact([]int{min(16, t.MaxTokens), min(128, t.MaxTokens), t.MaxTokens})
 	var paces []Pace
 	for _, tokens := range lengths {
 		for _, batch := range batches {

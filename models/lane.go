@@ -24,7 +24,7 @@ type lane struct {
 }
 
 func (t *textModel) newLane(r runner) *lane {
-	return &lane{runner: r, inputs: make([]onnx.Input, len(t.inputs)), padded: make([][]int64, len(t.inputs))}
+	return &lane{runner: r, inputs: make([]onnx.Input, len(t.Inputs)), padded: make([][]int64, len(t.Inputs))}
 }
 
 // answer runs rows as one batch, and gives each its columns or its own error.
@@ -69,11 +69,11 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 		longest = max(longest, len(r.ids))
 		tokens += len(r.ids)
 	}
-	width := t.fixed
+	width := t.Fixed
 	if width == 0 {
 		width = t.limits.Width(longest, len(rows), tokens)
 	}
-	for i, kind := range t.inputs {
+	for i, kind := range t.Inputs {
 		in := &l.inputs[i]
 		in.Rows, in.Columns = len(rows), width
 		if len(rows) == 1 && len(rows[0].ids) == width {
@@ -94,19 +94,19 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 }
 
 // values are what a row has for an input, and what is put where other rows are longer.
-func (t *textModel) values(kind input, r *row) (values []int64, padding int64) {
+func (t *textModel) values(kind TokenInput, r *row) (values []int64, padding int64) {
 	switch kind {
-	case inputIDs:
-		return r.ids, t.pad
-	case attentionMask:
+	case InputIDs:
+		return r.ids, t.Pad
+	case AttentionMask:
 		return t.ones[:len(r.ids)], 0
-	case tokenTypes:
+	case TokenTypes:
 		return r.types, 0
 	default:
 		if r.positions != nil {
-			return r.positions, t.first - 1
+			return r.positions, t.First - 1
 		}
-		return t.counts[:len(r.ids)], max(0, t.first-1)
+		return t.counts[:len(r.ids)], max(0, t.First-1)
 	}
 }
 
@@ -129,5 +129,5 @@ func (t *textModel) cut(o onnx.Output, i int, r *row) tasks.Row {
 	if len(o.Shape) < 3 {
 		return tasks.Row{Values: values, Width: size}
 	}
-	return tasks.Row{Values: values, Width: int(o.Shape[2]), Tokens: len(r.ids), Prompt: t.prompted}
+	return tasks.Row{Values: values, Width: int(o.Shape[2]), Tokens: len(r.ids), Prompt: t.Prompted}
 }

@@ -19,10 +19,11 @@ func fakeEncoder(t *testing.T, r runner, heads ...tasks.Head) *textModel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := newText(full, 32, heads, idsAndMask, NewMetrics(nil).version("fake", 1))
+	graph, err := NewTextGraph(full, 32, idsAndMask, Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := newText(graph, heads, NewMetrics(nil).version("fake", 1))
 	text.lanes = []*lane{text.newLane(r)}
 	text.sample = text.filler(4)
 	return text
@@ -95,11 +96,11 @@ func TestOutputsOfOtherShapesAreErrors(t *testing.T) {
 }
 
 func TestPaddingThatMovesAVectorIsFoundOut(t *testing.T) {
-	if err := fakeEncoder(t, echo(one), mean()).checkNeighbours(manifest{}); err != nil {
+	if err := fakeEncoder(t, echo(one), mean()).checkNeighbours(Manifest{}); err != nil {
 		t.Errorf("an encoder that heeds its mask: got %v", err)
 	}
 	// The second number of each vector grows with the padding.
-	err := fakeEncoder(t, echo(func(columns int) float32 { return float32(columns) }), mean()).checkNeighbours(manifest{})
+	err := fakeEncoder(t, echo(func(columns int) float32 { return float32(columns) }), mean()).checkNeighbours(Manifest{})
 	if err == nil || !strings.Contains(err.Error(), "moves a vector of length 1 by") {
 		t.Errorf("one that does not: got %v, want it refused", err)
 	}
@@ -107,14 +108,12 @@ func TestPaddingThatMovesAVectorIsFoundOut(t *testing.T) {
 
 func TestPromptComesBeforeTheTextAndItsTokensAreCounted(t *testing.T) {
 	text := fakeEncoder(t, echo(one), mean())
-	if err := text.setPrompt(manifest{Prompt: "good film "}, sentence{}); err != nil {
-		t.Fatal(err)
-	}
+	text.SetPrompt("good film ")
 	var r row
 	if _, err := text.prepare(Input{Text: "bad day"}, &r); err != nil {
 		t.Fatal(err)
 	}
-	if want := text.tokens.AppendIDs(nil, "good film bad day"); !slices.Equal(r.ids, want) || text.prompted != 3 {
-		t.Errorf("got %v with %d tokens of the prompt, want %v with 3 ([CLS] and two words)", r.ids, text.prompted, want)
+	if want := text.Tokens.AppendIDs(nil, "good film bad day"); !slices.Equal(r.ids, want) || text.Prompted != 3 {
+		t.Errorf("got %v with %d tokens of the prompt, want %v with 3 ([CLS] and two words)", r.ids, text.Prompted, want)
 	}
 }

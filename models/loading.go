@@ -84,8 +84,8 @@ func inTime(ctx context.Context, limit time.Duration, load func(context.Context)
 	}
 }
 
-// checkKinds of what is in a model's folder: pipes and devices have no end. Native code opens files by itself, such as those of weights.
-func checkKinds(folder string) error {
+// CheckKinds of what is in a model's folder: pipes and devices have no end. Native code opens files by itself, such as those of weights.
+func CheckKinds(folder string) error {
 	if real, err := filepath.EvalSymlinks(folder); err == nil { // a version may be a link to where it lies
 		folder = real
 	}

@@ -102,23 +102,22 @@ func loadFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 func readFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
 	began := time.Now()
 	at(ctx, "looking at its files")
-	if err := checkKinds(info.Folder); err != nil {
+	if err := CheckKinds(info.Folder); err != nil {
 		return nil, err
 	}
-	manifest, err := readManifest(info.Folder)
+	manifest, err := ReadManifest(info.Folder)
 	if err != nil {
 		return nil, err
 	}
 	on, _, _ := c.machine()
 	info.Device = on.String()
 	m := &Model{info: info, metrics: metrics, series: metrics.version(info.Name, info.Version)}
-	switch manifest.Task {
-	case taskConstant:
+	if manifest.IsConstant() {
 		m.engine, err = newConstant(manifest)
 		if m.info.Limits.MaxItems == 0 {
 			m.info.Limits, _ = c.limits(1, false)
 		}
-	default:
+	} else {
 		m.engine, err = loadGraph(ctx, c, manifest, device.Slots(), m)
 	}
 	if err != nil {

@@ -13,30 +13,30 @@ import (
 	"nearline/models/tokenizer"
 )
 
-// parts are what the files of a model's folder say, before anything of it is on a device. Loading and inspecting begin
+// Parts are what the files of a model's folder say, before anything of it is on a device. Loading and inspecting begin
 // with the same parts, so that they cannot disagree.
-type parts struct {
-	manifest manifest
+type Parts struct {
+	Manifest Manifest
 	settings settings
 
-	graphPath string
-	graph     *onnx.Graph
-	heads     []tasks.Head
+	GraphPath string
+	Graph     *onnx.Graph
+	Heads     []tasks.Head
 
 	tokensPath string
-	tokens     *tokenizer.Tokenizer // cuts texts as its file says
-	maxTokens  int
+	Tokens     *tokenizer.Tokenizer // cuts texts as its file says
+	MaxTokens  int
 	limitFrom  string // the file and key that said so
 
-	text  *textModel  // without lanes; nil for one that reads tables
-	table *tableModel // without lanes; nil for one that reads texts
+	Text  *TextGraph  // nil for one that reads tables
+	Table *TableGraph // nil for one that reads texts
 }
 
-// readParts reads each file by itself, so that what is wrong with one does not hide what is wrong with the next. It returns
+// ReadParts reads each file by itself, so that what is wrong with one does not hide what is wrong with the next. It returns
 // what it could read, and everything that is wrong; with anything wrong the parts are fit to be described, not to be loaded.
 //
 // The manifest of a folder whose nearline.yaml could not be read is nil; what hangs on it is left alone then.
-func readParts(model, folder string, m *manifest, s series) (p parts, wrong []error) {
+func ReadParts(model, folder string, m *Manifest) (p Parts, wrong []error) {
 	note := func(err error) bool {
 		if err != nil {
 			wrong = append(wrong, err)
@@ -51,50 +51,50 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	}
 	said := m != nil
 	if said {
-		p.manifest = *m
+		p.Manifest = *m
 	}
 	var err error
-	p.settings, err = readSettings(folder)
+	p.settings, err = ReadSettings(folder)
 	settled := note(err)
 	var inputs []onnx.Info
 	tables := false
-	p.graphPath, p.graph, err = p.manifest.readGraph(folder)
+	p.GraphPath, p.Graph, err = p.Manifest.readGraph(folder)
 	drawn := note(err)
 	if drawn {
-		inputs, tables, err = p.manifest.named(p.graph.Inputs)
+		inputs, tables, err = p.Manifest.named(p.Graph.Inputs)
 		drawn = note(in(folder, err))
 		// Tokens are whole numbers too, by whatever name: with a tokenizer beside it, a graph reads texts unless it is said.
-		tables = tables && (p.manifest.Task == taskTable || len(p.manifest.Inputs) > 0 || !tokenized(folder))
+		tables = tables && (p.Manifest.Task == taskTable || len(p.Manifest.Inputs) > 0 || !tokenized(folder))
 		p.settings.fix(inputs)
 	}
-	if drawn && len(p.manifest.Heads) == 0 {
+	if drawn && len(p.Manifest.Heads) == 0 {
 		check := checkOutputs
 		if tables {
 			check = checkTableOutputs
 		}
-		drawn = note(in(p.graphPath, check(p.graph.Outputs)))
+		drawn = note(in(p.GraphPath, check(p.Graph.Outputs)))
 	}
 	if drawn && settled && said {
-		source := p.manifest.source(model, p.settings, p.graph)
+		source := p.Manifest.source(model, p.settings, p.Graph)
 		if tables {
-			source.Probabilities = slices.Concat(probabilityOutputs, p.graph.Zipped)
-			source.Sets = labelSets(p.graph)
+			source.Probabilities = slices.Concat(probabilityOutputs, p.Graph.Zipped)
+			source.Sets = labelSets(p.Graph)
 		}
-		p.heads, err = tasks.Resolve(p.manifest.Heads, source)
+		p.Heads, err = tasks.Resolve(p.Manifest.Heads, source)
 		if note(in(folder, err)) {
-			note(in(folder, p.manifest.checkGolden(p.heads)))
+			note(in(folder, p.Manifest.checkGolden(p.Heads)))
 		}
 	}
 	if drawn && !tables && !tokenized(folder) {
 		if err := neither(inputs); err != nil {
-			note(in(p.graphPath, err))
+			note(in(p.GraphPath, err))
 			return p, wrong
 		}
 	}
 	if tables {
-		table, err := newTable(p.heads, inputs, p.manifest.Inputs, s)
-		if note(in(p.graphPath, err)) && (table.items == nil || note(table.items.read(folder))) {
-			p.table = table
+		table, err := newTableGraph(inputs, p.Manifest.Inputs)
+		if note(in(p.GraphPath, err)) && (table.Items == nil || note(table.Items.read(folder))) {
+			p.Table = table
 		}
 		return p, wrong
 	}
@@ -105,50 +105,23 @@ func readParts(model, folder string, m *manifest, s series) (p parts, wrong []er
 	if !note(err) {
 		return p, wrong
 	}
-	if p.tokens, err = tokenizer.LoadWith(p.tokensPath, beside); !note(err) {
+	if p.Tokens, err = tokenizer.LoadWith(p.tokensPath, beside); !note(err) {
 		return p, wrong
 	}
-	p.maxTokens, p.limitFrom, err = maxTokens(p.manifest, p.settings, p.tokens.MaxTokens())
+	p.MaxTokens, p.limitFrom, err = maxTokens(p.Manifest, p.settings, p.Tokens.MaxTokens())
 	if !note(in(folder, err)) || !drawn {
 		return p, wrong
 	}
-	text, err := newText(p.tokens, p.maxTokens, p.heads, inputs, s)
-	if !note(in(p.graphPath, err)) {
+	text, err := NewTextGraph(p.Tokens, p.MaxTokens, inputs, p.settings)
+	if !note(in(p.GraphPath, err)) {
 		return p, wrong
 	}
-	text.settle(p.settings)
-	if note(in(folder, text.setPrompt(p.manifest, p.settings.sentence))) {
-		p.text = text
+	prompt, err := p.settings.sentence.promptText(p.Manifest)
+	if note(in(folder, err)) {
+		text.SetPrompt(prompt)
+		p.Text = text
 	}
 	return p, wrong
-}
-
-// probabilityOutputs are what exporters of classifiers call their probabilities: onnxmltools and skl2onnx.
-var probabilityOutputs = []string{"probabilities", "output_probability"}
-
-// labelSets are the outputs that say which of several labels a row has.
-func labelSets(graph *onnx.Graph) []tasks.Output {
-	var sets []tasks.Output
-	for _, name := range graph.Sets {
-		set := tasks.Output{Name: name}
-		if o, ok := graph.Output(name); ok && len(o.Shape) == 2 {
-			set.Width = int(max(0, o.Shape[1]))
-		}
-		sets = append(sets, set)
-	}
-	return sets
-}
-
-// checkTableOutputs refuses probabilities that are no row of numbers for each row: a matrix for each of several labels, as scikit-learn's trees, neighbours and
-// MultiOutputClassifier answer.
-func checkTableOutputs(outputs []onnx.Info) error {
-	for _, o := range outputs {
-		if slices.Contains(probabilityOutputs, o.Name) && (o.Type == onnx.Sequence || len(o.Shape) > 2) {
-			return fmt.Errorf("the graph answers %s, with a matrix for each of several labels: want one matrix, as of scikit-learn's OneVsRestClassifier; "+
-				"or name what else it answers in nearline.yaml, such as heads: [{output: label, kind: multi_label, labels: [A, B]}], which goes without probabilities", o)
-		}
-	}
-	return nil
 }
 
 // neither says what a graph wants that is neither a text nor a table, if so.
@@ -188,14 +161,27 @@ func tokenized(folder string) bool {
 }
 
 // task is what nearline.yaml calls it, or else what the first head does.
-func (p *parts) task() string {
+func (p *Parts) task() string {
 	switch {
-	case p.manifest.Task != "":
-		return string(p.manifest.Task)
-	case p.table != nil:
+	case p.Manifest.Task != "":
+		return string(p.Manifest.Task)
+	case p.Table != nil:
 		return string(taskTable)
-	case len(p.heads) > 0:
-		return string(p.heads[0].Kind)
+	case len(p.Heads) > 0:
+		return string(p.Heads[0].Kind)
+	}
+	return ""
+}
+
+// Alone says why rows have to run one at a time, or "".
+func (p *Parts) Alone() string {
+	switch {
+	case p.Text != nil:
+		return p.Text.alone(p.Graph, p.settings)
+	case p.Table != nil:
+		return p.Table.alone(p.Graph)
+	case p.Graph != nil:
+		return p.Graph.Coupled
 	}
 	return ""
 }

@@ -219,7 +219,7 @@ func TestItemsAreReadFromTheirFile(t *testing.T) {
 		"a\nb\na\n":                   "items.txt:3: \"a\" is empty, or there already",
 	} {
 		c := repository(t, nil, map[string]string{"m/1/items.txt": content})
-		s := &itemInputs{most: 2}
+		s := &Items{Most: 2}
 		err := s.read(filepath.Join(c.Repository, "m", "1"))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", content, err, want)
@@ -227,11 +227,11 @@ func TestItemsAreReadFromTheirFile(t *testing.T) {
 		if want == "" && s.index["a"] != 1 {
 			t.Errorf("%q: got %v, want a to be the first", content, s.index)
 		}
-		if content == "a\nb\nc\n" && fmt.Sprint(s.known([]string{"c", "x", "b", "a", "y"})) != "[2 1]" {
-			t.Errorf("got %v, want the last two that are known, in their order", s.known([]string{"c", "x", "b", "a", "y"}))
+		if content == "a\nb\nc\n" && fmt.Sprint(s.Known([]string{"c", "x", "b", "a", "y"})) != "[2 1]" {
+			t.Errorf("got %v, want the last two that are known, in their order", s.Known([]string{"c", "x", "b", "a", "y"}))
 		}
 	}
-	if err := (&itemInputs{}).read(t.TempDir()); err == nil || !strings.Contains(err.Error(), "items.txt is missing") {
+	if err := (&Items{}).read(t.TempDir()); err == nil || !strings.Contains(err.Error(), "items.txt is missing") {
 		t.Errorf("got %v, want that items.txt is missing", err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"nearline/models/onnx"
 	"nearline/models/tasks"
 )
 
@@ -225,50 +224,4 @@ func (s sentence) promptText(m manifest) (string, error) {
 		return "", nil
 	}
 	return *text, nil
-}
-
-// setPrompt puts a prompt before every text, and counts its tokens as sentence-transformers does: with the special tokens
-// before it, without the one after it.
-func (t *textModel) setPrompt(m manifest, s sentence) (err error) {
-	if t.prompt, err = s.promptText(m); err != nil || t.prompt == "" {
-		return err
-	}
-	ids, none := t.tokens.AppendIDs(nil, t.prompt), t.tokens.AppendIDs(nil, "")
-	t.prompted = len(ids)
-	if n := len(none); n > 0 && none[n-1] == ids[len(ids)-1] {
-		t.prompted--
-	}
-	return nil
-}
-
-// source is what the files say of the heads.
-func (m *manifest) source(model string, s settings, graph *onnx.Graph) tasks.Source {
-	labels := s.labels()
-	if len(labels) == 0 {
-		labels = graph.Classes
-	}
-	return tasks.Source{
-		Model:       model,
-		Outputs:     rowOutputs(graph.Outputs),
-		Labels:      labels,
-		ProblemType: s.ProblemType,
-		Embedding:   m.embeds(s, graph),
-		Vector:      s.sentence.vector,
-		Unsupported: s.sentence.unsupported,
-	}
-}
-
-// embeds says whether the model makes vectors where nobody says what its heads do: a folder of sentence-transformers, or an
-// encoder without a head. A graph with logits does not.
-func (m *manifest) embeds(s settings, graph *onnx.Graph) bool {
-	if m.Task != "" {
-		return m.Task == taskEmbedding
-	}
-	found := s.sentence.present
-	for _, name := range []string{"sentence_embedding", "last_hidden_state", "token_embeddings"} {
-		_, ok := graph.Output(name)
-		found = found || ok
-	}
-	_, logits := graph.Output("logits")
-	return found && !logits
 }

@@ -28,8 +28,8 @@ func (m *Model) Pace(ctx context.Context, tokens, batch int, long time.Duration)
 	switch {
 	case !ok:
 		return Pace{}, errors.New("the model has no graph that reads texts")
-	case tokens < 1 || tokens > t.max || batch < 1:
-		return Pace{}, fmt.Errorf("pace of %d texts of %d tokens: want at least one, of 1 to %d", batch, tokens, t.max)
+	case tokens < 1 || tokens > t.MaxTokens || batch < 1:
+		return Pace{}, fmt.Errorf("pace of %d texts of %d tokens: want at least one, of 1 to %d", batch, tokens, t.MaxTokens)
 	}
 	return t.measure(ctx, tokens, batch, long)
 }

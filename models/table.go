@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,126 +28,20 @@ type Table struct {
 	History []string
 }
 
-// tableModel is the engine of a graph that reads columns: trees, linear models, whole pipelines of scikit-learn.
+// tableModel is the engine of a graph that reads columns.
 type tableModel struct {
 	graphEngine
+	*TableGraph
 
-	columns        []pipeline.Column
-	inputs         []tableInput // of the graph, in its order
-	numbers, texts int          // columns of each kind
-	single         bool         // the graph takes one row
-
-	items *itemInputs  // nil for a model that does not know items
 	most  int          // rows in a run
 	lanes []*tableLane // by slot
 
 	sample atomic.Pointer[Table] // a row that is known to work; nil until one is
 }
 
-// tableInput is an input of the graph, and where its columns are among those of its kind.
-type tableInput struct {
-	kind        onnx.Type
-	from, width int
-	role        itemRole // noItems for columns
-}
-
-// readsTables says whether the inputs are columns rather than tokens.
-func readsTables(inputs []onnx.Info) bool {
-	if len(inputs) == 0 {
-		return false
-	}
-	roles := rolesOf(inputs)
-	for _, i := range inputs {
-		_, token := inputNames[i.Name]
-		whole := i.Type == onnx.Int64 || i.Type == onnx.Int32
-		tokens := token || whole && len(i.Shape) == 2 && i.Shape[1] < 1 // of any number
-		if _, ok := roles[i.Name]; ok {
-			continue
-		}
-		if tokens || len(i.Shape) < 1 || len(i.Shape) > 2 || !slices.Contains(tableTypes, i.Type) {
-			return false
-		}
-	}
-	return true
-}
-
-var tableTypes = []onnx.Type{onnx.Float32, onnx.Float64, onnx.Int64, onnx.Int32, onnx.String}
-
-// newTable makes an engine that has no lanes yet. names are those that nearline.yaml has for the columns of inputs.
-func newTable(heads []tasks.Head, inputs []onnx.Info, names map[string]columnNames, s series) (*tableModel, error) {
-	t := &tableModel{graphEngine: newGraphEngine(heads, s)}
-	roles := rolesOf(inputs)
-	for _, i := range inputs {
-		if role, ok := roles[i.Name]; ok {
-			if err := t.takesItems(i, role); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := t.takes(i, names[i.Name], len(inputs) == 1); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.items.whole(); err != nil {
-		return nil, err
-	}
-	for i, c := range t.columns {
-		if slices.ContainsFunc(t.columns[:i], func(other pipeline.Column) bool { return other.Name == c.Name }) {
-			return nil, fmt.Errorf("two columns have the name %q: give one another in nearline.yaml, as inputs: {INPUT: [NAME, ...]}", c.Name)
-		}
-	}
-	return t, nil
-}
-
-// takes adds the columns of an input.
-func (t *tableModel) takes(i onnx.Info, names columnNames, only bool) error {
-	if i.Shape[0] > 1 {
-		return fmt.Errorf("the graph wants input %s, %d rows at a time: want an export with a dynamic batch axis", i, i.Shape[0])
-	}
-	t.single = t.single || i.Shape[0] == 1
-	width := 1
-	if len(i.Shape) == 2 {
-		width = int(i.Shape[1])
-	}
-	if width < 1 {
-		width = len(names)
-	}
-	switch {
-	case width < 1:
-		return fmt.Errorf("the graph wants input %s, and does not say how many columns that has: name them in nearline.yaml, as inputs: {%s: [NAME, ...]}", i, i.Name)
-	case len(names) > 0 && len(names) != width:
-		return fmt.Errorf("the graph wants input %s: inputs.%s names %d columns", i, i.Name, len(names))
-	case len(names) == 0 && width == 1:
-		names = columnNames{i.Name}
-	case len(names) == 0:
-		prefix := i.Name + "_"
-		if only {
-			prefix = "f" // as XGBoost calls columns without names
-		}
-		for n := range width {
-			names = append(names, prefix+strconv.Itoa(n))
-		}
-	}
-	in := tableInput{kind: i.Type, from: t.numbers, width: width}
-	if i.Type == onnx.String {
-		in.from = t.texts
-		t.texts += width
-	} else {
-		t.numbers += width
-	}
-	t.inputs = append(t.inputs, in)
-	for _, name := range names {
-		t.columns = append(t.columns, pipeline.Column{Name: name, Text: i.Type == onnx.String, Whole: i.Type == onnx.Int64 || i.Type == onnx.Int32})
-	}
-	return nil
-}
-
-// alone says why rows have to run one at a time, or "".
-func (t *tableModel) alone(g *onnx.Graph) string {
-	if g.Coupled == "" && t.single {
-		return "the graph takes one row at a time: it was exported without a dynamic batch axis"
-	}
-	return g.Coupled
+// newTable makes an engine that has no lanes yet.
+func newTable(g *TableGraph, heads []tasks.Head, s series) *tableModel {
+	return &tableModel{graphEngine: newGraphEngine(heads, s), TableGraph: g}
 }
 
 func (t *tableModel) prepare(in Input, r *row) (int, error) {
@@ -158,17 +51,17 @@ func (t *tableModel) prepare(in Input, r *row) (int, error) {
 		return 0, fmt.Errorf("the table has %d rows: want at least one, and for an answer that is no list one", table.Rows)
 	case table.Rows > t.most:
 		return 0, fmt.Errorf("the table has %d rows: want at most %d, as many as a run takes (models.batch.max_tokens)", table.Rows, t.most)
-	case t.items != nil && len(table.Items) != table.Rows:
+	case t.Items != nil && len(table.Items) != table.Rows:
 		return 0, fmt.Errorf("the table has %d items for %d rows: want one for each", len(table.Items), table.Rows)
-	case len(table.Numbers) != table.Rows*t.numbers || len(table.Texts) != table.Rows*t.texts:
-		return 0, fmt.Errorf("the table has %d numbers and %d texts for %d rows: want %d and %d for each", len(table.Numbers), len(table.Texts), table.Rows, t.numbers, t.texts)
+	case len(table.Numbers) != table.Rows*t.Numbers || len(table.Texts) != table.Rows*t.Texts:
+		return 0, fmt.Errorf("the table has %d numbers and %d texts for %d rows: want %d and %d for each", len(table.Numbers), len(table.Texts), table.Rows, t.Numbers, t.Texts)
 	}
 	number := 0
-	for _, c := range t.columns {
+	for _, c := range t.Columns {
 		if c.Text {
 			continue
 		}
-		for at := number; c.Whole && at < len(table.Numbers); at += t.numbers {
+		for at := number; c.Whole && at < len(table.Numbers); at += t.Numbers {
 			// From 2^53 on a number may be not the one that was written: 2^53+1 has come to be 2^53.
 			if v := table.Numbers[at]; v != math.Trunc(v) || !(math.Abs(v) < 1<<53) {
 				return 0, fmt.Errorf("column %s is %v: want a whole number between -2^53 and 2^53", c.Name, v)
@@ -178,16 +71,16 @@ func (t *tableModel) prepare(in Input, r *row) (int, error) {
 	}
 	for i, text := range table.Texts {
 		if strings.IndexByte(text, 0) >= 0 { // where the runtime would end it
-			return 0, fmt.Errorf("column %s has a text with a zero byte, which no model reads", t.textColumn(i%t.texts))
+			return 0, fmt.Errorf("column %s has a text with a zero byte, which no model reads", t.textColumn(i%t.Texts))
 		}
 	}
 	r.table = table
-	return table.Rows + t.items.cost(table.History), nil
+	return table.Rows + t.historyCost(table.History), nil
 }
 
 // textColumn is the name of a column of texts.
 func (t *tableModel) textColumn(n int) string {
-	for _, c := range t.columns {
+	for _, c := range t.Columns {
 		if c.Text {
 			if n == 0 {
 				return c.Name
@@ -224,7 +117,7 @@ type tableLane struct {
 }
 
 func (t *tableModel) newLane(r runner) *tableLane {
-	return &tableLane{runner: r, inputs: make([]onnx.Input, len(t.inputs))}
+	return &tableLane{runner: r, inputs: make([]onnx.Input, len(t.Inputs))}
 }
 
 // answer runs tables as one batch, and gives each its columns or its own error.
@@ -261,22 +154,22 @@ func (t *tableModel) fill(l *tableLane, rows []*row) (total int) {
 	for _, r := range rows {
 		total += r.table.Rows
 	}
-	for i := range t.inputs {
-		in, of := &l.inputs[i], &t.inputs[i]
-		if of.role != noItems {
-			t.items.fill(in, of.role, rows, total)
+	for i := range t.Inputs {
+		in, of := &l.inputs[i], &t.Inputs[i]
+		if of.Role != NoItems {
+			t.fillItems(in, of.Role, rows, total)
 			continue
 		}
-		in.Rows, in.Columns = total, of.width
+		in.Rows, in.Columns = total, of.Width
 		in.Data, in.Floats, in.Doubles, in.Texts = in.Data[:0], in.Floats[:0], in.Doubles[:0], in.Texts[:0]
 		for _, r := range rows {
 			for n := range r.table.Rows {
-				if of.kind == onnx.String {
-					in.Texts = append(in.Texts, r.table.Texts[n*t.texts+of.from:][:of.width]...)
+				if of.Kind == onnx.String {
+					in.Texts = append(in.Texts, r.table.Texts[n*t.Texts+of.From:][:of.Width]...)
 					continue
 				}
-				numbers := r.table.Numbers[n*t.numbers+of.from:][:of.width]
-				switch of.kind {
+				numbers := r.table.Numbers[n*t.Numbers+of.From:][:of.Width]
+				switch of.Kind {
 				case onnx.Float32:
 					in.Floats = appended(in.Floats, numbers)
 				case onnx.Float64:

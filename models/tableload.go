@@ -14,17 +14,17 @@ import (
 )
 
 // loadTable loads the model of the parts, and completes m.info.
-func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ *tableModel, err error) {
-	t := p.table
-	m.info.Reads, m.info.Alone = t.columns, t.alone(p.graph)
+func loadTable(ctx context.Context, c Config, p *Parts, slots int, m *Model) (_ *tableModel, err error) {
+	t := newTable(p.Table, p.Heads, m.series)
+	m.info.Reads, m.info.Alone = t.Columns, p.Alone()
 	m.info.Limits = c.tableLimits(m.info.Alone != "")
 	t.most = m.info.Limits.MaxTokens
 	rowsOf := ""
-	if t.items != nil {
-		m.info.Items, rowsOf = len(t.items.index), "candidates"
-		if t.items.has[itemHistory] {
-			m.info.History = t.items.most
-			t.most -= t.items.most
+	if t.Items != nil {
+		m.info.Items, rowsOf = t.Items.Len(), "candidates"
+		if t.Items.ReadHistory() {
+			m.info.History = t.Items.Most
+			t.most -= t.Items.Most
 		}
 	}
 	defer func() {
@@ -32,13 +32,13 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 			t.close()
 		}
 	}()
-	err = t.open(ctx, c, p.graphPath, rowsOf, slots, func(r runner) {
+	err = t.open(ctx, c, p.GraphPath, rowsOf, slots, func(r runner) {
 		t.lanes = append(t.lanes, t.newLane(r))
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := t.check(ctx, p.manifest, m.info.Limits.MaxItems > 1); err != nil {
+	if err := t.check(ctx, p.Manifest, m.info.Limits.MaxItems > 1); err != nil {
 		return nil, err
 	}
 	if m.info.Limits.MaxItems > 1 {
@@ -51,7 +51,7 @@ func loadTable(ctx context.Context, c Config, p *parts, slots int, m *Model) (_ 
 }
 
 // check tries the model before anybody's row goes through it.
-func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) error {
+func (t *tableModel) check(ctx context.Context, m Manifest, neighbours bool) error {
 	at(ctx, "answering its golden examples")
 	if err := t.checkGolden(ctx, m, neighbours); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (t *tableModel) check(ctx context.Context, m manifest, neighbours bool) err
 		return nil
 	}
 	// Nobody says what its rows are like. It may refuse one of zeros, as a category that it does not know.
-	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.numbers), Texts: make([]string, t.texts), List: t.items != nil, Items: []string{""}}}
+	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.Numbers), Texts: make([]string, t.Texts), List: t.Items != nil, Items: []string{""}}}
 	at(ctx, "trying a row of zeros")
 	err := t.answer(t.lanes[0], []*row{&blank})
 	switch {
@@ -127,7 +127,7 @@ func alike(a, b pipeline.Value) bool {
 }
 
 // checkGolden compares the answers to the golden examples, each alone and, with neighbours, all in one batch.
-func (t *tableModel) checkGolden(ctx context.Context, m manifest, neighbours bool) error {
+func (t *tableModel) checkGolden(ctx context.Context, m Manifest, neighbours bool) error {
 	var rows []*row
 	for i, g := range m.Golden {
 		r := &row{}
@@ -145,7 +145,7 @@ func (t *tableModel) checkGolden(ctx context.Context, m manifest, neighbours boo
 			err = r.err
 		}
 		if err == nil {
-			err = g.compare(r.columns, m.tolerance())
+			err = g.Compare(r.columns, m.GoldenTolerance())
 		}
 		if err != nil {
 			return fmt.Errorf("golden[%d]: %w", i, err)
@@ -165,7 +165,7 @@ func (t *tableModel) checkGolden(ctx context.Context, m manifest, neighbours boo
 	for i, g := range m.Golden {
 		err := rows[i].err
 		if err == nil {
-			err = g.compare(rows[i].columns, m.tolerance())
+			err = g.Compare(rows[i].columns, m.GoldenTolerance())
 		}
 		if err != nil {
 			return fmt.Errorf("golden[%d], in one batch with the others: rows of the graph move each other: %w", i, err)
@@ -175,13 +175,13 @@ func (t *tableModel) checkGolden(ctx context.Context, m manifest, neighbours boo
 }
 
 // golden is the table of a golden example. A column that it leaves out is missing.
-func (t *tableModel) golden(g golden) (Table, error) {
+func (t *tableModel) golden(g Golden) (Table, error) {
 	switch {
 	case g.Text != "":
 		return Table{}, errNoTable
-	case g.History != nil && t.items == nil:
+	case g.History != nil && t.Items == nil:
 		return Table{}, errors.New("history is for a model that knows items, remove it")
-	case g.Candidates == nil && t.items != nil:
+	case g.Candidates == nil && t.Items != nil:
 		return Table{}, errors.New("candidates is missing: the model ranks, want [{item: ID, COLUMN: ...}, ...]")
 	case g.Candidates == nil:
 		table := Table{Rows: 1}
@@ -189,7 +189,7 @@ func (t *tableModel) golden(g golden) (Table, error) {
 	}
 	table := Table{Rows: len(g.Candidates), List: true, History: g.History}
 	for i, candidate := range g.Candidates {
-		if t.items != nil {
+		if t.Items != nil {
 			if candidate["item"] == nil {
 				return table, fmt.Errorf("candidates[%d].item is missing: want the id of the candidate, or one that the model does not know", i)
 			}
@@ -207,11 +207,11 @@ func (t *tableModel) golden(g golden) (Table, error) {
 // goldenRow adds a row to a table.
 func (t *tableModel) goldenRow(table *Table, columns map[string]any, path string) error {
 	for _, name := range sortedKeys(columns) {
-		if !slices.ContainsFunc(t.columns, func(c pipeline.Column) bool { return c.Name == name }) {
+		if !slices.ContainsFunc(t.Columns, func(c pipeline.Column) bool { return c.Name == name }) {
 			return fmt.Errorf("%s.%s: the model has no such column, want %s", path, name, t.names())
 		}
 	}
-	for _, c := range t.columns {
+	for _, c := range t.Columns {
 		value, given := columns[c.Name]
 		text, isText := value.(string)
 		number, isNumber := asNumber(value)
@@ -230,8 +230,8 @@ func (t *tableModel) goldenRow(table *Table, columns map[string]any, path string
 }
 
 func (t *tableModel) names() string {
-	names := make([]string, len(t.columns))
-	for i, c := range t.columns {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
 		names[i] = c.Name
 	}
 	return strings.Join(names, ", ")

@@ -47,16 +47,23 @@ var idsAndMask = []onnx.Info{{Name: "input_ids", Type: onnx.Int64}, {Name: "atte
 // fakeText is a model with the tiny tokenizer, of 32 tokens, and a graph written in Go with one score.
 func fakeText(t testing.TB, inputs []onnx.Info, slots int, r runner) (*textModel, *Metrics) {
 	t.Helper()
+	return fakeTextOf(t, Settings{}, inputs, slots, r)
+}
+
+// fakeTextOf is fakeText with these settings.
+func fakeTextOf(t testing.TB, s Settings, inputs []onnx.Info, slots int, r runner) (*textModel, *Metrics) {
+	t.Helper()
 	full, err := tokenizer.Load(filepath.Join("onnx", "testdata", "single_label", "tokenizer.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	heads := []tasks.Head{{Name: "last", Output: "last", Kind: tasks.Score, Activation: tasks.Identity}}
 	metrics := NewMetrics(nil)
-	text, err := newText(full, 32, heads, inputs, metrics.version("fake", 7))
+	graph, err := NewTextGraph(full, 32, inputs, s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := newText(graph, heads, metrics.version("fake", 7))
 	for range slots {
 		text.lanes = append(text.lanes, text.newLane(r))
 	}
@@ -168,7 +175,7 @@ func TestPredictAnswersInTheOrderOfTheTexts(t *testing.T) {
 	}
 	text, _ := fakeText(t, idsAndMask, 0, nil)
 	for i, p := range predictions {
-		ids := text.tokens.AppendIDs(nil, texts[i])
+		ids := text.Tokens.AppendIDs(nil, texts[i])
 		want := float64(ids[len(ids)-2])
 		if faults[i] != nil || p.Columns[0].Value.Float != want || p.Model != "fake" || p.Version != 7 || p.At.IsZero() {
 			t.Errorf("text %d: got %+v, %v, want last %v of fake version 7", i, p, faults[i], want)
@@ -290,7 +297,7 @@ func TestGraphInputsThatAreNotKnownAreRefused(t *testing.T) {
 		"the graph wants input pixels": {{Name: "input_ids"}, {Name: "pixels"}},
 		"no input input_ids":           {{Name: "attention_mask"}},
 	} {
-		_, err := newText(full, 32, nil, inputs, series{})
+		_, err := NewTextGraph(full, 32, inputs, Settings{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to say %q", err, want)
 		}

@@ -27,7 +27,7 @@ func TestAllThatIsWrongWithAManifestIsSaidAtOnce(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(folder, "nearline.yaml"), []byte(c.yaml), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := readManifest(folder)
+		_, err := ReadManifest(folder)
 		if err == nil {
 			t.Errorf("%q: got no error", c.yaml)
 			continue
