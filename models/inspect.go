@@ -3,70 +3,24 @@ package models
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"nearline/batching"
-	"nearline/internal/files"
 	"nearline/models/onnx"
-	"nearline/models/tokenizer"
-	"nearline/pipeline"
 )
 
 // Report is what a model folder turned out to be.
 type Report struct {
-	Folder  string `json:"folder"`
-	Name    string `json:"name"`              // as it would have in a repository
-	Version int    `json:"version,omitempty"` // 0 where the folder is no version of a repository
-	Bytes   int64  `json:"bytes"`             // of all files
-	Task    string `json:"task,omitempty"`
+	Facts
 
-	Columns   []Column          `json:"columns,omitempty"`
-	Tokenizer *TokenizerFacts   `json:"tokenizer,omitempty"`
-	Reads     []pipeline.Column `json:"reads,omitempty"` // of a model of tables
-	MaxTokens int               `json:"max_tokens,omitempty"`
-	LimitFrom string            `json:"max_tokens_from,omitempty"` // the file and key that said so
-	Graph     *GraphFacts       `json:"graph,omitempty"`
-	Golden    int               `json:"golden"` // examples
-	Tolerance float64           `json:"tolerance,omitempty"`
-	Devices   []DeviceFacts     `json:"devices,omitempty"`
-	Problems  []string          `json:"problems,omitempty"` // the folder does not load while there is one
-	Warnings  []string          `json:"warnings,omitempty"` // it loads all the same
-}
-
-// Column is what a model answers with.
-type Column struct {
-	Name       string   `json:"name"`
-	Kind       string   `json:"kind"`
-	Output     string   `json:"output,omitempty"` // of the graph
-	Labels     []string `json:"labels,omitempty"`
-	Activation string   `json:"activation,omitempty"`
-}
-
-// TokenizerFacts are read from tokenizer.json.
-type TokenizerFacts struct {
-	Kind       string `json:"kind"`
-	Vocabulary int    `json:"vocabulary"`
-}
-
-// GraphFacts are what the ONNX file says of itself.
-type GraphFacts struct {
-	File      string   `json:"file"`
-	Producer  string   `json:"producer,omitempty"`
-	Opset     int64    `json:"opset"`
-	Inputs    []string `json:"inputs"`
-	Outputs   []string `json:"outputs"`
-	Precision string   `json:"precision"`
-	Weights   int64    `json:"weights"`         // values
-	Alone     string   `json:"alone,omitempty"` // why rows have to be run one at a time
+	Devices  []DeviceFacts `json:"devices,omitempty"`
+	Problems []string      `json:"problems,omitempty"` // the folder does not load while there is one
+	Warnings []string      `json:"warnings,omitempty"` // it loads all the same
 }
 
 // DeviceFacts are what came of trying the model on a device.
@@ -90,24 +44,17 @@ type InspectOptions struct {
 // one, on the first GPU. A folder that does not load is no error: the report's Problems say everything that is wrong with
 // it. The error is for a folder that is none.
 func Inspect(ctx context.Context, c Config, folder string, o InspectOptions) (*Report, error) {
-	stat, err := os.Stat(folder)
+	facts, err := Look(folder)
 	if err != nil {
 		return nil, fmt.Errorf("inspect model: %w", err)
 	}
-	if !stat.IsDir() {
-		return nil, fmt.Errorf("inspect model: %s is a file: want the folder that it lies in", folder)
-	}
-	r := &Report{Folder: folder}
-	r.Name, r.Version = placeOf(folder)
-	if r.Bytes, err = sizeOf(folder); err != nil {
-		return nil, fmt.Errorf("inspect model: %w", err)
-	}
+	r := &Report{Facts: facts}
 	if err := CheckKinds(folder); err != nil { // nothing in it is read then
 		r.problem(err, nil)
 		r.warn()
 		return r, nil
 	}
-	examined := r.examine(folder)
+	examined := r.Examine()
 	for _, device := range []string{"cpu", "cuda"} {
 		c.Device = device
 		if err := r.try(ctx, c, o); err != nil {
@@ -120,142 +67,6 @@ func Inspect(ctx context.Context, c Config, folder string, o InspectOptions) (*R
 	}
 	r.warn()
 	return r, nil
-}
-
-// placeOf reads NAME/VERSION off a path; another folder's name is the model's.
-func placeOf(folder string) (name string, version int) {
-	if whole, err := filepath.Abs(folder); err == nil {
-		folder = whole
-	}
-	n, err := strconv.Atoi(filepath.Base(folder))
-	if err == nil && n > 0 {
-		return filepath.Base(filepath.Dir(folder)), n
-	}
-	return filepath.Base(folder), 0
-}
-
-// sizeOf adds up the files of a folder.
-func sizeOf(folder string) (bytes int64, err error) {
-	err = filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		stat, err := os.Stat(path) // of what a link leads to
-		if err != nil {
-			return err
-		}
-		bytes += stat.Size()
-		return nil
-	})
-	return bytes, err
-}
-
-// examine describes what the files say, and returns everything that is wrong with them. Whether the folder loads is not
-// decided here: loading it decides.
-func (r *Report) examine(folder string) (wrong []error) {
-	manifest, err := ReadManifest(folder)
-	r.Golden, r.Tolerance = len(manifest.Golden), manifest.GoldenTolerance()
-	if manifest.IsConstant() {
-		r.Task = string(taskConstant)
-		fields, err := manifest.ConstantColumns()
-		for _, f := range fields {
-			r.Columns = append(r.Columns, Column{Name: f.Name, Kind: string(taskConstant)})
-		}
-		if err != nil {
-			wrong = append(wrong, err)
-		}
-		return wrong
-	}
-	said := &manifest
-	if err != nil {
-		wrong, said = append(wrong, err), nil
-	}
-	p, more := ReadParts(r.Name, folder, said)
-	r.describe(folder, &p)
-	if r.Task == "" {
-		r.Task = string(manifest.Task)
-	}
-	return append(wrong, more...)
-}
-
-// describe takes over what there is of the parts.
-func (r *Report) describe(folder string, p *Parts) {
-	r.Task, r.MaxTokens, r.LimitFrom = p.task(), p.MaxTokens, p.limitFrom
-	for _, h := range p.Heads {
-		r.Columns = append(r.Columns, Column{h.Name, string(h.Kind), h.Output, h.Labels, string(h.Activation)})
-	}
-	if p.Tokens != nil {
-		r.Tokenizer = &TokenizerFacts{Kind: tokenizerKind(p.tokensPath), Vocabulary: p.Tokens.VocabSize()}
-	}
-	if p.Graph == nil {
-		return
-	}
-	file, err := filepath.Rel(folder, p.GraphPath)
-	if err != nil {
-		file = p.GraphPath
-	}
-	r.Graph = &GraphFacts{
-		File: filepath.ToSlash(file), Producer: p.Graph.Producer, Opset: p.Graph.Opset,
-		Inputs: described(p.Graph.Inputs), Outputs: described(p.Graph.Outputs),
-		Precision: precision(p.Graph), Alone: p.Alone(),
-	}
-	if p.Table != nil {
-		r.Reads = p.Table.Columns
-	}
-	for _, n := range p.Graph.Weights {
-		r.Graph.Weights += n
-	}
-}
-
-func described(infos []onnx.Info) []string {
-	list := []string{}
-	for _, i := range infos {
-		list = append(list, i.String())
-	}
-	return list
-}
-
-// precision names the type that most weights have, and what the graph does with them.
-func precision(g *onnx.Graph) string {
-	most, all := onnx.Type(0), int64(0)
-	for _, t := range sortedTypes(g.Weights) {
-		all += g.Weights[t]
-		if g.Weights[t] > g.Weights[most] {
-			most = t
-		}
-	}
-	switch {
-	case all == 0:
-		return "no weights"
-	case most != onnx.Int8 && most != onnx.Uint8:
-		return most.String()
-	case g.Coupled != "":
-		return most.String() + " weights, quantised further while it runs"
-	}
-	return most.String() + " weights"
-}
-
-func sortedTypes(weights map[onnx.Type]int64) []onnx.Type {
-	var types []onnx.Type
-	for t := range weights {
-		types = append(types, t)
-	}
-	slices.Sort(types)
-	return types
-}
-
-// tokenizerKind is model.type of a tokenizer.json that has been read already.
-func tokenizerKind(path string) string {
-	var file struct {
-		Model struct {
-			Type string `json:"type"`
-		} `json:"model"`
-	}
-	data, err := files.ReadText(path, tokenizer.MaxBytes)
-	if err != nil || json.Unmarshal(data, &file) != nil || file.Model.Type == "" {
-		return "of a kind that it does not name"
-	}
-	return file.Model.Type
 }
 
 // try loads the model on the config's device, and measures it.

@@ -36,12 +36,12 @@ func List(repository string) ([]Entry, error) {
 		}
 		for _, version := range versions {
 			folder := filepath.Join(repository, name, strconv.Itoa(version))
-			r := &Report{Folder: folder, Name: name, Version: version}
+			facts := Facts{Folder: folder, Name: name, Version: version}
 			e := Entry{Name: name, Version: version}
-			if wrong := r.examine(folder); len(wrong) > 0 {
+			if wrong := facts.Examine(); len(wrong) > 0 {
 				e.Problem, _, _ = strings.Cut(wrong[0].Error(), "\n")
 			}
-			e.Task, e.Columns = r.Task, r.Columns
+			e.Task, e.Columns = facts.Task, facts.Columns
 			entries = append(entries, e)
 		}
 	}

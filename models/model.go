@@ -82,7 +82,7 @@ func load(ctx context.Context, c Config, name string, limits batching.Limits, de
 }
 
 func loadVersion(ctx context.Context, c Config, name string, limits batching.Limits, device *batching.Device, metrics *Metrics) (*Model, error) {
-	folder, version, err := c.locate(name)
+	folder, version, err := Locate(c.Repository, c.Versions, name)
 	if err != nil {
 		return nil, err
 	}

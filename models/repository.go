@@ -48,20 +48,20 @@ func Versions(repository, name string) ([]int, error) {
 	return versions, nil
 }
 
-// locate returns the folder of the version that is to run: the pinned one, or else the highest.
-func (c Config) locate(name string) (folder string, version int, err error) {
-	versions, err := Versions(c.Repository, name)
+// Locate returns the folder of the version that is to run: the one that pins has by the model's name, or else the highest.
+func Locate(repository string, pins map[string]int, name string) (folder string, version int, err error) {
+	versions, err := Versions(repository, name)
 	if err != nil {
 		return "", 0, err
 	}
 	version = versions[len(versions)-1]
-	if pin, ok := c.Versions[name]; ok {
+	if pin, ok := pins[name]; ok {
 		if !slices.Contains(versions, pin) {
-			return "", 0, fmt.Errorf("models.versions.%s is %d: %s has %v", name, pin, filepath.Join(c.Repository, name), versions)
+			return "", 0, fmt.Errorf("models.versions.%s is %d: %s has %v", name, pin, filepath.Join(repository, name), versions)
 		}
 		version = pin
 	}
-	return filepath.Join(c.Repository, name, strconv.Itoa(version)), version, nil
+	return filepath.Join(repository, name, strconv.Itoa(version)), version, nil
 }
 
 // Folders are those of a repository that have a version of a model: NAME/VERSION/ with a graph or a nearline.yaml. What else there is in a repository

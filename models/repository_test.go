@@ -15,16 +15,16 @@ func TestHighestVersionRunsUnlessOneIsPinned(t *testing.T) {
 	if err != nil || !slices.Equal(versions, []int{2, 9, 10}) {
 		t.Fatalf("got %v, %v, want [2 9 10]", versions, err)
 	}
-	folder, version, err := c.locate("m")
+	folder, version, err := Locate(c.Repository, c.Versions, "m")
 	if err != nil || version != 10 || folder != filepath.Join(c.Repository, "m", "10") {
 		t.Errorf("got %s version %d, %v, want m/10", folder, version, err)
 	}
 	c.Versions = map[string]int{"m": 9}
-	if _, version, err := c.locate("m"); err != nil || version != 9 {
+	if _, version, err := Locate(c.Repository, c.Versions, "m"); err != nil || version != 9 {
 		t.Errorf("pinned: got version %d, %v, want 9", version, err)
 	}
 	c.Versions["m"] = 3
-	if _, _, err := c.locate("m"); err == nil || !strings.Contains(err.Error(), "models.versions.m is 3") {
+	if _, _, err := Locate(c.Repository, c.Versions, "m"); err == nil || !strings.Contains(err.Error(), "models.versions.m is 3") {
 		t.Errorf("pinned to what is not there: got %v, want the key named", err)
 	}
 }

@@ -87,7 +87,7 @@ func TestInspectPrintsAConfigurationThatParses(t *testing.T) {
 func TestReportIsLaidOut(t *testing.T) {
 	labels := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"}
 	var out bytes.Buffer
-	describeModel(&out, &models.Report{
+	facts := models.Facts{
 		Folder: "/m/topic/2", Name: "topic", Version: 2, Bytes: 24_100_000, Task: "classification",
 		Columns: []models.Column{
 			{Name: "topic", Kind: "classification", Output: "logits", Labels: labels},
@@ -100,6 +100,9 @@ func TestReportIsLaidOut(t *testing.T) {
 			Inputs: []string{"input_ids int64[?, ?]"}, Outputs: []string{"logits float32[?, 14]"},
 		},
 		Golden: 21, Tolerance: 0.02,
+	}
+	describeModel(&out, &models.Report{
+		Facts: facts,
 		Devices: []models.DeviceFacts{
 			{Device: "cpu", Slots: 1, Load: 0.42, Paces: []models.Pace{{Tokens: 32, Batch: 1, Texts: 1060}, {Tokens: 384, Batch: 64, Texts: 31.4}}},
 			{Device: "cuda", Missing: "no GPU"},
