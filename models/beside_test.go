@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nearline/models/folder"
 )
 
 // tokenIDs reads a text with the tokenizer of a folder that has the files beside its tokenizer.json.
@@ -19,12 +21,12 @@ func tokenIDs(t *testing.T, files map[string]string, text string) ([]int64, erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := filepath.Join(c.Repository, "m", "1")
-	m, err := ReadManifest(folder)
+	path := filepath.Join(c.Repository, "m", "1")
+	m, err := folder.ReadManifest(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, wrong := ReadParts("m", folder, &m)
+	p, wrong := folder.ReadParts("m", path, &m)
 	if len(wrong) > 0 {
 		if !slices.Contains(report.Problems, wrong[0].Error()) {
 			t.Errorf("inspect says %q, want %q among it", report.Problems, wrong[0])

@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 )
 
 // check warms the model up and tries it, before anybody's text goes through it. neighbours says whether to try them too.
-func (t *textModel) check(ctx context.Context, m Manifest, limits batching.Limits, neighbours bool) error {
+func (t *textModel) check(ctx context.Context, m folder.Manifest, limits batching.Limits, neighbours bool) error {
 	t.sample = t.filler(min(t.MaxTokens, 8))
 	at(ctx, "warming up: a run of the graph")
 	if err := t.warmUp(limits); err != nil {
@@ -105,7 +106,7 @@ func (t *textModel) filler(tokens int) row {
 const mostGolden = 3
 
 // checkGolden compares the answers to the golden examples.
-func (t *textModel) checkGolden(ctx context.Context, m Manifest) error {
+func (t *textModel) checkGolden(ctx context.Context, m folder.Manifest) error {
 	var errs []error
 	for i, g := range m.Golden {
 		if err := context.Cause(ctx); err != nil {
@@ -121,7 +122,7 @@ func (t *textModel) checkGolden(ctx context.Context, m Manifest) error {
 	return errors.Join(errs...)
 }
 
-func (t *textModel) tryGolden(g Golden, tolerance float64) error {
+func (t *textModel) tryGolden(g folder.Golden, tolerance float64) error {
 	if g.Columns != nil || g.Candidates != nil || g.History != nil {
 		return errors.New("the model reads texts: want text, and no columns, candidates or history")
 	}
@@ -143,7 +144,7 @@ func (t *textModel) tryGolden(g Golden, tolerance float64) error {
 const coarseTolerance = 0.05
 
 // checkNeighbours tries, where rows are to share batches, whether they leave each other alone.
-func (t *textModel) checkNeighbours(m Manifest) error {
+func (t *textModel) checkNeighbours(m folder.Manifest) error {
 	longest := t.filler(t.MaxTokens)
 	rows := []row{t.filler(1 + t.MaxTokens/8), t.filler(1 + t.MaxTokens/2)}
 	for _, g := range m.Golden[:min(8, len(m.Golden))] {

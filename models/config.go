@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -84,7 +85,7 @@ func (c Config) Validate(path string) error {
 	if c.Repository == "" {
 		p.Add(path+".repository", "is empty: want the folder that holds models as NAME/VERSION/, such as models/zoo")
 	}
-	for _, name := range sortedKeys(c.Versions) {
+	for _, name := range slices.Sorted(maps.Keys(c.Versions)) {
 		if c.Versions[name] < 1 {
 			p.Add(path+".versions."+name, "is %d: want at least 1, or leave it out for the highest", c.Versions[name])
 		}
@@ -240,13 +241,4 @@ func (c Config) buckets(maxTokens int, cuda bool) []int {
 		return batching.DefaultBuckets(maxTokens)
 	}
 	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -3,10 +3,12 @@ package models
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/pipeline"
 )
 
@@ -16,14 +18,14 @@ type constant struct {
 	columns []pipeline.Field
 }
 
-func newConstant(m Manifest) (*constant, error) {
+func newConstant(m folder.Manifest) (*constant, error) {
 	columns, err := m.ConstantColumns()
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for i, g := range m.Golden {
-		for _, name := range sortedKeys(g.Expect) {
+		for _, name := range slices.Sorted(maps.Keys(g.Expect)) {
 			if !slices.ContainsFunc(columns, func(f pipeline.Field) bool { return f.Name == name }) {
 				errs = append(errs, fmt.Errorf("golden[%d].expect.%s: columns has no such name", i, name))
 			}

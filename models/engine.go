@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/pipeline"
@@ -123,9 +124,9 @@ func verdict(err error, rows int, probe func() error) error {
 }
 
 // loadGraph loads the model in the folder of m.info, and completes m.info.
-func loadGraph(ctx context.Context, c Config, manifest Manifest, slots int, m *Model) (engine, error) {
+func loadGraph(ctx context.Context, c Config, manifest folder.Manifest, slots int, m *Model) (engine, error) {
 	at(ctx, "reading its files")
-	p, wrong := ReadParts(m.info.Name, m.info.Folder, &manifest)
+	p, wrong := folder.ReadParts(m.info.Name, m.info.Folder, &manifest)
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}

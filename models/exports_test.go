@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -77,7 +78,7 @@ func exported(t testing.TB, name string) Config {
 // Every architecture, exporter and precision that golden.json has, with the files that the exporter wrote and no other.
 func TestExportsLoad(t *testing.T) {
 	all := readExports(t)
-	for _, name := range sortedKeys(all.Cases) {
+	for _, name := range slices.Sorted(maps.Keys(all.Cases)) {
 		t.Run(name, func(t *testing.T) {
 			want, c := all.Cases[name], exported(t, name)
 			c.Slots = 2

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/onnx"
 )
 
 // Report is what a model folder turned out to be.
 type Report struct {
-	Facts
+	folder.Facts
 
 	Devices  []DeviceFacts `json:"devices,omitempty"`
 	Problems []string      `json:"problems,omitempty"` // the folder does not load while there is one
@@ -43,13 +44,13 @@ type InspectOptions struct {
 // Inspect looks at a model folder, wherever it lies, and tries it: it loads as Load does it, on CPU and, where there is
 // one, on the first GPU. A folder that does not load is no error: the report's Problems say everything that is wrong with
 // it. The error is for a folder that is none.
-func Inspect(ctx context.Context, c Config, folder string, o InspectOptions) (*Report, error) {
-	facts, err := Look(folder)
+func Inspect(ctx context.Context, c Config, path string, o InspectOptions) (*Report, error) {
+	facts, err := folder.Look(path)
 	if err != nil {
 		return nil, fmt.Errorf("inspect model: %w", err)
 	}
 	r := &Report{Facts: facts}
-	if err := CheckKinds(folder); err != nil { // nothing in it is read then
+	if err := folder.CheckKinds(path); err != nil { // nothing in it is read then
 		r.problem(err, nil)
 		r.warn()
 		return r, nil
@@ -146,7 +147,7 @@ func (r *Report) problem(load error, examined []error) {
 
 // warn says what could be better in a folder that loads.
 func (r *Report) warn() {
-	if len(r.Problems) > 0 || r.Task == string(taskConstant) {
+	if len(r.Problems) > 0 || r.IsConstant() {
 		return
 	}
 	add := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }

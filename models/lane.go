@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/pipeline"
@@ -94,13 +95,13 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 }
 
 // values are what a row has for an input, and what is put where other rows are longer.
-func (t *textModel) values(kind TokenInput, r *row) (values []int64, padding int64) {
+func (t *textModel) values(kind folder.TokenInput, r *row) (values []int64, padding int64) {
 	switch kind {
-	case InputIDs:
+	case folder.InputIDs:
 		return r.ids, t.Pad
-	case AttentionMask:
+	case folder.AttentionMask:
 		return t.ones[:len(r.ids)], 0
-	case TokenTypes:
+	case folder.TokenTypes:
 		return r.types, 0
 	default:
 		if r.positions != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
@@ -19,7 +20,7 @@ func fakeEncoder(t *testing.T, r runner, heads ...tasks.Head) *textModel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph, err := NewTextGraph(full, 32, idsAndMask, Settings{})
+	graph, err := folder.NewTextGraph(full, 32, idsAndMask, folder.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,11 +97,11 @@ func TestOutputsOfOtherShapesAreErrors(t *testing.T) {
 }
 
 func TestPaddingThatMovesAVectorIsFoundOut(t *testing.T) {
-	if err := fakeEncoder(t, echo(one), mean()).checkNeighbours(Manifest{}); err != nil {
+	if err := fakeEncoder(t, echo(one), mean()).checkNeighbours(folder.Manifest{}); err != nil {
 		t.Errorf("an encoder that heeds its mask: got %v", err)
 	}
 	// The second number of each vector grows with the padding.
-	err := fakeEncoder(t, echo(func(columns int) float32 { return float32(columns) }), mean()).checkNeighbours(Manifest{})
+	err := fakeEncoder(t, echo(func(columns int) float32 { return float32(columns) }), mean()).checkNeighbours(folder.Manifest{})
 	if err == nil || !strings.Contains(err.Error(), "moves a vector of length 1 by") {
 		t.Errorf("one that does not: got %v, want it refused", err)
 	}

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"sync/atomic"
 	"time"
-
-	"nearline/internal/files"
 )
 
 // ErrStuck says that a model was given up while it was loaded: native code does not return, or a disk does not answer. What was begun
@@ -82,20 +78,4 @@ func inTime(ctx context.Context, limit time.Duration, load func(context.Context)
 		close(given)
 		return nil, fmt.Errorf("it was left while %s: %w", stage(), context.Cause(ctx))
 	}
-}
-
-// CheckKinds of what is in a model's folder: pipes and devices have no end. Native code opens files by itself, such as those of weights.
-func CheckKinds(folder string) error {
-	if real, err := filepath.EvalSymlinks(folder); err == nil { // a version may be a link to where it lies
-		folder = real
-	}
-	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := files.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // a link to nowhere is told of by whoever needs it
-			return err
-		}
-		return nil
-	})
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nearline/models/folder"
 )
 
 // stuck loads until it is let go, whatever ctx says, and then has what it says.
@@ -99,7 +101,7 @@ func TestFoldersOfModelsHaveRegularFilesAlone(t *testing.T) {
 				if err != nil || !strings.Contains(strings.Join(report.Problems, ""), kind) {
 					t.Errorf("inspect: got %+v, %v, want the problem", report, err)
 				}
-				if _, err := List(c.Repository); err != nil {
+				if _, err := folder.List(c.Repository); err != nil {
 					t.Errorf("list: %v", err)
 				}
 			})

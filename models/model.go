@@ -1,8 +1,8 @@
-// Package models turns folders into models that answer: it finds versions in a repository, loads one (tokenizer, graph,
-// heads, golden examples), and runs texts, or tables of named columns, through it on a device that several models share.
+// Package models turns folders into models that answer: it loads a version of one (tokenizer, graph, heads, golden examples),
+// and runs texts, or tables of named columns, through it on a device that several models share.
 //
-// How rows become batches is batching's; what graphs, tokens and logits are is onnx's, tokenizer's and tasks'. Nothing here
-// knows of Kafka, or of what texts and columns are about.
+// What the files of a folder say is folder's to read; how rows become batches is batching's; what graphs, tokens and logits
+// are is onnx's, tokenizer's and tasks'. Nothing here knows of Kafka, or of what texts and columns are about.
 package models
 
 import (
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/tasks"
 	"nearline/pipeline"
 )
@@ -82,11 +83,11 @@ func load(ctx context.Context, c Config, name string, limits batching.Limits, de
 }
 
 func loadVersion(ctx context.Context, c Config, name string, limits batching.Limits, device *batching.Device, metrics *Metrics) (*Model, error) {
-	folder, version, err := Locate(c.Repository, c.Versions, name)
+	path, version, err := folder.Locate(c.Repository, c.Versions, name)
 	if err != nil {
 		return nil, err
 	}
-	m, err := loadFolder(ctx, c, Info{Name: name, Version: version, Folder: folder, Limits: limits}, device, metrics)
+	m, err := loadFolder(ctx, c, Info{Name: name, Version: version, Folder: path, Limits: limits}, device, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("load model %s version %d: %w", name, version, err)
 	}
@@ -102,10 +103,10 @@ func loadFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 func readFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
 	began := time.Now()
 	at(ctx, "looking at its files")
-	if err := CheckKinds(info.Folder); err != nil {
+	if err := folder.CheckKinds(info.Folder); err != nil {
 		return nil, err
 	}
-	manifest, err := ReadManifest(info.Folder)
+	manifest, err := folder.ReadManifest(info.Folder)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/pipeline"
@@ -31,7 +32,7 @@ type Table struct {
 // tableModel is the engine of a graph that reads columns.
 type tableModel struct {
 	graphEngine
-	*TableGraph
+	*folder.TableGraph
 
 	most  int          // rows in a run
 	lanes []*tableLane // by slot
@@ -40,7 +41,7 @@ type tableModel struct {
 }
 
 // newTable makes an engine that has no lanes yet.
-func newTable(g *TableGraph, heads []tasks.Head, s series) *tableModel {
+func newTable(g *folder.TableGraph, heads []tasks.Head, s series) *tableModel {
 	return &tableModel{graphEngine: newGraphEngine(heads, s), TableGraph: g}
 }
 
@@ -156,7 +157,7 @@ func (t *tableModel) fill(l *tableLane, rows []*row) (total int) {
 	}
 	for i := range t.Inputs {
 		in, of := &l.inputs[i], &t.Inputs[i]
-		if of.Role != NoItems {
+		if of.Role != folder.NoItems {
 			t.fillItems(in, of.Role, rows, total)
 			continue
 		}

@@ -1,18 +1,21 @@
 package models
 
-import "nearline/models/onnx"
+import (
+	"nearline/models/folder"
+	"nearline/models/onnx"
+)
 
 // fillItems fills an input with what tables have of items.
-func (t *tableModel) fillItems(in *onnx.Input, role ItemRole, rows []*row, total int) {
+func (t *tableModel) fillItems(in *onnx.Input, role folder.ItemRole, rows []*row, total int) {
 	in.Data = in.Data[:0]
 	switch in.Rows, in.Columns = total, 1; role {
-	case ItemCandidates:
+	case folder.ItemCandidates:
 		for _, r := range rows {
 			for _, id := range r.table.Items {
 				in.Data = append(in.Data, t.Items.Number(id)) // 0 for one that it does not know
 			}
 		}
-	case ItemUser:
+	case folder.ItemUser:
 		for user, r := range rows {
 			for range r.table.Rows {
 				in.Data = append(in.Data, int64(user))

@@ -9,12 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/pipeline"
 )
 
 // loadTable loads the model of the parts, and completes m.info.
-func loadTable(ctx context.Context, c Config, p *Parts, slots int, m *Model) (_ *tableModel, err error) {
+func loadTable(ctx context.Context, c Config, p *folder.Parts, slots int, m *Model) (_ *tableModel, err error) {
 	t := newTable(p.Table, p.Heads, m.series)
 	m.info.Reads, m.info.Alone = t.Columns, p.Alone()
 	m.info.Limits = c.tableLimits(m.info.Alone != "")
@@ -51,7 +52,7 @@ func loadTable(ctx context.Context, c Config, p *Parts, slots int, m *Model) (_ 
 }
 
 // check tries the model before anybody's row goes through it.
-func (t *tableModel) check(ctx context.Context, m Manifest, neighbours bool) error {
+func (t *tableModel) check(ctx context.Context, m folder.Manifest, neighbours bool) error {
 	at(ctx, "answering its golden examples")
 	if err := t.checkGolden(ctx, m, neighbours); err != nil {
 		return err
@@ -127,7 +128,7 @@ func alike(a, b pipeline.Value) bool {
 }
 
 // checkGolden compares the answers to the golden examples, each alone and, with neighbours, all in one batch.
-func (t *tableModel) checkGolden(ctx context.Context, m Manifest, neighbours bool) error {
+func (t *tableModel) checkGolden(ctx context.Context, m folder.Manifest, neighbours bool) error {
 	var rows []*row
 	for i, g := range m.Golden {
 		r := &row{}
@@ -175,7 +176,7 @@ func (t *tableModel) checkGolden(ctx context.Context, m Manifest, neighbours boo
 }
 
 // golden is the table of a golden example. A column that it leaves out is missing.
-func (t *tableModel) golden(g Golden) (Table, error) {
+func (t *tableModel) golden(g folder.Golden) (Table, error) {
 	switch {
 	case g.Text != "":
 		return Table{}, errNoTable
@@ -206,7 +207,7 @@ func (t *tableModel) golden(g Golden) (Table, error) {
 
 // goldenRow adds a row to a table.
 func (t *tableModel) goldenRow(table *Table, columns map[string]any, path string) error {
-	for _, name := range sortedKeys(columns) {
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		if !slices.ContainsFunc(t.Columns, func(c pipeline.Column) bool { return c.Name == name }) {
 			return fmt.Errorf("%s.%s: the model has no such column, want %s", path, name, t.names())
 		}

@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/tasks"
 )
 
 // textModel is the engine of a graph that reads tokens.
 type textModel struct {
 	graphEngine
-	*TextGraph
+	*folder.TextGraph
 
 	limits batching.Limits // of batches, for how far they are padded
 	types  bool            // token types are among the graph's inputs
@@ -24,7 +25,7 @@ type textModel struct {
 }
 
 // loadText loads the model of the parts, and completes m.info.
-func loadText(ctx context.Context, c Config, p *Parts, slots int, m *Model) (_ *textModel, err error) {
+func loadText(ctx context.Context, c Config, p *folder.Parts, slots int, m *Model) (_ *textModel, err error) {
 	t := newText(p.Text, p.Heads, m.series)
 	m.info.MaxTokens, m.info.Alone = p.MaxTokens, p.Alone()
 	given := m.info.Limits.MaxItems > 0
@@ -46,10 +47,10 @@ func loadText(ctx context.Context, c Config, p *Parts, slots int, m *Model) (_ *
 }
 
 // newText makes an engine that has no lanes yet.
-func newText(g *TextGraph, heads []tasks.Head, s series) *textModel {
+func newText(g *folder.TextGraph, heads []tasks.Head, s series) *textModel {
 	t := &textModel{
 		graphEngine: newGraphEngine(heads, s), TextGraph: g,
-		types: slices.Contains(g.Inputs, TokenTypes), ones: slices.Repeat([]int64{1}, g.MaxTokens),
+		types: slices.Contains(g.Inputs, folder.TokenTypes), ones: slices.Repeat([]int64{1}, g.MaxTokens),
 	}
 	for i := range g.MaxTokens {
 		t.counts = append(t.counts, g.First+int64(i))
@@ -93,7 +94,7 @@ func (t *textModel) prepare(in Input, r *row) (int, error) {
 // is one that does not count such tokens.
 func (t *textModel) place(r *row) {
 	r.positions = nil
-	if t.First == 0 || !slices.Contains(t.Inputs, Positions) || !slices.Contains(r.ids, t.Pad) {
+	if t.First == 0 || !slices.Contains(t.Inputs, folder.Positions) || !slices.Contains(r.ids, t.Pad) {
 		return
 	}
 	at := t.First

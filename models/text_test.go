@@ -15,6 +15,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"nearline/batching"
+	"nearline/models/folder"
 	"nearline/models/onnx"
 	"nearline/models/tasks"
 	"nearline/models/tokenizer"
@@ -47,11 +48,11 @@ var idsAndMask = []onnx.Info{{Name: "input_ids", Type: onnx.Int64}, {Name: "atte
 // fakeText is a model with the tiny tokenizer, of 32 tokens, and a graph written in Go with one score.
 func fakeText(t testing.TB, inputs []onnx.Info, slots int, r runner) (*textModel, *Metrics) {
 	t.Helper()
-	return fakeTextOf(t, Settings{}, inputs, slots, r)
+	return fakeTextOf(t, folder.Settings{}, inputs, slots, r)
 }
 
 // fakeTextOf is fakeText with these settings.
-func fakeTextOf(t testing.TB, s Settings, inputs []onnx.Info, slots int, r runner) (*textModel, *Metrics) {
+func fakeTextOf(t testing.TB, s folder.Settings, inputs []onnx.Info, slots int, r runner) (*textModel, *Metrics) {
 	t.Helper()
 	full, err := tokenizer.Load(filepath.Join("onnx", "testdata", "single_label", "tokenizer.json"))
 	if err != nil {
@@ -59,7 +60,7 @@ func fakeTextOf(t testing.TB, s Settings, inputs []onnx.Info, slots int, r runne
 	}
 	heads := []tasks.Head{{Name: "last", Output: "last", Kind: tasks.Score, Activation: tasks.Identity}}
 	metrics := NewMetrics(nil)
-	graph, err := NewTextGraph(full, 32, inputs, s)
+	graph, err := folder.NewTextGraph(full, 32, inputs, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,21 +286,5 @@ func TestTruncatedTextsAreCounted(t *testing.T) {
 	}
 	if got, want := counted(t, m.series.tokens), float64(3+32+32+32); got != want {
 		t.Errorf("got %v tokens, want %v", got, want)
-	}
-}
-
-func TestGraphInputsThatAreNotKnownAreRefused(t *testing.T) {
-	full, err := tokenizer.Load(filepath.Join("onnx", "testdata", "single_label", "tokenizer.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for want, inputs := range map[string][]onnx.Info{
-		"the graph wants input pixels": {{Name: "input_ids"}, {Name: "pixels"}},
-		"no input input_ids":           {{Name: "attention_mask"}},
-	} {
-		_, err := NewTextGraph(full, 32, inputs, Settings{})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want it to say %q", err, want)
-		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"nearline/internal/observe"
 	"nearline/internal/plain"
 	"nearline/internal/service"
-	"nearline/models"
+	"nearline/models/folder"
 	"nearline/serving"
 	"nearline/steps"
 )
@@ -130,7 +130,7 @@ func devConfig(f devFlags) (*config.Config, error) {
 			return false
 		}
 		return slices.ContainsFunc(steps.Models(p.Steps), func(model string) bool {
-			_, err := models.Versions(c.Models.Repository, model)
+			_, err := folder.Versions(c.Models.Repository, model)
 			return err != nil
 		})
 	})

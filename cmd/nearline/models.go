@@ -18,6 +18,7 @@ import (
 
 	"nearline/internal/dev"
 	"nearline/models"
+	"nearline/models/folder"
 	"nearline/pipeline"
 )
 
@@ -80,15 +81,15 @@ everything that is wrong with it, and the exit status is 1. Nothing is written.`
 }
 
 // versionsIn refuses a folder that has a model's versions, or a whole repository, and a name in place of a folder.
-func versionsIn(folder string) error {
-	entries, err := os.ReadDir(folder)
+func versionsIn(path string) error {
+	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if shipped, found := findModels(); found == nil {
-			if versions, err := models.Versions(shipped, folder); err == nil && len(versions) > 0 {
-				return fmt.Errorf("there is no folder %s: did you mean %s?", folder, filepath.Join(shipped, folder, strconv.Itoa(versions[len(versions)-1])))
+			if versions, err := folder.Versions(shipped, path); err == nil && len(versions) > 0 {
+				return fmt.Errorf("there is no folder %s: did you mean %s?", path, filepath.Join(shipped, path, strconv.Itoa(versions[len(versions)-1])))
 			}
 		}
-		return fmt.Errorf("there is no folder %s (%w): want that of a model, which has its model.onnx or nearline.yaml", folder, syscall.ENOENT)
+		return fmt.Errorf("there is no folder %s (%w): want that of a model, which has its model.onnx or nearline.yaml", path, syscall.ENOENT)
 	}
 	if err != nil || len(entries) == 0 { // which whoever reads it names
 		return nil //nolint:nilerr // see above
@@ -98,9 +99,9 @@ func versionsIn(folder string) error {
 		if _, err := strconv.Atoi(entry.Name()); err != nil || !entry.IsDir() {
 			return nil //nolint:nilerr // it has something else, as a model has
 		}
-		versions = append(versions, filepath.Join(folder, entry.Name()))
+		versions = append(versions, filepath.Join(path, entry.Name()))
 	}
-	return fmt.Errorf("%s has versions of a model: want one of them: %s", folder, strings.Join(versions, ", "))
+	return fmt.Errorf("%s has versions of a model: want one of them: %s", path, strings.Join(versions, ", "))
 }
 
 // describeModel prints a report for people: a line a fact, tables aligned, nothing that a pipe would not want.
@@ -160,7 +161,7 @@ func describeModel(out io.Writer, r *models.Report) {
 	describeConfig(out, r)
 }
 
-func describeColumn(c models.Column) string {
+func describeColumn(c folder.Column) string {
 	text := c.Name + ": " + c.Kind
 	usual := map[string]string{"classification": "softmax", "multi_label": "sigmoid", "score": "identity"}[c.Kind]
 	if c.Activation != "" && c.Activation != usual {
@@ -210,13 +211,13 @@ func describeSpeed(out io.Writer, fact func(string, string, ...any), devices []m
 
 // describeConfig prints what to paste.
 func describeConfig(out io.Writer, r *models.Report) {
-	folder, err := filepath.Abs(r.Folder)
+	path, err := filepath.Abs(r.Folder)
 	if err != nil {
-		folder = r.Folder
+		path = r.Folder
 	}
 	name := topical(r.Name)
 	if r.Version > 0 && name == r.Name {
-		fmt.Fprintf(out, "\nIt loads. Run it with\n\n%s", snippet(filepath.Dir(filepath.Dir(folder)), r.Name, r.Reads))
+		fmt.Fprintf(out, "\nIt loads. Run it with\n\n%s", snippet(filepath.Dir(filepath.Dir(path)), r.Name, r.Reads))
 		return
 	}
 	fmt.Fprintf(out, "\nIt loads. Put it into a repository:\n\n  mkdir -p my-models/%[1]s && cp -r %[2]s my-models/%[1]s/1\n\nand run it with\n\n%[3]s",
@@ -309,7 +310,7 @@ func listCommand() *cobra.Command {
 		} else if repository, err = findModels(); err != nil {
 			return err
 		}
-		entries, err := models.List(repository)
+		entries, err := folder.List(repository)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"nearline/internal/config"
 	"nearline/models"
+	"nearline/models/folder"
 )
 
 // tiny is a folder with a model of three labels.
@@ -87,15 +88,15 @@ func TestInspectPrintsAConfigurationThatParses(t *testing.T) {
 func TestReportIsLaidOut(t *testing.T) {
 	labels := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"}
 	var out bytes.Buffer
-	facts := models.Facts{
+	facts := folder.Facts{
 		Folder: "/m/topic/2", Name: "topic", Version: 2, Bytes: 24_100_000, Task: "classification",
-		Columns: []models.Column{
+		Columns: []folder.Column{
 			{Name: "topic", Kind: "classification", Output: "logits", Labels: labels},
 			{Name: "worth", Kind: "score", Activation: "sigmoid"},
 		},
-		Tokenizer: &models.TokenizerFacts{Kind: "BPE", Vocabulary: 50265},
+		Tokenizer: &folder.TokenizerFacts{Kind: "BPE", Vocabulary: 50265},
 		MaxTokens: 512, LimitFrom: "config.json, max_position_embeddings",
-		Graph: &models.GraphFacts{
+		Graph: &folder.GraphFacts{
 			File: "onnx/model.onnx", Producer: "pytorch 2.4", Opset: 17, Precision: "float16", Weights: 22_600_000,
 			Inputs: []string{"input_ids int64[?, ?]"}, Outputs: []string{"logits float32[?, 14]"},
 		},
@@ -151,7 +152,7 @@ func TestModelsAreListed(t *testing.T) {
 		"sentiment   1         constant         sentiment: constant; helpfulness: constant\n", "WRONG: ", `task is "guess"`)
 	asJSON := execute(t, "", "models", "list", root, "--json")
 	asJSON.ok(t)
-	var entries []models.Entry
+	var entries []folder.Entry
 	if err := json.Unmarshal([]byte(asJSON.out), &entries); err != nil || len(entries) != 3 {
 		t.Errorf("got %v, %v, want three entries", entries, err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nearline/internal/files"
-	"nearline/models"
+	"nearline/models/folder"
 	"nearline/offline"
 )
 
@@ -48,8 +48,8 @@ func openFiles(c *cobra.Command, stderr io.Writer, f scoreFlags, repository stri
 			return nil, fmt.Errorf("%s: %w", output.flag, err)
 		}
 		// Beside the models there may be what a daily job writes.
-		for _, folder := range models.Folders(repository) {
-			if files.Inside(output.path, folder) {
+		for _, version := range folder.Folders(repository) {
+			if files.Inside(output.path, version) {
 				return nil, fmt.Errorf("%s %s is a file of the models in %s: want another place", output.flag, output.path, repository)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nearline/models"
+	"nearline/models/folder"
 	"nearline/models/tokenizer"
 	"nearline/schemas"
 )
@@ -61,7 +62,7 @@ func madeUp(c models.Config, model string, n int) ([]string, string, error) {
 
 // folderOf finds the version of a model that a config would load.
 func folderOf(c models.Config, model string) (string, error) {
-	versions, err := models.Versions(c.Repository, model)
+	versions, err := folder.Versions(c.Repository, model)
 	if err != nil {
 		return "", err
 	}

@@ -1,8 +1,9 @@
-package models
+package folder
 
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -194,7 +195,7 @@ func (s *sentence) readPooling(file string) error {
 		}
 		known[legacy.flag] = true
 	}
-	for _, key := range sortedKeys(keys) {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if strings.HasPrefix(key, "pooling_mode_") && !known[key] && string(keys[key]) != "false" {
 			return problem(key, "false: this pooling is not known here; choose another in nearline.yaml only if the model was trained with it")
 		}
@@ -218,7 +219,7 @@ func (s sentence) promptText(m manifest) (string, error) {
 	}
 	text, ok := s.prompts[name]
 	if !ok {
-		return "", fmt.Errorf("%s is %q: config_sentence_transformers.json has no such prompt, want %s", key, name, oneOf(sortedKeys(s.prompts)))
+		return "", fmt.Errorf("%s is %q: config_sentence_transformers.json has no such prompt, want %s", key, name, oneOf(slices.Sorted(maps.Keys(s.prompts))))
 	}
 	if text == nil {
 		return "", nil

@@ -1,4 +1,4 @@
-package models
+package folder
 
 import (
 	"encoding/json"
@@ -130,6 +130,9 @@ func (f *Facts) Examine() (wrong []error) {
 	}
 	return append(wrong, more...)
 }
+
+// IsConstant says that there is no model: every text has the same answer.
+func (f *Facts) IsConstant() bool { return f.Task == string(taskConstant) }
 
 // describe takes over what there is of the parts.
 func (f *Facts) describe(p *Parts) {

@@ -1,4 +1,4 @@
-package models
+package folder
 
 import (
 	"bytes"
@@ -62,27 +62,6 @@ func (m *manifest) readGraph(folder string) (file string, graph *onnx.Graph, err
 		return "", nil, err
 	}
 	return file, graph, checkExternal(file, graph.External)
-}
-
-// placed is where a file lies: in the folder, or else with the graph in onnx/, as some exports have everything there.
-func placed(folder, name string) string {
-	at, below := filepath.Join(folder, name), filepath.Join(folder, "onnx", name)
-	if _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(below); err == nil {
-			return below
-		}
-	}
-	return at
-}
-
-// globbed lists the files of a folder that match, by their paths below it, with slashes.
-func globbed(folder string, patterns ...string) []string {
-	var names []string
-	for _, pattern := range patterns {
-		found, _ := fs.Glob(os.DirFS(folder), pattern) // the patterns are ours
-		names = append(names, found...)
-	}
-	return names
 }
 
 // noGraph says what a folder without a graph is, and how to come by one.
