@@ -2,74 +2,63 @@ package models
 
 import (
 	"errors"
-	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
+	"nearline/models/onnx"
 )
 
-// Bare runs texts through a model's graph and nothing else: no queue, no tokenizer, no answers made of logits. It is for
-// benchmarks, as what everything around the graph is measured against. It has lanes of its own, so that the model may
-// answer at the same time, but then both are slower.
-type Bare struct {
-	text *textModel
-	rows []*row
-	all  []*lane
+// BareSlot runs batches through a model's graph and nothing else: no queue, no tokenizer, no answers made of outputs. It is for benchmarks, as what
+// everything around the graph is measured against. It has buffers of its own, so that the model may answer at the same time, but then both are
+// slower. It is not safe for concurrent use; the slots of a model run beside each other.
+type BareSlot struct {
+	runner runner
+	fill   func(rows []*row) []onnx.Input
+	rows   []*row
 }
 
-// NewBare tokenizes the texts for a model.
-func NewBare(m *Model, texts []string) (*Bare, error) {
-	t, ok := m.engine.(*textModel)
-	if !ok {
+// Prepared is an input that a graph can run: tokenized, or a table that was looked through.
+type Prepared struct{ row row }
+
+// Tokens is how many tokens a text has.
+func (p *Prepared) Tokens() int { return len(p.row.ids) }
+
+// Prepare an input for the bare slots of the model.
+func (m *Model) Prepare(in Input) (*Prepared, error) {
+	p := &Prepared{}
+	_, err := m.engine.prepare(in, &p.row)
+	return p, err
+}
+
+// Bare makes as many slots as the model has.
+func (m *Model) Bare() (slots []*BareSlot, err error) {
+	switch e := m.engine.(type) {
+	case *textModel:
+		for slot := range e.lanes {
+			l := e.newLane(e.runner(slot))
+			slots = append(slots, &BareSlot{runner: l.runner, fill: func(rows []*row) []onnx.Input {
+				e.fill(l, rows)
+				return l.inputs
+			}})
+		}
+	case *tableModel:
+		for slot := range e.lanes {
+			l := e.newLane(e.runner(slot))
+			slots = append(slots, &BareSlot{runner: l.runner, fill: func(rows []*row) []onnx.Input {
+				e.fill(l, rows)
+				return l.inputs
+			}})
+		}
+	default:
 		return nil, errors.New("a constant has no graph to run")
 	}
-	b := &Bare{text: t}
-	for _, text := range texts {
-		var r row
-		if _, err := t.prepare(Input{Text: text}, &r); err != nil {
-			return nil, err
-		}
-		b.rows = append(b.rows, &r)
-	}
-	for slot := range t.lanes {
-		b.all = append(b.all, t.newLane(t.sessions[min(slot, len(t.sessions)-1)].Runner()))
-	}
-	return b, nil
+	return slots, nil
 }
 
-// Tokens is how many tokens the texts have.
-func (b *Bare) Tokens() (tokens int) {
-	for _, r := range b.rows {
-		tokens += len(r.ids)
+// Run inputs as one batch: texts are padded to the longest of them, tables lie one after the other.
+func (s *BareSlot) Run(batch []*Prepared) error {
+	s.rows = s.rows[:0]
+	for _, p := range batch {
+		s.rows = append(s.rows, &p.row)
 	}
-	return tokens
-}
-
-// Run runs all texts once, in their order, on as many slots as the model has, batch rows at a time, padded to the longest
-// of them: 1 is the bare runtime, 32 what a server does that batches whatever comes first.
-func (b *Bare) Run(batch int) error {
-	return eachBatch(b.all, b.rows, batch, func(l *lane, rows []*row) error {
-		b.text.fill(l, rows)
-		_, err := l.runner.Run(l.inputs)
-		return err
-	})
-}
-
-// eachBatch runs all rows once, in their order, so many at a time, on all lanes at once.
-func eachBatch[L any](lanes []L, rows []*row, batch int, run func(L, []*row) error) error {
-	var next atomic.Int64
-	var slots errgroup.Group
-	for _, l := range lanes {
-		slots.Go(func() error {
-			for {
-				end := int(next.Add(int64(batch)))
-				if end-batch >= len(rows) {
-					return nil
-				}
-				if err := run(l, rows[end-batch:min(end, len(rows))]); err != nil {
-					return err
-				}
-			}
-		})
-	}
-	return slots.Wait()
+	_, err := s.runner.Run(s.fill(s.rows))
+	return err
 }

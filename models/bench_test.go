@@ -5,8 +5,11 @@ package models
 import (
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
 )
@@ -48,13 +51,55 @@ func shipped(b *testing.B, slots, threads int) *Model {
 	return loaded(b, c, "sentiment", running(b, c))
 }
 
-func bare(b *testing.B, m *Model, texts []string) *Bare {
+// bareGraph runs texts through a model's graph and nothing else.
+type bareGraph struct {
+	slots []*BareSlot
+	texts []*Prepared
+}
+
+func bare(b *testing.B, m *Model, texts []string) *bareGraph {
 	b.Helper()
-	bare, err := NewBare(m, texts)
+	slots, err := m.Bare()
 	if err != nil {
 		b.Fatal(err)
 	}
-	return bare
+	graph := &bareGraph{slots: slots}
+	for _, in := range Texts(texts...) {
+		prepared, err := m.Prepare(in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		graph.texts = append(graph.texts, prepared)
+	}
+	return graph
+}
+
+// Tokens of all texts.
+func (g *bareGraph) Tokens() (tokens int) {
+	for _, text := range g.texts {
+		tokens += text.Tokens()
+	}
+	return tokens
+}
+
+// Run all texts once, in their order, so many at a time, on all slots at once.
+func (g *bareGraph) Run(batch int) error {
+	var next atomic.Int64
+	var slots errgroup.Group
+	for _, s := range g.slots {
+		slots.Go(func() error {
+			for {
+				end := int(next.Add(int64(batch)))
+				if end-batch >= len(g.texts) {
+					return nil
+				}
+				if err := s.Run(g.texts[end-batch : min(end, len(g.texts))]); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return slots.Wait()
 }
 
 // The whole way through tokenizer, scheduler and heads, against the graph alone on the same texts, and against batches of

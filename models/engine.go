@@ -97,6 +97,11 @@ func (e *graphEngine) open(ctx context.Context, c Config, path string, rowsOf st
 	return nil
 }
 
+// runner of a slot, beside those that open handed out.
+func (e *graphEngine) runner(slot int) runner {
+	return e.sessions[min(slot, len(e.sessions)-1)].Runner()
+}
+
 func (e *graphEngine) close() error {
 	var errs []error
 	for _, s := range e.sessions {

@@ -160,7 +160,7 @@ func (b *bench) rankings(ctx context.Context, name, address string, model *model
 	if err := b.broker.fill(ctx, in, requests, n); err != nil {
 		return nil, err
 	}
-	bare, err := models.NewBareTables(model, tables)
+	bare, err := newBare(model, inputsOf(tables))
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (b *bench) rankings(ctx context.Context, name, address string, model *model
 	}
 	runtime := bareRate(n, &coresBare, func() error {
 		for range n / different {
-			if err := bare.Run(together, false); err != nil {
+			if err := bare.run(together); err != nil {
 				return err
 			}
 		}
@@ -215,12 +215,12 @@ func (b *bench) rankings(ctx context.Context, name, address string, model *model
 }
 
 // packedBest is how many lists a run the bare runtime is fastest with.
-func packedBest(bare *models.BareTables) (best int, err error) {
+func packedBest(bare *bareRuntime) (best int, err error) {
 	least := time.Duration(math.MaxInt64)
 	for _, lists := range []int{1, 2, 4, 8, 16} {
 		for range 2 { // the first finds its memory
 			began := time.Now()
-			if err := bare.Run(lists, false); err != nil {
+			if err := bare.run(lists); err != nil {
 				return 0, err
 			}
 			if took := time.Since(began); took < least {
@@ -257,18 +257,23 @@ func packing(b *bench, model *models.Model, items []string) (figure, error) {
 		tables[i] = tableOf(random, choose(random, items, rankHistory), choose(random, items, n))
 		all += n
 	}
-	bare, err := models.NewBareTables(model, tables)
+	const together = 8
+	ragged, err := newBare(model, inputsOf(tables))
 	if err != nil {
 		return figure{}, err
 	}
-	run := func(padded bool) measurement {
+	padded, err := newBare(model, inputsOf(paddedTables(tables, together)))
+	if err != nil {
+		return figure{}, err
+	}
+	run := func(bare *bareRuntime) measurement {
 		return func(int) (float64, error) {
 			began := time.Now()
-			err := bare.Run(8, padded)
+			err := bare.run(together)
 			return float64(all) / time.Since(began).Seconds(), err
 		}
 	}
-	ratios, as, bs, err := paired(max(b.rounds, 7), run(false), run(true))
+	ratios, as, bs, err := paired(max(b.rounds, 7), run(ragged), run(padded))
 	return figure{
 		name: "ragged lists packed ÷ padded to the longest", floor: 1, rounds: ratios,
 		note: fmt.Sprintf("%.0f candidates/s against %.0f, eight lists of 1 to 1,000 in a run, the graph alone", median(as), median(bs)),

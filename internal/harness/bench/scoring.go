@@ -54,7 +54,7 @@ func scoring(ctx context.Context, b *bench) (_ []figure, err error) {
 		coresOurs = append(coresOurs, used)
 		return rate, err
 	}
-	runtime := bareRate(n, &coresBare, func() error { return bare.Run(1) })
+	runtime := bareRate(n, &coresBare, func() error { return bare.run(1) })
 	ratios, as, bs, err := paired(b.rounds, ours, runtime)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (b *bench) score(ctx context.Context, name, in string, n int, limits *batch
 }
 
 // newBareModel loads the model beside the service's; it is closed by the caller.
-func newBareModel(ctx context.Context, events [][]byte) (*models.Model, *models.Bare, error) {
+func newBareModel(ctx context.Context, events [][]byte) (*models.Model, *bareRuntime, error) {
 	c := models.DefaultConfig()
 	decoder, err := schemas.NewDecoder(schemas.InputConfig{}, schemas.OutputConfig{}, schemas.Wanted{})
 	if err != nil {
@@ -131,7 +131,7 @@ func newBareModel(ctx context.Context, events [][]byte) (*models.Model, *models.
 	if err != nil {
 		return nil, nil, err
 	}
-	bare, err := models.NewBare(model, texts(decoder, events))
+	bare, err := newBare(model, models.Texts(texts(decoder, events)...))
 	if err != nil {
 		return nil, nil, errors.Join(err, model.Close(ctx))
 	}
