@@ -32,19 +32,19 @@ func (m *Model) Prepare(in Input) (*Prepared, error) {
 func (m *Model) Bare() (slots []*BareSlot, err error) {
 	switch e := m.engine.(type) {
 	case *textModel:
-		for slot := range e.lanes {
-			l := e.newLane(e.runner(slot))
-			slots = append(slots, &BareSlot{runner: l.runner, fill: func(rows []*row) []onnx.Input {
-				e.fill(l, rows)
-				return l.inputs
+		for slot := range e.slots {
+			s := e.newSlot(e.runner(slot))
+			slots = append(slots, &BareSlot{runner: s.runner, fill: func(rows []*row) []onnx.Input {
+				e.fill(s, rows)
+				return s.inputs
 			}})
 		}
 	case *tableModel:
-		for slot := range e.lanes {
-			l := e.newLane(e.runner(slot))
-			slots = append(slots, &BareSlot{runner: l.runner, fill: func(rows []*row) []onnx.Input {
-				e.fill(l, rows)
-				return l.inputs
+		for slot := range e.slots {
+			s := e.newSlot(e.runner(slot))
+			slots = append(slots, &BareSlot{runner: s.runner, fill: func(rows []*row) []onnx.Input {
+				e.fill(s, rows)
+				return s.inputs
 			}})
 		}
 	default:

@@ -40,15 +40,15 @@ func (t *textModel) check(ctx context.Context, m folder.Manifest, limits batchin
 // warmUp runs the largest batch on all slots at once, so that memory is taken, or found lacking, now.
 func (t *textModel) warmUp(limits batching.Limits) error {
 	items := max(1, min(limits.MaxItems, limits.MaxTokens/t.MaxTokens))
-	var slots errgroup.Group
-	for _, l := range t.lanes {
-		slots.Go(func() error {
+	var running errgroup.Group
+	for _, s := range t.slots {
+		running.Go(func() error {
 			rows := make([]*row, items)
 			for i := range rows {
 				longest := t.filler(t.MaxTokens)
 				rows[i] = &longest
 			}
-			_, err := t.compute(l, rows)
+			_, err := t.compute(s, rows)
 			if err != nil && !errors.Is(err, onnx.ErrRuntime) {
 				return fmt.Errorf("%d rows of %d tokens: %w; if the model takes fewer tokens, want max_tokens in nearline.yaml to say how "+
 					"many, and if it was exported without dynamic axes, another export", items, t.MaxTokens, err)
@@ -56,7 +56,7 @@ func (t *textModel) warmUp(limits batching.Limits) error {
 			return err
 		})
 	}
-	return slots.Wait()
+	return running.Wait()
 }
 
 // trySample sees whether the outputs are what the heads want, and how long their vectors are: a graph may leave shapes open.
@@ -65,7 +65,7 @@ func (t *textModel) trySample() error {
 	if len(r.ids) <= t.Prompted {
 		r = t.filler(t.MaxTokens)
 	}
-	if err := t.answer(t.lanes[0], []*row{&r}); err != nil {
+	if err := t.answer(t.slots[0], []*row{&r}); err != nil {
 		return err
 	}
 	if errors.Is(r.err, tasks.ErrNotFinite) {
@@ -75,7 +75,7 @@ func (t *textModel) trySample() error {
 		return r.err
 	}
 	t.example = r.columns
-	answers, err := t.answers(t.lanes[0], &r)
+	answers, err := t.answers(t.slots[0], &r)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (t *textModel) tryGolden(g folder.Golden, tolerance float64) error {
 	if _, err := t.prepare(Input{Text: g.Text}, &r); err != nil {
 		return err
 	}
-	if err := t.answer(t.lanes[0], []*row{&r}); err != nil {
+	if err := t.answer(t.slots[0], []*row{&r}); err != nil {
 		return err
 	}
 	if r.err != nil {
@@ -154,13 +154,13 @@ func (t *textModel) checkNeighbours(m folder.Manifest) error {
 		}
 		rows = append(rows, r)
 	}
-	l := t.lanes[0]
+	s := t.slots[0]
 	for i := range rows {
-		alone, err := t.answers(l, &rows[i])
+		alone, err := t.answers(s, &rows[i])
 		if err != nil {
 			return err
 		}
-		padded, err := t.answers(l, &rows[i], &longest)
+		padded, err := t.answers(s, &rows[i], &longest)
 		if err != nil {
 			return err
 		}
@@ -176,8 +176,8 @@ func (t *textModel) checkNeighbours(m folder.Manifest) error {
 }
 
 // answers are the first row's, by head: logits, or a vector.
-func (t *textModel) answers(l *lane, rows ...*row) ([][]float32, error) {
-	outputs, err := t.compute(l, rows)
+func (t *textModel) answers(s *textSlot, rows ...*row) ([][]float32, error) {
+	outputs, err := t.compute(s, rows)
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func TestPositionsGoPastPaddingInTheText(t *testing.T) {
 		for _, r := range c.rows {
 			text.place(r)
 		}
-		if err := text.answer(text.lanes[0], c.rows); err != nil || !slices.Equal(got, c.want) {
+		if err := text.answer(text.slots[0], c.rows); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("got positions %v, %v, want %v", got, err, c.want)
 		}
 	}
@@ -123,7 +123,7 @@ func TestGraphOfFixedLengthIsPaddedToIt(t *testing.T) {
 			got = inputs
 			return []onnx.Output{{Shape: []int64{1}, Data: []float32{1}}}, nil
 		}))
-	if err := text.answer(text.lanes[0], []*row{{ids: []int64{2, 9, 3}}}); err != nil {
+	if err := text.answer(text.slots[0], []*row{{ids: []int64{2, 9, 3}}}); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got[0].Data, []int64{2, 9, 3, 0, 0, 0}) || !slices.Equal(got[1].Data, []int64{1, 1, 1, 0, 0, 0}) {

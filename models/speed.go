@@ -41,8 +41,8 @@ func (t *textModel) measure(ctx context.Context, tokens, batch int, long time.Du
 		filler := t.filler(tokens)
 		rows[i] = &filler
 	}
-	return runsFor(ctx, tokens, batch, long, t.lanes, func(l *lane) error {
-		_, err := t.compute(l, rows)
+	return runsFor(ctx, tokens, batch, long, t.slots, func(s *textSlot) error {
+		_, err := t.compute(s, rows)
 		return err
 	})
 }
@@ -64,9 +64,9 @@ func (t *tableModel) paces(ctx context.Context, limits batching.Limits, long tim
 		for i := range rows {
 			rows[i] = &row{table: *sample}
 		}
-		p, err := runsFor(ctx, 0, lists*sample.Rows, long, t.lanes, func(l *tableLane) error {
-			t.fill(l, rows)
-			_, err := l.runner.Run(l.inputs)
+		p, err := runsFor(ctx, 0, lists*sample.Rows, long, t.slots, func(s *tableSlot) error {
+			t.fill(s, rows)
+			_, err := s.runner.Run(s.inputs)
 			return err
 		})
 		if err != nil {
@@ -77,18 +77,18 @@ func (t *tableModel) paces(ctx context.Context, limits batching.Limits, long tim
 	return paces, nil
 }
 
-// runsFor runs batches on all lanes for about so long. The first run of each is not counted: it takes memory that the others find.
-func runsFor[L any](ctx context.Context, tokens, batch int, long time.Duration, lanes []L, run func(L) error) (Pace, error) {
+// runsFor runs batches on all slots for about so long. The first run of each is not counted: it takes memory that the others find.
+func runsFor[S any](ctx context.Context, tokens, batch int, long time.Duration, slots []S, run func(S) error) (Pace, error) {
 	on := func(again func() bool) (runs int64, err error) {
 		var total atomic.Int64
-		var slots errgroup.Group
-		for _, l := range lanes {
-			slots.Go(func() error {
+		var running errgroup.Group
+		for _, s := range slots {
+			running.Go(func() error {
 				for done := 0; done < 1 || again(); done++ {
 					if err := context.Cause(ctx); err != nil {
 						return err
 					}
-					if err := run(l); err != nil {
+					if err := run(s); err != nil {
 						return err
 					}
 					total.Add(1)
@@ -96,7 +96,7 @@ func runsFor[L any](ctx context.Context, tokens, batch int, long time.Duration, 
 				return nil
 			})
 		}
-		err = slots.Wait()
+		err = running.Wait()
 		return total.Load(), err
 	}
 	if _, err := on(func() bool { return false }); err != nil {

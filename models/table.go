@@ -35,12 +35,12 @@ type tableModel struct {
 	*folder.TableGraph
 
 	most  int          // rows in a run
-	lanes []*tableLane // by slot
+	slots []*tableSlot // by slot
 
 	sample atomic.Pointer[Table] // a row that is known to work; nil until one is
 }
 
-// newTable makes an engine that has no lanes yet.
+// newTable makes an engine that has no slots yet.
 func newTable(g *folder.TableGraph, heads []tasks.Head, s series) *tableModel {
 	return &tableModel{graphEngine: newGraphEngine(heads, s), TableGraph: g}
 }
@@ -93,39 +93,39 @@ func (t *tableModel) textColumn(n int) string {
 }
 
 func (t *tableModel) run(slot int, batch []batching.Item[*row]) error {
-	l := t.lanes[slot]
-	l.rows = l.rows[:0]
+	s := t.slots[slot]
+	s.rows = s.rows[:0]
 	for _, item := range batch {
-		l.rows = append(l.rows, item.Value)
+		s.rows = append(s.rows, item.Value)
 	}
-	defer clear(l.rows)
+	defer clear(s.rows)
 	var probe func() error
 	if sample := t.sample.Load(); sample != nil {
-		probe = func() error { return t.answer(l, []*row{{table: *sample}}) }
+		probe = func() error { return t.answer(s, []*row{{table: *sample}}) }
 	}
-	err := t.answer(l, l.rows)
+	err := t.answer(s, s.rows)
 	if err == nil && probe == nil {
-		t.sample.CompareAndSwap(nil, l.rows[0].table.clone())
+		t.sample.CompareAndSwap(nil, s.rows[0].table.clone())
 	}
 	return verdict(err, len(batch), probe)
 }
 
-// tableLane is what one slot runs with; its buffers are used again for every run.
-type tableLane struct {
+// tableSlot is what one slot runs with; its buffers are used again for every run.
+type tableSlot struct {
 	runner runner
 	inputs []onnx.Input
 	rows   []*row
 }
 
-func (t *tableModel) newLane(r runner) *tableLane {
-	return &tableLane{runner: r, inputs: make([]onnx.Input, len(t.Inputs))}
+func (t *tableModel) newSlot(r runner) *tableSlot {
+	return &tableSlot{runner: r, inputs: make([]onnx.Input, len(t.Inputs))}
 }
 
 // answer runs tables as one batch, and gives each its columns or its own error.
-func (t *tableModel) answer(l *tableLane, rows []*row) error {
-	total := t.fill(l, rows)
+func (t *tableModel) answer(s *tableSlot, rows []*row) error {
+	total := t.fill(s, rows)
 	began := time.Now()
-	outputs, err := l.runner.Run(l.inputs)
+	outputs, err := s.runner.Run(s.inputs)
 	t.series.ran(began, total)
 	if err != nil {
 		return err
@@ -150,13 +150,13 @@ func (t *tableModel) answer(l *tableLane, rows []*row) error {
 	return nil
 }
 
-// fill puts tables into the lane's inputs, one after the other, and returns how many rows they have.
-func (t *tableModel) fill(l *tableLane, rows []*row) (total int) {
+// fill puts tables into the slot's inputs, one after the other, and returns how many rows they have.
+func (t *tableModel) fill(s *tableSlot, rows []*row) (total int) {
 	for _, r := range rows {
 		total += r.table.Rows
 	}
 	for i := range t.Inputs {
-		in, of := &l.inputs[i], &t.Inputs[i]
+		in, of := &s.inputs[i], &t.Inputs[i]
 		if of.Role != folder.NoItems {
 			t.fillItems(in, of.Role, rows, total)
 			continue

@@ -34,7 +34,7 @@ func loadTable(ctx context.Context, c Config, p *folder.Parts, slots int, m *Mod
 		}
 	}()
 	err = t.open(ctx, c, p.GraphPath, rowsOf, slots, func(r runner) {
-		t.lanes = append(t.lanes, t.newLane(r))
+		t.slots = append(t.slots, t.newSlot(r))
 	})
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (t *tableModel) check(ctx context.Context, m folder.Manifest, neighbours bo
 	// Nobody says what its rows are like. It may refuse one of zeros, as a category that it does not know.
 	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.Numbers), Texts: make([]string, t.Texts), List: t.Items != nil, Items: []string{""}}}
 	at(ctx, "trying a row of zeros")
-	err := t.answer(t.lanes[0], []*row{&blank})
+	err := t.answer(t.slots[0], []*row{&blank})
 	switch {
 	case errors.Is(err, onnx.ErrRuntime), errors.Is(err, errShape), errors.Is(err, onnx.ErrShape):
 		return fmt.Errorf("try: %w", err)
@@ -86,10 +86,10 @@ func (t *tableModel) coupled() string {
 	}
 	beside := []*row{{table: *other}, {table: *sample}, {table: *other}}
 	alone := &row{table: *sample}
-	if t.answer(t.lanes[0], []*row{alone}) != nil || alone.err != nil {
+	if t.answer(t.slots[0], []*row{alone}) != nil || alone.err != nil {
 		return "" // it did so before
 	}
-	if err := t.answer(t.lanes[0], beside); err != nil {
+	if err := t.answer(t.slots[0], beside); err != nil {
 		return fmt.Sprintf("rows together fail where one alone does not: %v", err)
 	}
 	for i, column := range alone.columns {
@@ -140,7 +140,7 @@ func (t *tableModel) checkGolden(ctx context.Context, m folder.Manifest, neighbo
 			_, err = t.prepare(Input{Table: table}, r)
 		}
 		if err == nil {
-			err = t.answer(t.lanes[0], []*row{r})
+			err = t.answer(t.slots[0], []*row{r})
 		}
 		if err == nil {
 			err = r.err
@@ -160,7 +160,7 @@ func (t *tableModel) checkGolden(ctx context.Context, m folder.Manifest, neighbo
 	if !neighbours || len(rows) < 2 {
 		return nil
 	}
-	if err := t.answer(t.lanes[0], rows); err != nil {
+	if err := t.answer(t.slots[0], rows); err != nil {
 		return fmt.Errorf("golden examples in one batch: %w", err)
 	}
 	for i, g := range m.Golden {

@@ -18,10 +18,10 @@ type textModel struct {
 	limits batching.Limits // of batches, for how far they are padded
 	types  bool            // token types are among the graph's inputs
 
-	lanes  []*lane // by slot
-	ones   []int64 // the mask of a row without padding
-	counts []int64 // First, First+1 and so on: the positions of a row
-	sample row     // a text that is known to work
+	slots  []*textSlot // by slot
+	ones   []int64     // the mask of a row without padding
+	counts []int64     // First, First+1 and so on: the positions of a row
+	sample row         // a text that is known to work
 }
 
 // loadText loads the model of the parts, and completes m.info.
@@ -40,13 +40,13 @@ func loadText(ctx context.Context, c Config, p *folder.Parts, slots int, m *Mode
 			t.close()
 		}
 	}()
-	if err := t.open(ctx, c, p.GraphPath, "", slots, func(r runner) { t.lanes = append(t.lanes, t.newLane(r)) }); err != nil {
+	if err := t.open(ctx, c, p.GraphPath, "", slots, func(r runner) { t.slots = append(t.slots, t.newSlot(r)) }); err != nil {
 		return nil, err
 	}
 	return t, t.check(ctx, p.Manifest, m.info.Limits, !given)
 }
 
-// newText makes an engine that has no lanes yet.
+// newText makes an engine that has no slots yet.
 func newText(g *folder.TextGraph, heads []tasks.Head, s series) *textModel {
 	t := &textModel{
 		graphEngine: newGraphEngine(heads, s), TextGraph: g,
@@ -109,13 +109,13 @@ func (t *textModel) place(r *row) {
 }
 
 func (t *textModel) run(slot int, batch []batching.Item[*row]) error {
-	l := t.lanes[slot]
-	l.rows = l.rows[:0]
+	s := t.slots[slot]
+	s.rows = s.rows[:0]
 	for _, item := range batch {
-		l.rows = append(l.rows, item.Value)
+		s.rows = append(s.rows, item.Value)
 	}
-	defer clear(l.rows)
-	return verdict(t.answer(l, l.rows), len(batch), func() error {
-		return t.answer(l, []*row{{ids: t.sample.ids, types: t.sample.types, positions: t.sample.positions}})
+	defer clear(s.rows)
+	return verdict(t.answer(s, s.rows), len(batch), func() error {
+		return t.answer(s, []*row{{ids: t.sample.ids, types: t.sample.types, positions: t.sample.positions}})
 	})
 }

@@ -66,7 +66,7 @@ func fakeTextOf(t testing.TB, s folder.Settings, inputs []onnx.Info, slots int, 
 	}
 	text := newText(graph, heads, metrics.version("fake", 7))
 	for range slots {
-		text.lanes = append(text.lanes, text.newLane(r))
+		text.slots = append(text.slots, text.newSlot(r))
 	}
 	text.sample = text.filler(4)
 	return text, metrics
@@ -104,7 +104,7 @@ func TestRowsArePaddedToTheLongestWithEveryInput(t *testing.T) {
 	a, b := &row{ids: []int64{2, 9, 8, 3}, types: []int64{0, 0, 1, 1}}, &row{ids: []int64{2, 3}, types: []int64{0, 1}}
 	check := func(rows []*row, want ...[]int64) {
 		t.Helper()
-		if err := text.answer(text.lanes[0], rows); err != nil {
+		if err := text.answer(text.slots[0], rows); err != nil {
 			t.Fatal(err)
 		}
 		for i, in := range got {
@@ -137,7 +137,7 @@ func TestRowsArePaddedToABucket(t *testing.T) {
 		{[]*row{five, five, short}, 6}, // 18 for 12 is just within
 		{[]*row{five, short, short}, 5},
 	} {
-		if err := text.answer(text.lanes[0], c.rows); err != nil {
+		if err := text.answer(text.slots[0], c.rows); err != nil {
 			t.Fatal(err)
 		}
 		if got[0].Columns != c.width || len(got[0].Data) != c.width*len(c.rows) || len(got[1].Data) != len(got[0].Data) {

@@ -43,7 +43,7 @@ func ReadParts(model, folder string, m *Manifest) (p Parts, wrong []error) {
 		}
 		return err == nil
 	}
-	in := func(place string, err error) error {
+	prefixed := func(place string, err error) error {
 		if err == nil {
 			return nil
 		}
@@ -62,7 +62,7 @@ func ReadParts(model, folder string, m *Manifest) (p Parts, wrong []error) {
 	drawn := note(err)
 	if drawn {
 		inputs, tables, err = p.Manifest.named(p.Graph.Inputs)
-		drawn = note(in(folder, err))
+		drawn = note(prefixed(folder, err))
 		// Tokens are whole numbers too, by whatever name: with a tokenizer beside it, a graph reads texts unless it is said.
 		tables = tables && (p.Manifest.Task == taskTable || len(p.Manifest.Inputs) > 0 || !tokenized(folder))
 		p.settings.fix(inputs)
@@ -72,7 +72,7 @@ func ReadParts(model, folder string, m *Manifest) (p Parts, wrong []error) {
 		if tables {
 			check = checkTableOutputs
 		}
-		drawn = note(in(p.GraphPath, check(p.Graph.Outputs)))
+		drawn = note(prefixed(p.GraphPath, check(p.Graph.Outputs)))
 	}
 	if drawn && settled && said {
 		source := p.Manifest.source(model, p.settings, p.Graph)
@@ -81,19 +81,19 @@ func ReadParts(model, folder string, m *Manifest) (p Parts, wrong []error) {
 			source.Sets = labelSets(p.Graph)
 		}
 		p.Heads, err = tasks.Resolve(p.Manifest.Heads, source)
-		if note(in(folder, err)) {
-			note(in(folder, p.Manifest.checkGolden(p.Heads)))
+		if note(prefixed(folder, err)) {
+			note(prefixed(folder, p.Manifest.checkGolden(p.Heads)))
 		}
 	}
 	if drawn && !tables && !tokenized(folder) {
 		if err := neither(inputs); err != nil {
-			note(in(p.GraphPath, err))
+			note(prefixed(p.GraphPath, err))
 			return p, wrong
 		}
 	}
 	if tables {
 		table, err := newTableGraph(inputs, p.Manifest.Inputs)
-		if note(in(p.GraphPath, err)) && (table.Items == nil || note(table.Items.read(folder))) {
+		if note(prefixed(p.GraphPath, err)) && (table.Items == nil || note(table.Items.read(folder))) {
 			p.Table = table
 		}
 		return p, wrong
@@ -109,15 +109,15 @@ func ReadParts(model, folder string, m *Manifest) (p Parts, wrong []error) {
 		return p, wrong
 	}
 	p.MaxTokens, p.limitFrom, err = maxTokens(p.Manifest, p.settings, p.Tokens.MaxTokens())
-	if !note(in(folder, err)) || !drawn {
+	if !note(prefixed(folder, err)) || !drawn {
 		return p, wrong
 	}
 	text, err := NewTextGraph(p.Tokens, p.MaxTokens, inputs, p.settings)
-	if !note(in(p.GraphPath, err)) {
+	if !note(prefixed(p.GraphPath, err)) {
 		return p, wrong
 	}
 	prompt, err := p.settings.sentence.promptText(p.Manifest)
-	if note(in(folder, err)) {
+	if note(prefixed(folder, err)) {
 		text.SetPrompt(prompt)
 		p.Text = text
 	}

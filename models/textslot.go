@@ -16,21 +16,21 @@ type runner interface {
 	Run(inputs []onnx.Input) ([]onnx.Output, error)
 }
 
-// lane is what one slot runs with; its buffers are used again for every run.
-type lane struct {
+// textSlot is what one slot runs with; its buffers are used again for every run.
+type textSlot struct {
 	runner runner
 	inputs []onnx.Input
 	padded [][]int64 // by input, for batches of several rows
 	rows   []*row
 }
 
-func (t *textModel) newLane(r runner) *lane {
-	return &lane{runner: r, inputs: make([]onnx.Input, len(t.Inputs)), padded: make([][]int64, len(t.Inputs))}
+func (t *textModel) newSlot(r runner) *textSlot {
+	return &textSlot{runner: r, inputs: make([]onnx.Input, len(t.Inputs)), padded: make([][]int64, len(t.Inputs))}
 }
 
 // answer runs rows as one batch, and gives each its columns or its own error.
-func (t *textModel) answer(l *lane, rows []*row) error {
-	outputs, err := t.compute(l, rows)
+func (t *textModel) answer(s *textSlot, rows []*row) error {
+	outputs, err := t.compute(s, rows)
 	if err != nil {
 		return err
 	}
@@ -42,29 +42,29 @@ func (t *textModel) answer(l *lane, rows []*row) error {
 	return nil
 }
 
-// compute runs rows as one batch. The outputs are valid until the lane's next run, and have a row of logits for each row, or
+// compute runs rows as one batch. The outputs are valid until the slot's next run, and have a row of logits for each row, or
 // a vector for each of its tokens.
-func (t *textModel) compute(l *lane, rows []*row) ([]onnx.Output, error) {
-	tokens := t.fill(l, rows)
+func (t *textModel) compute(s *textSlot, rows []*row) ([]onnx.Output, error) {
+	tokens := t.fill(s, rows)
 	began := time.Now()
-	outputs, err := l.runner.Run(l.inputs)
+	outputs, err := s.runner.Run(s.inputs)
 	t.series.ran(began, tokens)
 	if err != nil {
 		return nil, err
 	}
 	for i, o := range outputs {
-		tokens := len(o.Shape) == 3 && o.Shape[1] == int64(l.inputs[0].Columns)
+		tokens := len(o.Shape) == 3 && o.Shape[1] == int64(s.inputs[0].Columns)
 		if n := len(o.Shape); n == 0 || n > 2 && !tokens || o.Shape[0] != int64(len(rows)) {
 			return nil, fmt.Errorf("output %s has shape %v for %d rows of %d tokens: want [batch], [batch, logits] or [batch, tokens, hidden]",
-				t.outputs[i], o.Shape, len(rows), l.inputs[0].Columns)
+				t.outputs[i], o.Shape, len(rows), s.inputs[0].Columns)
 		}
 	}
 	return outputs, nil
 }
 
-// fill puts rows into the lane's inputs, padded on the right to the width that the limits say, or to what the graph takes, and
+// fill puts rows into the slot's inputs, padded on the right to the width that the limits say, or to what the graph takes, and
 // returns how many tokens they have. A row that is alone and needs no padding is handed on where it lies.
-func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
+func (t *textModel) fill(s *textSlot, rows []*row) (tokens int) {
 	longest := 0
 	for _, r := range rows {
 		longest = max(longest, len(r.ids))
@@ -75,13 +75,13 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 		width = t.limits.Width(longest, len(rows), tokens)
 	}
 	for i, kind := range t.Inputs {
-		in := &l.inputs[i]
+		in := &s.inputs[i]
 		in.Rows, in.Columns = len(rows), width
 		if len(rows) == 1 && len(rows[0].ids) == width {
 			in.Data, _ = t.values(kind, rows[0])
 			continue
 		}
-		data := slices.Grow(l.padded[i][:0], len(rows)*width)
+		data := slices.Grow(s.padded[i][:0], len(rows)*width)
 		for _, r := range rows {
 			values, padding := t.values(kind, r)
 			data = append(data, values...)
@@ -89,7 +89,7 @@ func (t *textModel) fill(l *lane, rows []*row) (tokens int) {
 				data = append(data, padding)
 			}
 		}
-		l.padded[i], in.Data = data, data
+		s.padded[i], in.Data = data, data
 	}
 	return tokens
 }

@@ -13,7 +13,7 @@ import (
 	"nearline/models/tokenizer"
 )
 
-// fakeEncoder is a model with the tiny tokenizer, heads, and a graph written in Go, on one lane.
+// fakeEncoder is a model with the tiny tokenizer, heads, and a graph written in Go, on one slot.
 func fakeEncoder(t *testing.T, r runner, heads ...tasks.Head) *textModel {
 	t.Helper()
 	full, err := tokenizer.Load(filepath.Join("onnx", "testdata", "single_label", "tokenizer.json"))
@@ -25,7 +25,7 @@ func fakeEncoder(t *testing.T, r runner, heads ...tasks.Head) *textModel {
 		t.Fatal(err)
 	}
 	text := newText(graph, heads, NewMetrics(nil).version("fake", 1))
-	text.lanes = []*lane{text.newLane(r)}
+	text.slots = []*textSlot{text.newSlot(r)}
 	text.sample = text.filler(4)
 	return text
 }
@@ -51,7 +51,7 @@ func mean() tasks.Head {
 func TestVectorsArePooledOverARowsOwnTokens(t *testing.T) {
 	text := fakeEncoder(t, echo(one), mean())
 	rows := []*row{{ids: []int64{2, 10, 3}}, {ids: []int64{2, 20, 30, 40, 3}}, {ids: []int64{7}}}
-	if err := text.answer(text.lanes[0], rows); err != nil {
+	if err := text.answer(text.slots[0], rows); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range [][]float32{{5, 1}, {19, 1}, {7, 1}} {
@@ -72,7 +72,7 @@ func TestVectorThatIsNotANumberIsTheRowsOwnFault(t *testing.T) {
 		return out, err
 	}), mean())
 	rows := []*row{{ids: []int64{2, 3}}, {ids: []int64{2, 99, 3}}}
-	if err := text.answer(text.lanes[0], rows); err != nil {
+	if err := text.answer(text.slots[0], rows); err != nil {
 		t.Fatal(err)
 	}
 	if rows[0].err != nil || rows[1].err == nil || !strings.Contains(rows[1].err.Error(), "not finite") {
@@ -89,7 +89,7 @@ func TestOutputsOfOtherShapesAreErrors(t *testing.T) {
 		text := fakeEncoder(t, runnerFunc(func([]onnx.Input) ([]onnx.Output, error) {
 			return []onnx.Output{{Shape: shape, Data: make([]float32, size)}}, nil
 		}), mean())
-		err := text.answer(text.lanes[0], []*row{{ids: []int64{2, 10, 3}}})
+		err := text.answer(text.slots[0], []*row{{ids: []int64{2, 10, 3}}})
 		if err == nil || !strings.Contains(err.Error(), "want [batch], [batch, logits] or [batch, tokens, hidden]") {
 			t.Errorf("%v for 1 row of 3 tokens: got %v, want an error", shape, err)
 		}
