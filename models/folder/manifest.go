@@ -79,13 +79,14 @@ func (g *golden) Compare(answer []pipeline.Field, tolerance float64) error {
 	return nil
 }
 
-// Manifest, and the other two, are the names by which other packages know what is read here. Its own ones stand in what YAML and JSON say of a value
-// that is of the wrong kind.
-type (
-	Manifest = manifest
-	Golden   = golden
-	Settings = settings
-)
+// Manifest is nearline.yaml, by the name that other packages know it by. Its own stands in what YAML says of a value that is of the wrong kind.
+type Manifest = manifest
+
+// Golden is a golden example, by the name that other packages know it by.
+type Golden = golden
+
+// Settings is what an export's own files say, by the name that other packages know it by.
+type Settings = settings
 
 // IsConstant says that there is no model: every text has the same answer, which is ConstantColumns.
 func (m *manifest) IsConstant() bool { return m.Task == taskConstant }
