@@ -100,7 +100,7 @@ var outside = []struct {
 	{"cloud.google.com/go", []string{"features/bigtable", "features/firestore"}, "the rest sees a store"},
 	{"github.com/googleapis", []string{"features/bigtable", "features/firestore"}, "the rest sees a store"},
 	{"google.golang.org/api", []string{"features/bigtable", "features/firestore"}, "the rest sees a store"},
-	{"google.golang.org/grpc", []string{"features/bigtable", "features/firestore"}, "the rest sees a store"},
+	{"google.golang.org/grpc", []string{"serving", "features/bigtable", "features/firestore"}, "only the online API and the stores of clouds speak gRPC"},
 	{"github.com/linkedin/goavro/v2", []string{"schemas"}, "what bytes mean is the schemas' matter"},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/plainyaml", "models/folder", "cmd"}, "one way to read a configuration"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "flags are the command's matter"},
