@@ -145,13 +145,14 @@ golden: compiler runtime ## write the golden files anew; look at the difference 
 	@git --no-pager diff --stat
 
 .PHONY: lint
-lint: compiler $(LINTER) ## golangci-lint (with gofmt and go vet in it), shellcheck where installed, and which way imports point
+lint: compiler $(LINTER) ## golangci-lint (with gofmt and go vet in it), shellcheck where installed, which way imports point, and the program's size
 	@GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
 	@cd e2e && GOLANGCI_LINT_CACHE=$(CACHE)/golangci-lint/cache $(LINTER) run $(ARGS)
 	@if command -v shellcheck >/dev/null; \
 		then shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh'); \
 		else echo "lint: shellcheck is not installed, the shell scripts were not checked"; fi
 	@$(GO) test -tags $(TAGS) ./internal/harness/layers
+	@$(GO) run ./internal/harness/size
 
 # The linter brings hundreds of modules of its own, hence its own folder rather than our go.mod. Minutes, once a version.
 $(LINTER):

@@ -69,6 +69,7 @@ var layers = []layer{
 	{"internal/veil", nil, "texts to texts, whatever is in them"},
 	{"internal/harness/layers", nil, "this test"},
 	{"internal/harness/mutants", nil, "it breaks texts, whatever is in them"},
+	{"internal/harness/size", nil, "it weighs the program, whatever is in it"},
 
 	{"examples", nil, "configurations, nothing else"},
 	{"internal/service", []string{everything}, "a configuration, made into a running service"},
