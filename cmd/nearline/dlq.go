@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/deadletters"
 	"nearline/internal/dev"
+	"nearline/internal/tables"
 	"nearline/pipeline"
 )
 
@@ -226,14 +226,14 @@ counted together.`,
 		if *asJSON {
 			return printCountsJSON(c.OutOrStdout(), *by, counts)
 		}
-		table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-		fmt.Fprintf(table, "LETTERS\tDEALT WITH\t%s\n", strings.ToUpper(strings.Join(*by, "\t")))
+		table := tables.New(2, append([]string{"LETTERS", "DEALT WITH"}, upper(*by)...)...)
 		var letters, replayed, dismissed int64
 		for _, count := range counts {
-			fmt.Fprintf(table, "%d\t%d\t%s\n", count.Letters, count.Replayed+count.Dismissed, strings.Join(lines(count.Values), "\t"))
+			dealt := count.Replayed + count.Dismissed
+			table.Row(append([]string{strconv.FormatInt(count.Letters, 10), strconv.FormatInt(dealt, 10)}, lines(count.Values)...)...)
 			letters, replayed, dismissed = letters+count.Letters, replayed+count.Replayed, dismissed+count.Dismissed
 		}
-		if err := table.Flush(); err != nil {
+		if err := table.Write(c.OutOrStdout()); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%d dead letters in %s, %d of them replayed", letters, topic.Name, replayed)
@@ -257,6 +257,14 @@ func line(text string) string {
 		}
 		return r
 	}, text)
+}
+
+func upper(texts []string) []string {
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		all[i] = strings.ToUpper(text)
+	}
+	return all
 }
 
 func lines(texts []string) []string {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -16,6 +15,7 @@ import (
 
 	"nearline/internal/deadletters"
 	"nearline/internal/plain"
+	"nearline/internal/tables"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -70,23 +70,23 @@ all that a dead letter says, and leaves out only the original's bytes.`,
 // tableOfLetters prints in blocks, each with its columns aligned, so that a long list needs no memory. A nil letter is the end.
 func tableOfLetters(out io.Writer) func(*deadletters.Listed) error {
 	const block, widest = 200, 160
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table := tables.New(2, "AT", "TIME", "CLASS", "SOURCE", "DEALT WITH", "CAUSE")
 	rows := 0
-	fmt.Fprintln(table, "AT\tTIME\tCLASS\tSOURCE\tDEALT WITH\tCAUSE")
 	return func(l *deadletters.Listed) error {
 		if l == nil {
-			return table.Flush()
+			return table.Write(out)
 		}
 		at := fmt.Sprintf("%d/%d", l.At.Partition, l.At.Offset)
 		if l.Err != nil {
-			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", at, line(l.Err.Error()))
+			table.Row(at, "-", "-", "-", "-", line(l.Err.Error()))
 		} else {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s/%d/%d\t%s\t%s\n", at, l.Letter.Time.UTC().Format(time.RFC3339), line(string(l.Letter.Class)),
-				line(l.Letter.Source.Topic), l.Letter.Source.Partition, l.Letter.Source.Offset, dealtWith(l),
+			from := l.Letter.Source
+			source := fmt.Sprintf("%s/%d/%d", line(from.Topic), from.Partition, from.Offset)
+			table.Row(at, l.Letter.Time.UTC().Format(time.RFC3339), line(string(l.Letter.Class)), source, dealtWith(l),
 				ansi.Truncate(line(l.Letter.Cause), widest, "…"))
 		}
 		if rows++; rows%block == 0 {
-			return table.Flush()
+			return table.Write(out)
 		}
 		return nil
 	}

@@ -11,12 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"nearline/internal/dev"
+	"nearline/internal/tables"
 	"nearline/models"
 	"nearline/models/folder"
 	"nearline/pipeline"
@@ -191,23 +191,24 @@ func describeSpeed(out io.Writer, fact func(string, string, ...any), devices []m
 		if len(d.Paces) == 0 {
 			continue
 		}
-		const indent = "         " // with the padding, where facts begin
-		table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+		table := tables.New(3, "tokens a text", "batch", "texts/s", "tokens/s")
 		if d.Paces[0].Tokens == 0 {
-			fmt.Fprintln(table, indent+"\tbatch\trows/s\t")
-		} else {
-			fmt.Fprintln(table, indent+"\ttokens a text\tbatch\ttexts/s\ttokens/s\t")
+			table = tables.New(3, "batch", "rows/s")
 		}
+		table.Right, table.Indent = true, 12 // where facts begin
 		for _, p := range d.Paces {
+			batch, texts := strconv.Itoa(p.Batch), rounded(p.Texts)
 			if p.Tokens == 0 {
-				fmt.Fprintf(table, "%s\t%d\t%.0f\t\n", indent, p.Batch, p.Texts)
+				table.Row(batch, texts)
 				continue
 			}
-			fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t\n", indent, p.Tokens, p.Batch, p.Texts, p.Texts*float64(p.Tokens))
+			table.Row(strconv.Itoa(p.Tokens), batch, texts, rounded(p.Texts*float64(p.Tokens)))
 		}
-		_ = table.Flush() // to out, which is printed to like that everywhere
+		_ = table.Write(out) // which is printed to like that everywhere
 	}
 }
+
+func rounded(number float64) string { return strconv.FormatFloat(number, 'f', 0, 64) }
 
 // describeConfig prints what to paste.
 func describeConfig(out io.Writer, r *models.Report) {
@@ -324,8 +325,7 @@ func listCommand() *cobra.Command {
 			fmt.Fprintf(c.OutOrStdout(), "%s has no model: want folders NAME/VERSION/ in it, such as sentiment/1/\n", repository)
 			return nil
 		}
-		table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 3, ' ', 0)
-		fmt.Fprintln(table, "MODEL\tVERSION\tTASK\tANSWERS")
+		table := tables.New(3, "MODEL", "VERSION", "TASK", "ANSWERS")
 		for _, e := range entries {
 			answers := make([]string, len(e.Columns))
 			for i, column := range e.Columns {
@@ -334,9 +334,9 @@ func listCommand() *cobra.Command {
 			if e.Problem != "" {
 				answers = []string{"WRONG: " + e.Problem}
 			}
-			fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", e.Name, e.Version, e.Task, strings.Join(answers, "; "))
+			table.Row(e.Name, strconv.Itoa(e.Version), string(e.Task), strings.Join(answers, "; "))
 		}
-		return table.Flush()
+		return table.Write(c.OutOrStdout())
 	}
 	return c
 }

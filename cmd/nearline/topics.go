@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 	"nearline/consumers"
 	"nearline/internal/config"
 	"nearline/internal/service"
+	"nearline/internal/tables"
 )
 
 // topicFlags are what `nearline topics` can be told.
@@ -112,8 +112,7 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 		}
 	}
 	wrong := make(map[string]bool)
-	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "PIPELINE\tUSE\tTOPIC\tPARTITIONS\tREPLICAS\tRECORDS UP TO\tKEPT")
+	table := tables.New(3, "PIPELINE", "USE", "TOPIC", "PARTITIONS", "REPLICAS", "RECORDS UP TO", "KEPT")
 	for _, use := range uses {
 		topic := topics[use.Topic]
 		row := []string{strconv.Itoa(topic.Partitions), strconv.Itoa(topic.Replicas), byteLimit(topic.MaxRecordBytes), kept(topic)}
@@ -129,9 +128,9 @@ func (f topicFlags) run(ctx context.Context, out io.Writer, cluster *consumers.C
 		case topic.Err != nil:
 			row, wrong[use.Topic] = []string{"WRONG: " + topic.Err.Error()}, true
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", cmp.Or(use.Pipeline, "all"), use.Use, use.Topic, strings.Join(row, "\t"))
+		table.Row(append([]string{cmp.Or(use.Pipeline, "all"), string(use.Use), use.Topic}, row...)...)
 	}
-	if err := table.Flush(); err != nil {
+	if err := table.Write(out); err != nil {
 		return err
 	}
 	if len(wrong) > 0 {

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nearline/internal/dev"
 	"nearline/internal/observe"
 	"nearline/internal/plain"
@@ -264,17 +266,22 @@ type terminal struct {
 
 func (t *terminal) Write(p []byte) (int, error) { return t.Buffer.Write(p) }
 
-func TestLogsOnATerminalAreText(t *testing.T) {
+func openTerminal(t *testing.T) *terminal {
+	t.Helper()
 	file, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		// Some sandboxes have no pseudo-terminals, and nothing else is a terminal. CI allows no such skip.
 		t.Skip("NOT RUN, no pseudo-terminal can be had here:", err)
 	}
-	defer file.Close()
+	t.Cleanup(func() { _ = file.Close() })
 	if !dev.IsTerminal(file) {
 		t.Fatal("/dev/ptmx was opened, and is not taken for a terminal")
 	}
-	shown := &terminal{File: file}
+	return &terminal{File: file}
+}
+
+func TestLogsOnATerminalAreText(t *testing.T) {
+	shown := openTerminal(t)
 	shielded := &plain.Writer{To: shown} // as main has it
 	hides := veil.New(func(string) bool { return false })
 	for name, out := range map[string]io.Writer{"run": hides.Writer(shielded), "dev": dev.NewLogs(shielded)} {
@@ -285,5 +292,27 @@ func TestLogsOnATerminalAreText(t *testing.T) {
 		if got := shown.String(); !strings.Contains(got, "level=INFO msg=hello") {
 			t.Errorf("%s: got %q, want text", name, got)
 		}
+	}
+}
+
+func TestTablesFitTheTerminal(t *testing.T) {
+	shown := openTerminal(t)
+	if err := unix.IoctlSetWinsize(int(shown.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 66}); err != nil {
+		t.Fatal(err)
+	}
+	c := command()
+	c.SetOut(&plain.Writer{To: shown}) // as main has it
+	c.SetArgs([]string{"models", "list", repository(t)})
+	if err := c.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join([]string{
+		"MODEL       VERSION   TASK       ANSWERS",
+		"sentiment   1         constant   sentiment: constant; helpfulness:",
+		"                                 constant",
+		"",
+	}, "\n")
+	if got := shown.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -63,3 +63,11 @@ func (p printableWriter) Write(text []byte) (int, error) {
 	}
 	return len(text), nil
 }
+
+// Fd of what is written to, so that a terminal is known for one; no descriptor has the number of what has none.
+func (p printableWriter) Fd() uintptr {
+	if file, ok := p.to.(interface{ Fd() uintptr }); ok {
+		return file.Fd()
+	}
+	return ^uintptr(0)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"strings"
@@ -41,5 +42,18 @@ func TestLogsHoldNothingThatDrivesATerminal(t *testing.T) {
 	damper.Flush()
 	if strings.ContainsFunc(out.String(), drives) {
 		t.Errorf("got %q, want escapes", out.String())
+	}
+}
+
+type withFd struct{ bytes.Buffer }
+
+func (*withFd) Fd() uintptr { return 7 }
+
+func TestTheTerminalBehindAPrintableWriterIsKnown(t *testing.T) {
+	for to, want := range map[io.Writer]uintptr{&withFd{}: 7, &bytes.Buffer{}: ^uintptr(0)} {
+		file, ok := PrintableWriter(to).(interface{ Fd() uintptr })
+		if !ok || file.Fd() != want {
+			t.Errorf("%T: got %v, want the descriptor %d", to, file, want)
+		}
 	}
 }

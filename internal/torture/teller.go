@@ -6,9 +6,11 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
-	"text/tabwriter"
 	"time"
+
+	"nearline/internal/tables"
 )
 
 // teller prints what happens as it happens: lines for people, or objects for programs.
@@ -99,25 +101,8 @@ func (t *teller) report(r Report) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	if len(r.stalls) > 0 {
-		fmt.Fprint(table, "\nat\tstall\tfault\n")
-	}
-	for _, s := range r.stalls {
-		stall := fmt.Sprintf("%.1fs", s.stall.Seconds())
-		if s.of != nil {
-			stall = fmt.Sprintf("(that of %.1fs)", s.of.At.Seconds())
-		}
-		fmt.Fprintf(table, "%.1fs\t%s\t%s\n", s.event.At.Seconds(), stall, s.event)
-	}
-	if len(r.Kinds) > 0 {
-		fmt.Fprint(table, "\nfault\tcount\tmeasured\tmedian stall\tlongest\n")
-	}
-	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
-		k := r.Kinds[kind]
-		fmt.Fprintf(table, "%s\t%d\t%d\t%.1fs\t%.1fs\n", kind, k.Count, k.Measured, time.Duration(k.Median).Seconds(), time.Duration(k.Longest).Seconds())
-	}
-	_ = table.Flush()
+	t.stalls(r.stalls)
+	t.kinds(r.Kinds)
 	fmt.Fprint(t.out, "\nA stall is a time in which some partition of the input had no result. It is the first fault's that struck in it, or\n"+
 		"the last one's before it; what a fault costs that strikes in another one's stall is not known.\n\n")
 	fmt.Fprintf(t.out, "%s records in, %s results and %s dead letters out, %d faults, seed %d\n",
@@ -136,6 +121,41 @@ func (t *teller) report(r Report) {
 	for _, note := range slices.Concat(r.Notes, r.Failures) {
 		fmt.Fprintln(t.out, "  "+note)
 	}
+}
+
+// stalls that were seen, each with the fault that it is put down to.
+func (t *teller) stalls(seen []faultStall) {
+	if len(seen) == 0 {
+		return
+	}
+	table := tables.New(2, "at", "stall", "fault")
+	for _, s := range seen {
+		stall := fmt.Sprintf("%.1fs", s.stall.Seconds())
+		if s.of != nil {
+			stall = fmt.Sprintf("(that of %.1fs)", s.of.At.Seconds())
+		}
+		table.Row(fmt.Sprintf("%.1fs", s.event.At.Seconds()), stall, s.event.String())
+	}
+	t.table(table)
+}
+
+// kinds of faults, and what they cost.
+func (t *teller) kinds(all map[string]Kind) {
+	if len(all) == 0 {
+		return
+	}
+	table := tables.New(2, "fault", "count", "measured", "median stall", "longest")
+	seconds := func(s Seconds) string { return fmt.Sprintf("%.1fs", time.Duration(s).Seconds()) }
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		k := all[kind]
+		table.Row(kind, strconv.Itoa(k.Count), strconv.Itoa(k.Measured), seconds(k.Median), seconds(k.Longest))
+	}
+	t.table(table)
+}
+
+func (t *teller) table(table *tables.Table) {
+	fmt.Fprintln(t.out)
+	_ = table.Write(t.out) // which is printed to like that everywhere
 }
 
 func (t *teller) object(v any) {
