@@ -18,7 +18,7 @@ import (
 // somebody else has put one as large since.
 func (s *Store) Job(ctx context.Context, view string) (int64, error) {
 	key := view + "@job"
-	pause := gax.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Multiplier: 2}
+	pause := pauses()
 	for {
 		number, taken, err := s.job(ctx, key)
 		if err == nil && !taken {

@@ -179,10 +179,15 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
+// pauses between tries of one change.
+func pauses() gax.Backoff {
+	return gax.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Multiplier: 2}
+}
+
 // apply a change until it is answered, which may be more than once, and say whether its condition held. The vendor's client does not try changes with
 // conditions again.
 func (s *Store) apply(ctx context.Context, key string, change *bigtable.Mutation) (held bool, err error) {
-	pause := gax.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Multiplier: 2}
+	pause := pauses()
 	for try := 1; ; try++ {
 		trying, cancel := context.WithTimeout(ctx, stuck)
 		err := s.table.Apply(trying, key, change, bigtable.GetCondMutationResult(&held))

@@ -18,7 +18,7 @@ import (
 // done so since.
 func (s *Store) Job(ctx context.Context, view string) (int64, error) {
 	name := s.database + "/documents/" + s.config.Prefix + "@job/" + view
-	pause := gax.Backoff{Initial: 20 * time.Millisecond, Max: 2 * time.Second, Multiplier: 1.5}
+	pause := pauses()
 	for {
 		number, taken, err := s.job(ctx, name)
 		if err == nil && !taken {

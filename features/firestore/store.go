@@ -291,9 +291,14 @@ func (s *Store) sameKey(entries []features.Entry) []waiting {
 	return documents
 }
 
+// pauses between tries of one change.
+func pauses() gax.Backoff {
+	return gax.Backoff{Initial: 20 * time.Millisecond, Max: 2 * time.Second, Multiplier: 1.5}
+}
+
 // putUntil no document is left.
 func (s *Store) putUntil(ctx context.Context, entries []features.Entry, documents []waiting, putting *features.Putting) error {
-	pause := gax.Backoff{Initial: 20 * time.Millisecond, Max: 2 * time.Second, Multiplier: 1.5}
+	pause := pauses()
 	for try := 1; ; try++ {
 		trying, cancel := context.WithTimeout(ctx, stuck)
 		left, err := s.putOnce(trying, entries, documents, putting)
