@@ -37,7 +37,7 @@ what it needs, does every model load and reproduce the golden examples that it h
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 		defer cancel()
-		return checkWorld(ctx, loaded.Veil.Writer(c.OutOrStdout()), loaded, *file)
+		return checkWorld(ctx, veilOf(c).Writer(c.OutOrStdout()), loaded, *file)
 	}
 	return c
 }

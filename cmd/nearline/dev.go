@@ -21,6 +21,7 @@ import (
 	"nearline/internal/observe"
 	"nearline/internal/plain"
 	"nearline/internal/service"
+	"nearline/internal/veil"
 	"nearline/models/folder"
 	"nearline/serving"
 	"nearline/steps"
@@ -114,10 +115,10 @@ func (f devFlags) allTopics(c *config.Config) []dev.Topic {
 }
 
 // devConfig is examples/shop.yaml, which is on the embedded broker once that has an address.
-func devConfig(f devFlags) (*config.Config, error) {
-	c, err := config.Parse("shop.yaml", examples.Shop)
+func devConfig(f devFlags) (*config.Config, *veil.Veil, error) {
+	c, hides, err := config.Parse("shop.yaml", examples.Shop)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.Kafka.Replica = "dev"
 	c.Models.Repository = f.models
@@ -135,9 +136,9 @@ func devConfig(f devFlags) (*config.Config, error) {
 		})
 	})
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("with --http and --models as they are: %w", err)
+		return nil, nil, fmt.Errorf("with --http and --models as they are: %w", err)
 	}
-	return c, nil
+	return c, hides, nil
 }
 
 // lookUpItem asks the service's own views.
@@ -176,7 +177,7 @@ type devRun struct {
 // scored, and what was scored is shown.
 func (d *devRun) run(ctx context.Context) (err error) {
 	f := d.flags
-	c, err := devConfig(f)
+	c, hides, err := devConfig(f)
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (d *devRun) run(ctx context.Context) (err error) {
 	defer broker.Close()
 	c.Kafka.Brokers = []string{broker.Addr()}
 	d.tell("broker up on %s, loading the model from %s", broker.Addr(), f.models)
-	s, err := service.Open(ctx, c, service.Options{Logger: d.log, Build: observe.ReadBuild()})
+	s, err := service.Open(ctx, c, service.Options{Logger: d.log, Build: observe.ReadBuild(), Veil: hides})
 	if interrupted(ctx, err) {
 		return nil
 	}

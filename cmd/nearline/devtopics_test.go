@@ -9,7 +9,7 @@ import (
 
 // TestDevLeavesCompactedTopicsOfGroupsToTheService: one that is deleted by size would lose the places of partitions that are at rest.
 func TestDevLeavesCompactedTopicsOfGroupsToTheService(t *testing.T) {
-	c, err := config.Parse("shop.yaml", examples.Shop)
+	c, _, err := config.Parse("shop.yaml", examples.Shop)
 	if err != nil {
 		t.Fatal(err)
 	}

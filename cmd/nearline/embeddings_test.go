@@ -100,7 +100,7 @@ func TestScoreGivesVectors(t *testing.T) {
 
 // The example as it stands, but for its repository and the broker.
 func TestEmbeddingsExampleWritesVectorsInAvro(t *testing.T) {
-	c, err := config.Load("../../examples/embeddings.yaml")
+	c, _, err := config.Load("../../examples/embeddings.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

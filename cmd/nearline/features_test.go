@@ -160,7 +160,7 @@ func TestExportReadsRowsFromATopicAsItsPipelinesDo(t *testing.T) {
 
 func TestExportSaysThatHistoryIsMissing(t *testing.T) {
 	path := shopFile(t, "127.0.0.1:1")
-	loaded, err := config.Load(path)
+	loaded, _, err := config.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func serviceURL(url, file string) (string, error) {
 	}
 	server := serving.DefaultServer()
 	if file != "" {
-		loaded, err := config.Load(file)
+		loaded, _, err := config.Load(file)
 		if err != nil {
 			return "", errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
 		}

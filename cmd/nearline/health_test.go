@@ -31,6 +31,28 @@ func TestHealthAsksTheServiceOfAConfiguration(t *testing.T) {
 	p.ends("nearline has stopped")
 }
 
+// Whoever asks over HTTP has not the configuration, and is told no more than what stands in it.
+func TestPagesShowWhatIsWrittenInTheFile(t *testing.T) {
+	address := freeAddress(t)
+	path := configFile(t, startBroker(t, none))
+	config, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, strings.NewReplacer("127.0.0.1:0", address, "topic: reviews.raw}", `topic: "${env:PLANTED_TOPIC}"}`).Replace(string(config)))
+	c := program(t, "run", "--config", path)
+	c.Env = append(c.Env, "PLANTED_TOPIC=topic-hunter2")
+	p := start(t, c, (*exec.Cmd).StderrPipe)
+	p.until("the pipeline waits")
+	r := execute(t, "", "health", "streamz", "--url", "http://"+address)
+	r.fails(t, "topic ${env:PLANTED_TOPIC} does not exist: create it")
+	if all := r.out + r.err + r.failure.Error(); strings.Contains(all, "hunter2") {
+		t.Errorf("got %s, which shows what the variable holds", all)
+	}
+	p.interrupt()
+	p.ends("nearline has stopped")
+}
+
 func TestHealthSaysWhyAConfigurationHasNoAddress(t *testing.T) {
 	path := configFile(t, "127.0.0.1:1")
 	execute(t, "", "health", "--config", path).fails(t, `serving.http is "127.0.0.1:0"`, "--url")

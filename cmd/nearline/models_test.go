@@ -79,7 +79,7 @@ func TestInspectPrintsAConfigurationThatParses(t *testing.T) {
 		if at < 0 {
 			t.Fatalf("got %s\nwant a configuration", r.out)
 		}
-		if _, err := config.Parse("pasted.yaml", []byte(r.out[at:])); err != nil {
+		if _, _, err := config.Parse("pasted.yaml", []byte(r.out[at:])); err != nil {
 			t.Errorf("%s: got %v of\n%s", folder, err, r.out[at:])
 		}
 	}

@@ -39,7 +39,7 @@ and topics that are not there yet. Logs go to standard error; /healthz, /readyz,
 		build := observe.ReadBuild()
 		log.Info("nearline starts", "build", build.String(), "config", *file)
 		defer context.AfterFunc(c.Context(), func() { log.Info("stopping: the cycles in hand may end; interrupt again to end at once") })()
-		s, err := service.Open(c.Context(), loaded, service.Options{Logger: log, Build: build})
+		s, err := service.Open(c.Context(), loaded, service.Options{Logger: log, Build: build, Veil: veilOf(c)})
 		if interrupted(c.Context(), err) {
 			return nil
 		}
@@ -68,10 +68,10 @@ func configFlag(c *cobra.Command) *string {
 //
 // From then on, neither what the command writes to standard error nor the error that it ends with shows what variables hold.
 func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
-	loaded, err := config.Load(file)
+	loaded, hides, err := config.Load(file)
 	if err == nil {
-		c.SetErr(loaded.Veil.Writer(c.ErrOrStderr()))
-		c.SetContext(context.WithValue(c.Context(), veiled{}, loaded.Veil))
+		c.SetErr(hides.Writer(c.ErrOrStderr()))
+		c.SetContext(context.WithValue(c.Context(), veiled{}, hides))
 		return loaded, nil
 	}
 	out := c.ErrOrStderr()
@@ -89,6 +89,12 @@ func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
 // veiled is the veil of the configuration that a command has loaded, in the command's context.
 type veiled struct{}
 
+// veilOf a command hides what the variables of its configuration hold; it is nil for one without a configuration.
+func veilOf(c *cobra.Command) *veil.Veil {
+	hides, _ := c.Context().Value(veiled{}).(*veil.Veil)
+	return hides
+}
+
 // says are the commands that print what they have found: names from files and from the cluster, which are to do nothing to a terminal. Others print
 // data, or draw.
 var says = map[string]bool{"check": true, "topics": true, "list": true, "inspect": true, "replay": true, "count": true, "health": true}
@@ -104,8 +110,7 @@ func hiding(c *cobra.Command) {
 				c.SetOut(saying(c))
 			}
 			err := run(c, args)
-			loaded, _ := c.Context().Value(veiled{}).(*veil.Veil) // nil for a command without a configuration
-			return observe.PrintableError(loaded.Error(err))
+			return observe.PrintableError(veilOf(c).Error(err))
 		}
 	}
 }

@@ -159,7 +159,8 @@ func scorePipeline(c *cobra.Command, f scoreFlags) (err error) {
 		return err
 	}
 	defer files.close()
-	work, err := service.OpenOffline(c.Context(), loaded, f.pipeline, f.into, service.Options{Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	work, err := service.OpenOffline(c.Context(), loaded, f.pipeline, f.into, service.Options{Logger: log, Veil: veilOf(c)})
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func TestBombsAreRefused(t *testing.T) {
 		{"many problems", "pipelines: [" + strings.Repeat("{a: b, c: d, e: f}, ", 490) + "]\n", "there are more problems than these"},
 		{"long names", "models: {versions: {" + strings.Repeat("a", 100_000) + ": 1}}\npipelines: [{steps: [{predict: {model: " + strings.Repeat("b", 100_000) + "}}]}]\n", "models.versions.aaaa"},
 	} {
-		_, err := Parse("bomb.yaml", []byte(c.text))
+		_, _, err := Parse("bomb.yaml", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %.300v, want %s", c.name, err, c.want)
 		}
@@ -76,7 +76,7 @@ func TestLargeMappingsAreRead(t *testing.T) {
 			fmt.Fprintf(&b, c.entry, i, i)
 		}
 		b.WriteString(c.closes)
-		loaded, err := Parse("large.yaml", []byte(b.String()))
+		loaded, _, err := Parse("large.yaml", []byte(b.String()))
 		if err != nil {
 			t.Errorf("%s: got %.300v, want it read", c.name, err)
 			continue

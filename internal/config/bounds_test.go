@@ -72,13 +72,13 @@ func TestEveryAmountHasABound(t *testing.T) {
 				value = "99999999999h"
 			}
 			set(value)
-			_, err := Parse("huge.yaml", document())
+			_, _, err := Parse("huge.yaml", document())
 			if err == nil || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s is %s: got %.300v, want it refused", path, value, err)
 			}
 		}
 	})
-	if _, err := Parse("huge.yaml", []byte("models: {batch: {buckets: [1000000000000000]}}\n")); err == nil || !strings.Contains(err.Error(), "models.batch.buckets[0] is 1000000000000000") {
+	if _, _, err := Parse("huge.yaml", []byte("models: {batch: {buckets: [1000000000000000]}}\n")); err == nil || !strings.Contains(err.Error(), "models.batch.buckets[0] is 1000000000000000") {
 		t.Errorf("got %v, want the bucket refused", err)
 	}
 	tried["models.batch.buckets[]"] = true // the good files have none

@@ -39,7 +39,7 @@ func TestTopicsThatMayNotMeetAreRefused(t *testing.T) {
 			if b == a+".replayed" { // it moves along
 				continue
 			}
-			_, err := Parse("meet.yaml", []byte(twoPipelines("", "nearline-one", map[string]string{a: b})))
+			_, _, err := Parse("meet.yaml", []byte(twoPipelines("", "nearline-one", map[string]string{a: b})))
 			if refused := err != nil; refused == allowed[a+"="+b] {
 				t.Errorf("%s is %s: got %v, want it allowed: %v", a, b, err, allowed[a+"="+b])
 			}
@@ -48,7 +48,7 @@ func TestTopicsThatMayNotMeetAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Parse("meet.yaml", []byte(twoPipelines("", "nearline-one", nil))); err != nil {
+	if _, _, err := Parse("meet.yaml", []byte(twoPipelines("", "nearline-one", nil))); err != nil {
 		t.Errorf("apart: got %v, want none", err)
 	}
 }
@@ -64,7 +64,7 @@ func TestTopicsThatBrokersTakeForOneAreRefused(t *testing.T) {
 		{map[string]string{"dead1": strings.Repeat("d", 245)}, "pipelines[0].dead_letters has 245 characters: want at most 240"},
 		{map[string]string{"features": strings.Repeat("d", 245)}, "features.dead_letters has 245 characters: want at most 240"},
 	} {
-		if _, err := Parse("meet.yaml", []byte(twoPipelines("", "nearline-one", c.topics))); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := Parse("meet.yaml", []byte(twoPipelines("", "nearline-one", c.topics))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want %s", c.topics, err, c.want)
 		}
 	}
@@ -77,7 +77,7 @@ func TestGroupsOfViewsAreNobodyElses(t *testing.T) {
 		"nearline-two":                                "pipelines[0] has that group",
 		"nearline-features-items":                     "",
 	} {
-		_, err := Parse("groups.yaml", []byte(twoPipelines("", group, nil)))
+		_, _, err := Parse("groups.yaml", []byte(twoPipelines("", group, nil)))
 		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", group, err, want)
 		}
@@ -88,7 +88,7 @@ func TestTheNameOfAReplicaIsBounded(t *testing.T) {
 	for replica, ok := range map[string]bool{
 		"pod-0.reviews": true, strings.Repeat("r", 240): true, strings.Repeat("r", 241): false, "a b": false, "a/b": false, "a:b": false, "ä": false, "a\x1b[2J": false,
 	} {
-		if _, err := Parse("replica.yaml", []byte(twoPipelines(replica, "nearline-one", nil))); (err == nil) != ok {
+		if _, _, err := Parse("replica.yaml", []byte(twoPipelines(replica, "nearline-one", nil))); (err == nil) != ok {
 			t.Errorf("%.20q of %d bytes: got %v, want it allowed: %v", replica, len(replica), err, ok)
 		}
 	}

@@ -32,8 +32,6 @@ type Config struct {
 	Features  Features              `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
 	Serving   Serving               `yaml:"serving"`
-	// Veil hides what variables hold from whoever reads messages.
-	Veil *veil.Veil `yaml:"-"`
 }
 
 // Serving is what there is over HTTP: the server, and the online API on it.
@@ -134,32 +132,32 @@ func DefaultPipeline() Pipeline {
 // maxBytes bounds a configuration's file. A guess, far above any.
 const maxBytes = 2 << 20
 
-// Load reads a regular file. The error joins every problem, each a *Problem; see Problems.
-func Load(path string) (*Config, error) {
+// Load reads a regular file. The veil hides what variables hold from whoever reads messages. The error joins every problem, each a *Problem; see Problems.
+func Load(path string) (*Config, *veil.Veil, error) {
 	data, err := regular.ReadText(path, maxBytes)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return Parse(path, data)
 }
 
 // Parse reads data as if it were in the file called name, which need not exist: problems name it, and relative paths
 // begin in its folder. Variables come from the process's environment.
-func Parse(name string, data []byte) (*Config, error) {
+func Parse(name string, data []byte) (*Config, *veil.Veil, error) {
 	d := newDecoder(name)
 	c := Default()
 	d.decode(data, c)
-	c.Veil = d.texts.veil()
+	hides := d.texts.veil()
 	c.fill()
 	// Nothing can be said of values when there is no YAML to take them from.
 	if len(d.problems) == 0 || len(d.lines) > 0 {
 		d.locate(c.Validate())
 	}
 	if err := d.join(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.resolve(filepath.Dir(name))
-	return c, nil
+	return c, hides, nil
 }
 
 // fill sets what depends on other keys, and on what variables hold: one may hold several brokers, as everywhere on Kafka.

@@ -54,7 +54,7 @@ func TestGoodFilesGolden(t *testing.T) {
 	setEnv(t)
 	for _, file := range files(t, "testdata/good/*.yaml") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			config, err := Load(file)
+			config, _, err := Load(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestGoodFilesGolden(t *testing.T) {
 
 func TestExamplesAreGood(t *testing.T) {
 	for _, file := range append(files(t, "../../examples/*.yaml"), "../../deploy/nearline.yaml", "../../deploy/shop.yaml") {
-		if _, err := Load(file); err != nil {
+		if _, _, err := Load(file); err != nil {
 			t.Error(err)
 		}
 	}
@@ -77,7 +77,7 @@ func TestExamplesAreGood(t *testing.T) {
 
 func TestShopInContainersIsTheExampleOnRedis(t *testing.T) {
 	load := func(path string) *Config {
-		c, err := Load(path)
+		c, _, err := Load(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestOneVariableMayHoldSeveralBrokers(t *testing.T) {
 	const text = "kafka: {brokers: [\"${env:NEARLINE_TEST_BROKERS}\", \"d:4\"]}\n" +
 		"pipelines: [{name: a, input: {topic: a}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]\n"
 	t.Setenv("NEARLINE_TEST_BROKERS", "a:1,b:2, c:3")
-	c, err := Parse("brokers.yaml", []byte(text))
+	c, _, err := Parse("brokers.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestOneVariableMayHoldSeveralBrokers(t *testing.T) {
 		t.Errorf("got brokers %s, want %s", got, want)
 	}
 	t.Setenv("NEARLINE_TEST_BROKERS", "a:1,b")
-	if _, err := Parse("brokers.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), `brokers.yaml:1: kafka.brokers[1] is "b": want host:port`) {
+	if _, _, err := Parse("brokers.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), `brokers.yaml:1: kafka.brokers[1] is "b": want host:port`) {
 		t.Errorf("got %v, want the broker that has no port, and its line", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestBadFilesGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			config, err := Parse(filepath.Base(file), data)
+			config, _, err := Parse(filepath.Base(file), data)
 			if err == nil {
 				t.Fatalf("no problem found, got %+v", config)
 			}
@@ -201,7 +201,7 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Parse("/etc/nearline/nearline.yaml", data)
+	c, _, err := Parse("/etc/nearline/nearline.yaml", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 }
 
 func TestDefaultLacksOnlyWhatNobodyCanGuess(t *testing.T) {
-	c, err := Parse("empty.yaml", nil)
+	c, _, err := Parse("empty.yaml", nil)
 	if err == nil {
 		t.Fatalf("no problem found, got %+v", c)
 	}
@@ -230,7 +230,7 @@ func TestDefaultLacksOnlyWhatNobodyCanGuess(t *testing.T) {
 }
 
 func TestProblemsAreToldInTheOrderOfTheFile(t *testing.T) {
-	_, err := Load("testdata/bad/everything.yaml")
+	_, _, err := Load("testdata/bad/everything.yaml")
 	problems := Problems(err)
 	if len(problems) < 10 {
 		t.Fatalf("got %d problems, want all of them at once", len(problems))
@@ -245,7 +245,7 @@ func TestProblemsAreToldInTheOrderOfTheFile(t *testing.T) {
 }
 
 func TestLoadNamesTheFileThatIsMissing(t *testing.T) {
-	_, err := Load("testdata/none.yaml")
+	_, _, err := Load("testdata/none.yaml")
 	if err == nil || !strings.Contains(err.Error(), "testdata/none.yaml") || Problems(err) != nil {
 		t.Errorf("got %v, want one error that names the file", err)
 	}
@@ -261,7 +261,7 @@ func TestAByteOrderMarkIsNoPartOfAConfiguration(t *testing.T) {
 		if err := os.WriteFile(file, append([]byte(mark), good...), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(file); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if _, _, err := Load(file); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", mark, err, want)
 		}
 	}
@@ -287,7 +287,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("x-a: &a *a\nkafka: *a"))
 	f.Add([]byte(strings.Repeat("[", 1000)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("fuzz.yaml", data)
+		c, _, err := Parse("fuzz.yaml", data)
 		if err != nil {
 			return
 		}
@@ -295,4 +295,34 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse accepted what Validate refuses: %v", err)
 		}
 	})
+}
+
+// What a process finds out while it runs is handed on by arguments: a configuration that carries it is half filled wherever nobody has found it out.
+func TestAConfigurationSaysNothingThatItsFileCannotSay(t *testing.T) {
+	seen := map[reflect.Type]bool{}
+	var walk func(path string, typ reflect.Type)
+	walk = func(path string, typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			walk(path, typ.Elem())
+		case reflect.Struct:
+			if seen[typ] {
+				return
+			}
+			seen[typ] = true
+			for field := range typ.Fields() {
+				at := path + "." + field.Name
+				if strings.HasPrefix(field.Tag.Get("yaml"), "-") {
+					t.Errorf("%s is in no file", at)
+				}
+				walk(at, field.Type)
+			}
+		case reflect.Interface, reflect.Func, reflect.Chan:
+			t.Errorf("%s is %v, which no file can say", path, typ)
+		}
+	}
+	walk("Config", reflect.TypeFor[Config]())
+	if len(seen) < 20 {
+		t.Errorf("only %d types were looked at", len(seen))
+	}
 }

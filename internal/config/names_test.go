@@ -24,7 +24,7 @@ func TestNamesThatReferToNothingAreRefused(t *testing.T) {
 		if step != "" {
 			step = ", " + step
 		}
-		_, err := Parse("names.yaml", []byte(`
+		_, _, err := Parse("names.yaml", []byte(`
 kafka: {brokers: ["kafka:9092"]}
 models: {versions: `+c.versions+`}
 features:

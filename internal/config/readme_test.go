@@ -31,7 +31,7 @@ func TestConfigurationInTheREADMEExplainsEveryKey(t *testing.T) {
 		t.Fatal("the README shows no configuration")
 	}
 	shown := blocks[len(blocks)-1]
-	if _, err := config.Parse("README.md", []byte(shown)); err != nil {
+	if _, _, err := config.Parse("README.md", []byte(shown)); err != nil {
 		t.Errorf("the README's configuration is refused: %v", err)
 	}
 	full, err := os.ReadFile(filepath.Join("testdata", "good", "full.yaml"))
@@ -67,7 +67,7 @@ func TestStoresInTheREADMETakeEachOthersPlace(t *testing.T) {
 		}
 		uncommented := strings.ReplaceAll(strings.Replace(lines, "    # ", "    ", 1), "\n    # ", "\n    ")
 		text := strings.Replace(shown, first, uncommented, 1)
-		if _, err := config.Parse("README.md", []byte(text)); err != nil {
+		if _, _, err := config.Parse("README.md", []byte(text)); err != nil {
 			t.Errorf("with %s in place of redis the README's configuration is refused: %v", name, err)
 		}
 		field := regexp.MustCompile(`(?m)^      ([a-z_]+):`)
@@ -100,7 +100,7 @@ func storeLines(text, line, begin string) string {
 func TestPipelinesInTheREADMEAreAccepted(t *testing.T) {
 	blocks := yamlBlocks(t)
 	for _, block := range blocks[:len(blocks)-1] {
-		if _, err := config.Parse("README.md", []byte("kafka: {brokers: [\"127.0.0.1:9092\"]}\n"+block)); err != nil {
+		if _, _, err := config.Parse("README.md", []byte("kafka: {brokers: [\"127.0.0.1:9092\"]}\n"+block)); err != nil {
 			t.Errorf("the README shows a pipeline that is refused: %v\n%s", err, block)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"nearline/internal/veil"
 )
 
 // everyValue hands each value of the good files, which have every key between them, to plant: set puts another in its place, and document
@@ -70,7 +72,7 @@ func TestNoMessageSaysWhatAVariableHolds(t *testing.T) {
 		everyValue(t, func(path string, set func(any), document func() []byte) {
 			set(c.reference)
 			planted++
-			_, err := Parse("planted.yaml", document())
+			_, _, err := Parse("planted.yaml", document())
 			if err == nil {
 				return
 			}
@@ -89,7 +91,7 @@ func TestNoMessageSaysWhatAVariableHolds(t *testing.T) {
 
 func TestMessagesSayWhatIsWritten(t *testing.T) {
 	t.Setenv("NEARLINE_TEST_PLANTED", "redis://:hunter2@h:6379")
-	_, err := Parse("planted.yaml", []byte("kafka: {brokers: [\"${env:NEARLINE_TEST_PLANTED}\"], replica: \"a/${env:NEARLINE_TEST_PLANTED}\"}\n"))
+	_, _, err := Parse("planted.yaml", []byte("kafka: {brokers: [\"${env:NEARLINE_TEST_PLANTED}\"], replica: \"a/${env:NEARLINE_TEST_PLANTED}\"}\n"))
 	if err == nil {
 		t.Fatal("got no error, want those of the brokers and the replica")
 	}
@@ -107,16 +109,17 @@ func TestMessagesSayWhatIsWritten(t *testing.T) {
 func TestWhatIsNoSecretStaysReadable(t *testing.T) {
 	t.Setenv("NEARLINE_TEST_HOST", "kafka")
 	t.Setenv("NEARLINE_TEST_TOPIC", "reviews")
-	c, err := Parse("plain.yaml", []byte("kafka: {brokers: [\"${env:NEARLINE_TEST_HOST}:9092\"]}\n"+
+	_, hides, err := Parse("plain.yaml", []byte("kafka: {brokers: [\"${env:NEARLINE_TEST_HOST}:9092\"]}\n"+
 		"pipelines: [{name: reviews, input: {topic: \"${env:NEARLINE_TEST_TOPIC}\"}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const text = `kafka.brokers of pipeline reviews do not answer`
-	if got := c.Veil.Text(text); got != text {
+	if got := hides.Text(text); got != text {
 		t.Errorf("got %q, want it as it is", got)
 	}
-	if got := new(Config).Veil.Text(text); got != text {
+	var nothing *veil.Veil
+	if got := nothing.Text(text); got != text {
 		t.Errorf("without variables: got %q, want it as it is", got)
 	}
 }

@@ -20,7 +20,7 @@ func TestEachGroupHasTopicsOfItsOwn(t *testing.T) {
 		{"off", "places", []string{" places"}},
 		{"off", "off", nil},
 	} {
-		config, err := Parse("test.yaml", []byte(`
+		config, _, err := Parse("test.yaml", []byte(`
 kafka: {brokers: ["kafka:9092"]`+key(", attempts_topic: ", c.attempts)+key(", progress_topic: ", c.progress)+`}
 features: {views: [{name: item, key: item_id, fields: [{name: events, count: {}}]}]}
 pipelines: [{name: shop, input: {topic: a}, steps: [{aggregate: {view: item}}], output: {topic: b}, dead_letters: a.dlq}]

@@ -30,7 +30,7 @@ func ordersConfig(t *testing.T, inputs string) *config.Config {
 	if err := os.WriteFile(filepath.Join(version, "model.onnx"), graph, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Parse(filepath.Join(folder, "orders.yaml"), []byte(`
+	c, _, err := config.Parse(filepath.Join(folder, "orders.yaml"), []byte(`
 kafka: {brokers: ["kafka:9092"]}
 models: {repository: .}
 features: {views: [{name: shopper, key: user_id, fields: [{name: visits, count: {}}]}]}
@@ -152,7 +152,7 @@ func TestATableNeedsNeitherInputsNorAText(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(words, "nearline.yaml"), []byte("task: constant\ncolumns: {words: 1}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		parsed, err := config.Parse(filepath.Join(made.Models.Repository, "orders.yaml"), []byte(`
+		parsed, _, err := config.Parse(filepath.Join(made.Models.Repository, "orders.yaml"), []byte(`
 kafka: {brokers: ["kafka:9092"]}
 models: {repository: .}
 pipelines:

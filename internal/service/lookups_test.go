@@ -17,7 +17,7 @@ import (
 
 func TestABadKeyOfTheStoreIsSaidToWhoeverAsksForIt(t *testing.T) {
 	server := miniredis.RunT(t)
-	c, err := config.Parse("facts.yaml", fmt.Appendf(nil, `
+	c, _, err := config.Parse("facts.yaml", fmt.Appendf(nil, `
 kafka: {brokers: ["kafka:9092"]}
 features:
   lookup: {deadline: 5s}
@@ -34,7 +34,7 @@ pipelines:
 		t.Fatal(err)
 	}
 	defer store.Close()
-	asked := lookups{all, c.Veil}
+	asked := lookups{all, nil}
 	server.HSet("nearline:facts:good", "price", "12.5")
 	server.HSet("nearline:facts:dated", "price", "1", "@at", "2026-11-29T15:00:00Z")
 	if err := server.Set("nearline:facts:bad", "x"); err != nil {

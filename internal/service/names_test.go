@@ -27,7 +27,7 @@ func TestNamesThatReferToNothingAreRefused(t *testing.T) {
 	label, mistyped := head.Labels[0], head.Labels[0]+"x"
 	parse := func(as, aggregate, mean, output string) error {
 		t.Helper()
-		c, err := config.Parse(filepath.Join(t.TempDir(), "orders.yaml"), []byte(fmt.Sprintf(`
+		c, _, err := config.Parse(filepath.Join(t.TempDir(), "orders.yaml"), []byte(fmt.Sprintf(`
 kafka: {brokers: ["kafka:9092"]}
 features:
   views:

@@ -38,7 +38,7 @@ func OpenOffline(ctx context.Context, c *config.Config, name, into string, o Opt
 		return nil, fmt.Errorf("there is no pipeline %q: want %s", name, strings.Join(names, " or "))
 	}
 	p := &c.Pipelines[i]
-	logger, registry := c.Veil.Logger(o.Logger), observe.NewRegistry(o.Build)
+	logger, registry := o.Veil.Logger(o.Logger), observe.NewRegistry(o.Build)
 	all, store, err := openViews(ctx, c.Features, registry, logger)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func dailyConfig(t *testing.T, store string) *config.Config {
 		t.Fatal(err)
 	}
 	inputs := "inputs: {popularity: {of: absent}, sentiment: {of: absent}, helpfulness: {of: absent}}"
-	c, err := config.Parse("daily.yaml", fmt.Appendf(nil, `
+	c, _, err := config.Parse("daily.yaml", fmt.Appendf(nil, `
 kafka: {brokers: ["kafka:9092"]}
 models: {repository: %q}
 features:

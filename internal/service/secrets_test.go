@@ -44,7 +44,7 @@ func TestLogsAndStreamzShowWhatIsWrittenInTheFile(t *testing.T) {
 	with(t, func(b *bench) {
 		t.Setenv("PLANTED_BROKERS", strings.Join(b.world.Seeds, ","))
 		t.Setenv("PLANTED_REPOSITORY", repository(b, map[string]string{"constant": constant}))
-		c, err := config.Parse("planted.yaml", []byte(`
+		c, hides, err := config.Parse("planted.yaml", []byte(`
 kafka: {brokers: ["${env:PLANTED_BROKERS}"], replica: "${env:PLANTED_REPLICA}"}
 models: {repository: "${env:PLANTED_REPOSITORY}"}
 serving: {http: off}
@@ -64,7 +64,7 @@ features:
 		var logs locked
 		options := quiet(b)
 		options.Logger = slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		options.Dial = b.line.Dial
+		options.Dial, options.Veil = b.line.Dial, hides
 		s, err := Open(b.Context(), c, options)
 		if err != nil {
 			b.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/observe"
+	"nearline/internal/veil"
 	"nearline/kafka"
 	"nearline/models"
 	"nearline/serving"
@@ -29,6 +30,8 @@ import (
 type Options struct {
 	Logger *slog.Logger
 	Build  observe.Build
+	// Veil hides what the configuration's variables hold in all that the service says; nil hides nothing.
+	Veil *veil.Veil
 	// Dial opens connections to brokers; nil is TCP, and tests dial through a virtual network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Limits of batches in place of the models' own, whatever their graphs demand. For benchmarks of other ways to batch.
@@ -60,7 +63,7 @@ type Service struct {
 // Open loads every model that the pipelines name, and checks its golden examples. Probes are answered from the beginning, and
 // say that the service starts. Nothing is consumed before Run. After an error nothing is left open.
 func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err error) {
-	o.Logger = c.Veil.Logger(o.Logger)
+	o.Logger = o.Veil.Logger(o.Logger)
 	s := &Service{
 		config:   c,
 		options:  o,
@@ -73,7 +76,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	s.kafka.Dial = o.Dial
 	defer func() {
 		if err != nil {
-			err = c.Veil.Error(errors.Join(err, s.Close()))
+			err = o.Veil.Error(errors.Join(err, s.Close()))
 		}
 	}()
 	if s.views, s.store, err = openViews(ctx, c.Features, s.registry, o.Logger); err != nil {
@@ -86,7 +89,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	}
 	s.engine = s.newEngine()
 	s.rankings = newRankings(c, s.engine, o.Logger)
-	s.health.Hide(c.Veil.JSON)
+	s.health.Hide(o.Veil.JSON)
 	s.registry.MustRegister(s.Device(), s.health)
 	s.checkDevice()
 	if err := s.serve(ctx); err != nil {
@@ -190,7 +193,7 @@ func (s *Service) Device() *batching.Device { return s.engine.Device() }
 func (s *Service) Model(name string) *models.Model { return s.engine.Model(name) }
 
 // Features answers what the views know.
-func (s *Service) Features() serving.Features { return lookups{s.views, s.config.Veil} }
+func (s *Service) Features() serving.Features { return lookups{s.views, s.options.Veil} }
 
 // HTTP is the address of the HTTP server, "" when it is off.
 func (s *Service) HTTP() string {
@@ -235,7 +238,7 @@ func (s *Service) Kept(view string) (updates int64) {
 // left as it is, and the process has to end. The records in hand are read by whoever comes next.
 func (s *Service) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.config.Veil.Error(s.run(ctx)) }()
+	go func() { ended <- s.options.Veil.Error(s.run(ctx)) }()
 	select {
 	case err := <-ended:
 		return err

@@ -184,7 +184,7 @@ func (r *running) untilKept(ctx context.Context, view string, n int) error {
 
 // restore reads all states of a configuration's view back, as a member does that has been given all partitions, so many of them in a cycle.
 func (b *bench) restore(ctx context.Context, yaml []byte, cycle int) (time.Duration, error) {
-	c, err := config.Parse("bench.yaml", yaml)
+	c, _, err := config.Parse("bench.yaml", yaml)
 	if err != nil {
 		return 0, err
 	}
@@ -213,7 +213,7 @@ func (b *bench) restore(ctx context.Context, yaml []byte, cycle int) (time.Durat
 
 // lookingUp is a cycle's keys in one trip against one trip a key, from the real Redis.
 func lookingUp(ctx context.Context, b *bench, address string) ([]figure, error) {
-	c, err := config.Parse("bench.yaml", viewYAML("127.0.0.1:9092", "models/zoo", "", "lookups", "in", "", address, "{aggregate: {view: item}}"))
+	c, _, err := config.Parse("bench.yaml", viewYAML("127.0.0.1:9092", "models/zoo", "", "lookups", "in", "", address, "{aggregate: {view: item}}"))
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +341,7 @@ func aging(ctx context.Context, b *bench, address string) ([]figure, error) {
 	}
 	yaml := viewYAML(b.broker.addr, repository, "", name, in, fmt.Sprintf("output: {topic: %s.out},", name), address,
 		"{predict: {model: constant}}, {aggregate: {view: item}}")
-	c, err := config.Parse("bench.yaml", yaml)
+	c, _, err := config.Parse("bench.yaml", yaml)
 	if err != nil {
 		return nil, err
 	}

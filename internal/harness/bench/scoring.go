@@ -148,7 +148,7 @@ type running struct {
 
 // serve loads the models, and then starts the clock and the service.
 func serve(ctx context.Context, yaml []byte, limits *batching.Limits) (*running, error) {
-	c, err := config.Parse("bench.yaml", yaml)
+	c, _, err := config.Parse("bench.yaml", yaml)
 	if err != nil {
 		return nil, err
 	}
