@@ -8,6 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/kafka"
 )
 
 // A broker that comes back may lead a partition before it knows what timestamps its topic takes.
@@ -24,7 +26,7 @@ func TestLoadWritesAgainWhatABrokerRefusesForAMoment(t *testing.T) {
 			}
 			defer cluster.Close()
 			cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "in", Err: c.err, Count: 5})
-			l := &load{brokers: cluster.ListenAddrs(), topic: "in", records: 300, rate: 1e6, keys: 10, maxLag: 1 << 20, random: rand.New(rand.NewPCG(1, 1)), progress: &progress{}} //nolint:gosec // a load
+			l := &load{connection: kafka.Connection{Brokers: cluster.ListenAddrs()}, topic: "in", records: 300, rate: 1e6, keys: 10, maxLag: 1 << 20, random: rand.New(rand.NewPCG(1, 1)), progress: &progress{}} //nolint:gosec // a load
 			err = l.run(t.Context(), t.Context())
 			if c.writes == 0 && !errors.Is(err, c.err) || c.writes > 0 && err != nil {
 				t.Fatalf("got %v", err)
