@@ -151,7 +151,7 @@ lint: compiler $(LINTER) ## golangci-lint (with gofmt and go vet in it), shellch
 	@if command -v shellcheck >/dev/null; \
 		then shellcheck .ci/run $$(git ls-files --cached --others --exclude-standard '*.sh'); \
 		else echo "lint: shellcheck is not installed, the shell scripts were not checked"; fi
-	@$(GO) test -tags $(TAGS) ./internal/harness/layers
+	@$(GO) test -count=1 -tags $(TAGS) ./internal/harness/layers
 	@$(GO) run ./internal/harness/size
 
 # The linter brings hundreds of modules of its own, hence its own folder rather than our go.mod. Minutes, once a version.

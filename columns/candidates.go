@@ -264,7 +264,7 @@ func (c *Candidates) gather(list *candidateList, i int, row *pipeline.Row, offli
 // staleness is Stale for a list that is remembered from before the store went away, and Fresh otherwise.
 func (s *stored) staleness(row *pipeline.Row, found *features.Answers) features.Freshness {
 	if s != nil {
-		if key, _ := s.key.Value(row).Text(); found.Of(key).Freshness == features.Stale {
+		if key, _ := s.key.Value(row).Text(); found.Key(key).Freshness == features.Stale {
 			return features.Stale
 		}
 	}
@@ -274,7 +274,7 @@ func (s *stored) staleness(row *pipeline.Row, found *features.Answers) features.
 // texts that are stored for a row; a list of the caller's own.
 func (s *stored) texts(row *pipeline.Row, found *features.Answers) []string {
 	key, _ := s.key.Value(row).Text()
-	entry := found.Of(key).Entry
+	entry := found.Key(key).Entry
 	if entry == nil {
 		return nil
 	}

@@ -18,7 +18,7 @@ func TestMembersThatComeAndGoWasteNextToNothing(t *testing.T) {
 		lasts = 4 * time.Minute
 		every = 3 * time.Second
 	)
-	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 6}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 6}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(7, 7))
 		var workers []*kafkatest.Worker
 		start := func(index int) *kafkatest.Worker {
@@ -63,7 +63,7 @@ func TestMembersThatComeAndGoWasteNextToNothing(t *testing.T) {
 // TestStaleRevocationIsClearedBeforeScoring has partitions taken from a member that is at rest: the mark that the session
 // keeps of it must not cost the next cycle.
 func TestStaleRevocationIsClearedBeforeScoring(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(3, 3))
 		var workers []*kafkatest.Worker
 		for i := range 3 {
@@ -86,7 +86,7 @@ func TestStaleRevocationIsClearedBeforeScoring(t *testing.T) {
 // before the first commit must not end the member, since each new one takes the others' cycles back in turn.
 func TestMembersOfANewGroupSettle(t *testing.T) {
 	for seed := range uint64(10) {
-		kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+		kafkatest.Run(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
 			random := rand.New(rand.NewPCG(seed, 5))
 			w.Produce(random, kafkatest.EveryKind(3000, 200))
 			var workers []*kafkatest.Worker
@@ -109,7 +109,7 @@ func TestMembersOfANewGroupSettle(t *testing.T) {
 // TestMembersHearOfEveryPartitionThatOthersMayHaveHeld has partitions taken from a member at rest more than once: of the second
 // time its session says nothing before its next end.
 func TestMembersHearOfEveryPartitionThatOthersMayHaveHeld(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
 		var mu sync.Mutex
 		told := map[int32]int{}
 		start := func(index int) *kafkatest.Worker {

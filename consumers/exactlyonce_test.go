@@ -42,7 +42,7 @@ func cycle(c consumers.Config, steps ...pipeline.Step) *pipeline.Cycle {
 }
 
 func TestMemberScoresEveryRecordOnce(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 6}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 6}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(500, 20))
 		line := w.Line()
 		worker := w.Start(cycle(config(w, line, 0), new(kafkatest.Model)), line)
@@ -103,7 +103,7 @@ func TestMemberCutOffAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		for _, nth := range []int{1, 2} {
 			for name, index := range map[string]int{"another takes over": 1, "it restarts and fences": 0} {
 				t.Run(fmt.Sprintf("%s %d, %s", point, nth, name), func(t *testing.T) {
-					kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+					kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
 						w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 						line := w.Line()
 						c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
@@ -128,7 +128,7 @@ func TestMemberCutOffAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 
 // What its producer has taken back is no input, and the gap that it leaves is none that retention made.
 func TestMemberReadsOnlyWhatIsCommitted(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		producer, err := w.Connection(w.Line()).Client(kgo.TransactionalID("producer"), kgo.DefaultProduceTopic(kafkatest.Input))
 		if err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ func TestMemberThatTheGroupHadGivenUpAsksWhereItStands(t *testing.T) {
 	const frozen = 15 * time.Second
 	for name, inHand := range map[string]bool{"at rest": false, "with a cycle in hand": true} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 				random := rand.New(rand.NewPCG(1, 1))
 				produce := func() { w.Produce(random, kafkatest.EveryKind(100, 10)) }
 				slow := false

@@ -94,7 +94,7 @@ func (s *states) restore(topic *consumers.StateTopic) (found map[string]string, 
 }
 
 func TestRestoreEndsWhereItsFenceWasCompactedAway(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{}, func(w *kafkatest.World) {
 		s := newStates(w)
 		s.put("a", "1")
 		topic := s.open(w.Line(), 10*time.Second)
@@ -113,7 +113,7 @@ func TestRestoreEndsWhereItsFenceWasCompactedAway(t *testing.T) {
 }
 
 func TestFollowerHasCaughtUpWhereItsFenceWasCompactedAway(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{}, func(w *kafkatest.World) {
 		s := newStates(w)
 		s.put("a", "1")
 		line := w.Line()
@@ -149,7 +149,7 @@ func TestFollowerHasCaughtUpWhereItsFenceWasCompactedAway(t *testing.T) {
 
 // A store must not say that it is full before it has all that was there when it began.
 func TestFollowerHasCaughtUpOnceAllIsApplied(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{}, func(w *kafkatest.World) {
 		s := newStates(w)
 		s.put("a", "1")
 		s.put("b", "1")
@@ -189,7 +189,7 @@ func TestFollowerHasCaughtUpOnceAllIsApplied(t *testing.T) {
 // What a member that died left open may still be committed by the brokers: how it ends decides what is restored.
 func TestRestoreWaitsForTheEndOfOpenTransactions(t *testing.T) {
 	for try, want := range map[kgo.TransactionEndTry]string{kgo.TryAbort: "1", kgo.TryCommit: "2"} {
-		kafkatest.In(t, kafkatest.Shape{}, func(w *kafkatest.World) {
+		kafkatest.Run(t, kafkatest.Shape{}, func(w *kafkatest.World) {
 			s := newStates(w, kgo.TransactionalID("before"))
 			write := func(value string) {
 				if err := s.writer.BeginTransaction(); err != nil {

@@ -17,7 +17,7 @@ import (
 func TestAbortOfTheFirstCycleGivesEveryRecordBack(t *testing.T) {
 	for _, delivery := range []pipeline.Delivery{pipeline.ExactlyOnce, pipeline.AtLeastOnce} {
 		t.Run(string(delivery), func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Brokers: 2, Partitions: 3}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Brokers: 2, Partitions: 3}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(60, 5))
 				c := config(w, w.Line(), 0)
 				c.Delivery = delivery

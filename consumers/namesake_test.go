@@ -20,7 +20,7 @@ import (
 func TestAProcessThatWasKilledIsNoNamesakeOfTheNext(t *testing.T) {
 	for _, protocol := range []string{consumers.ClassicProtocol, consumers.ConsumerProtocol} {
 		t.Run(protocol, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
 				random := rand.New(rand.NewPCG(1, 1))
 				var told []error
 				start := func(line *kafkatest.Line, index int) *kafkatest.Worker {

@@ -18,7 +18,7 @@ import (
 func TestTransactionOfADeadMemberIsEndedByItsHeir(t *testing.T) {
 	for _, name := range []string{"another replica", "the same, restarted"} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 				line := w.Line()
 				c := config(w, line, 0)
@@ -46,7 +46,7 @@ func TestTransactionOfADeadMemberIsEndedByItsHeir(t *testing.T) {
 }
 
 func TestNobodyEndsTheTransactionOfALivingMember(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 8}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 8}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		var workers []*kafkatest.Worker
 		var lines []*kafkatest.Line
@@ -75,7 +75,7 @@ func TestNobodyEndsTheTransactionOfALivingMember(t *testing.T) {
 func TestMemberThatJoinsWhileOrphansAreLookedForIsNotFenced(t *testing.T) {
 	for _, protocol := range []string{consumers.ClassicProtocol, consumers.ConsumerProtocol} {
 		t.Run(protocol, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 				start := func(index int, line *kafkatest.Line) *kafkatest.Worker {
 					c := config(w, line, index)
 					c.Kafka.GroupProtocol = protocol

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMemberThatIsThrownOutWhileItsModelRuns(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 		line := w.Line()
 		c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
@@ -30,7 +30,7 @@ func TestMemberThatIsThrownOutWhileItsModelRuns(t *testing.T) {
 }
 
 func TestMemberAloneThatIsThrownOutComesBack(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 		line := w.Line()
 		c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
@@ -47,7 +47,7 @@ func TestMemberAloneThatIsThrownOutComesBack(t *testing.T) {
 func TestMemberOutlivesAHungBroker(t *testing.T) {
 	for _, point := range pipeline.Points() {
 		t.Run(string(point), func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 				line := w.Line()
 				c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
@@ -67,7 +67,7 @@ func TestMemberOutlivesAHungBroker(t *testing.T) {
 func TestMemberFrozenBeyondTheTransactionTimeout(t *testing.T) {
 	for _, point := range pipeline.Points() {
 		t.Run(string(point), func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 				line := w.Line()
 				c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
@@ -83,7 +83,7 @@ func TestCycleStopsInTimeWhereverTheBrokerIsLost(t *testing.T) {
 	for _, point := range pipeline.Points() {
 		for name, lose := range map[string]func(*kafkatest.Line){"cut": (*kafkatest.Line).Cut, "hung": (*kafkatest.Line).Hang} {
 			t.Run(string(point)+" "+name, func(t *testing.T) {
-				kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+				kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 					w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 					line := w.Line()
 					c := small(cycle(config(w, line, 0), new(kafkatest.Model)))
@@ -109,7 +109,7 @@ func TestCycleStopsInTimeWhereverTheBrokerIsLost(t *testing.T) {
 func TestMemberSaysSoWhenItsBrokersAreGoneForLong(t *testing.T) {
 	for _, delivery := range []pipeline.Delivery{pipeline.ExactlyOnce, pipeline.AtLeastOnce} {
 		t.Run(string(delivery), func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(100, 10))
 				line := w.Line()
 				config := config(w, line, 0)

@@ -121,7 +121,7 @@ func TestGroupThatLostItsOffsetsGoesOnWhereItWas(t *testing.T) {
 			"KIP-848":       func(c *consumers.Config) { c.Kafka.GroupProtocol = consumers.ConsumerProtocol },
 		} {
 			t.Run(name+", "+delivery, func(t *testing.T) {
-				kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+				kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 					random := rand.New(rand.NewPCG(1, 1))
 					first := newReplica(w, change)
 					first.begin(start)
@@ -151,7 +151,7 @@ func TestGroupThatLostItsOffsetsGoesOnWhereItWas(t *testing.T) {
 
 // TestGroupThatNeverCommittedKeepsItsStart loses what a group at the latest record has, before anything came.
 func TestGroupThatNeverCommittedKeepsItsStart(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 3}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 3}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		w.Forget(w.Produce(random, mixed(60))) // before the group began
 		first := newReplica(w)
@@ -181,7 +181,7 @@ func TestStartOfAFrozenReplicaMovesNoOffset(t *testing.T) {
 	for name, start := range map[string]consumers.Start{"latest": latest, "a time": since} {
 		for _, frozenAt := range []kmsg.Key{kmsg.OffsetFetch, kmsg.ListOffsets} {
 			t.Run(fmt.Sprintf("%s, after %s", name, kmsg.NameForKey(int16(frozenAt))), func(t *testing.T) {
-				kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+				kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 					random := rand.New(rand.NewPCG(1, 1))
 					frozen := newReplica(w)
 					// The topics are there, as in a second start: what is armed below is then of the question itself.
@@ -236,7 +236,7 @@ func skipped(key kmsg.Key, start consumers.Start) int {
 
 // TestOffsetsThatAnOperatorSetWin over what is noted, also after they are lost in turn.
 func TestOffsetsThatAnOperatorSetWin(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		load := w.Produce(random, mixed(50))
 		newReplica(w).work()
@@ -265,7 +265,7 @@ func TestOffsetsThatAnOperatorSetWin(t *testing.T) {
 
 // TestTopicMadeAnewIsBegunAnew although the group's name and the topic's are the same.
 func TestTopicMadeAnewIsBegunAnew(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		for i := range 50 {
 			write(w, kafkatest.Input, "k", fmt.Sprint("good ", i))
@@ -294,7 +294,7 @@ func TestTopicMadeAnewIsBegunAnew(t *testing.T) {
 
 // TestPlaceBeyondTheLogIsRefused rather than records skipped, whoever wrote it; and what an operator then says counts.
 func TestPlaceBeyondTheLogIsRefused(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		r := newReplica(w)
 		r.begin(earliest)
 		topics, err := r.admin.ListTopics(context.Background(), kafkatest.Input)
@@ -333,7 +333,7 @@ func TestPlaceBeyondTheLogIsRefused(t *testing.T) {
 
 // TestNotesThatAreNotOursAreIgnored: broken ones, others' and those of other groups with similar names.
 func TestNotesThatAreNotOursAreIgnored(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		r := newReplica(w)
 		r.begin(earliest)
 		ours := "place/" + kafkatest.Group + "/" + kafkatest.Input + "/"
@@ -377,7 +377,7 @@ func write(w *kafkatest.World, topic, key, value string) {
 
 // TestProgressTopicThatIsDeletedIsMadeAgain while members are at work, and knows again what they committed.
 func TestProgressTopicThatIsDeletedIsMadeAgain(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		first := newReplica(w)
 		w.Produce(random, mixed(50))
@@ -406,7 +406,7 @@ func TestProgressTopicThatIsDeletedIsMadeAgain(t *testing.T) {
 
 // TestMemberThatTheGroupHasGivenUpNotesNoPlace: it freezes between its assignment and its note, while another takes over and goes on.
 func TestMemberThatTheGroupHasGivenUpNotesNoPlace(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		w.Produce(random, mixed(50))
 		newReplica(w).work()
@@ -444,7 +444,7 @@ func TestMemberThatTheGroupHasGivenUpNotesNoPlace(t *testing.T) {
 
 // TestOffsetsOfAnEarlierReleaseAreNoted: a group that has offsets and no notes has them noted before anything comes.
 func TestOffsetsOfAnEarlierReleaseAreNoted(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 3}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 3}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		w.Produce(random, mixed(50))
 		old := newReplica(w)
@@ -467,7 +467,7 @@ func TestOffsetsOfAnEarlierReleaseAreNoted(t *testing.T) {
 
 // TestLossToRetentionIsCountedWithoutOffsets: where the group goes on without an offset, it still knows what it has not read.
 func TestLossToRetentionIsCountedWithoutOffsets(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		random := rand.New(rand.NewPCG(1, 1))
 		w.Produce(random, mixed(30))
 		first := newReplica(w)
@@ -487,7 +487,7 @@ func TestLossToRetentionIsCountedWithoutOffsets(t *testing.T) {
 
 // TestAtLeastOnceMemberReadsAgainWhatItGaveBack also where its group has committed nothing yet.
 func TestAtLeastOnceMemberReadsAgainWhatItGaveBack(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), mixed(100))
 		r := newReplica(w, func(c *consumers.Config) { c.Delivery = pipeline.AtLeastOnce })
 		model := &kafkatest.Model{Fails: func(run int) error {
@@ -511,7 +511,7 @@ func TestAtLeastOnceMemberReadsAgainWhatItGaveBack(t *testing.T) {
 
 // TestAtLeastOnceMemberNotesOnlyWhatItHasCommitted has the group refuse every commit: what it does not know is not to be noted either.
 func TestAtLeastOnceMemberNotesOnlyWhatItHasCommitted(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		refusing := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.GroupAuthorizationFailed, Count: -1})
 		w.Produce(rand.New(rand.NewPCG(1, 1)), mixed(40))
 		r := newReplica(w, func(c *consumers.Config) { c.Delivery = pipeline.AtLeastOnce })

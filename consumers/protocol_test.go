@@ -48,7 +48,7 @@ func TestMemberSurvivesEveryRequestCutOff(t *testing.T) {
 						}
 						t.Run(fmt.Sprintf("%s/%s %d/%s/for good %t", version, key.Name(), skip, act, forGood), func(t *testing.T) {
 							t.Parallel()
-							kafkatest.In(t, kafkatest.Shape{Partitions: 2, Options: options}, func(w *kafkatest.World) {
+							kafkatest.Run(t, kafkatest.Shape{Partitions: 2, Options: options}, func(w *kafkatest.World) {
 								w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(90, 10))
 								line := w.Line()
 								act := act
@@ -108,7 +108,7 @@ func TestMemberSurvivesEveryAnswer(t *testing.T) {
 					}
 					t.Run(fmt.Sprintf("%s/%s/%s/after %t", version, key.Name(), answer.Message, after), func(t *testing.T) {
 						t.Parallel()
-						kafkatest.In(t, kafkatest.Shape{Partitions: 2, Options: options}, func(w *kafkatest.World) {
+						kafkatest.Run(t, kafkatest.Shape{Partitions: 2, Options: options}, func(w *kafkatest.World) {
 							w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(90, 10))
 							line := w.Line()
 							if after {

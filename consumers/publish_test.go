@@ -69,7 +69,7 @@ func TestACycleMayHaveAnyNumberOfOutputs(t *testing.T) {
 	} {
 		for _, delivery := range []pipeline.Delivery{pipeline.ExactlyOnce, pipeline.AtLeastOnce} {
 			t.Run(fmt.Sprint(name, ", ", delivery), func(t *testing.T) {
-				kafkatest.In(t, kafkatest.Shape{Brokers: 2, Options: []kfake.Opt{kfake.SeedTopics(3, aside)}}, func(w *kafkatest.World) {
+				kafkatest.Run(t, kafkatest.Shape{Brokers: 2, Options: []kfake.Opt{kfake.SeedTopics(3, aside)}}, func(w *kafkatest.World) {
 					kinds := slices.Repeat([]kafkatest.Kind{kafkatest.Good}, c.records)
 					w.ProduceKinds(kinds...)
 					line := w.Line()
@@ -99,7 +99,7 @@ func TestACycleMayHaveAnyNumberOfOutputs(t *testing.T) {
 
 // Refusals in several portions of a cycle are all found in one attempt, and nothing of that attempt takes effect.
 func TestRefusalsInSeveralPortionsAreFoundAtOnce(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Options: []kfake.Opt{kfake.SeedTopics(3, aside)}}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Options: []kfake.Opt{kfake.SeedTopics(3, aside)}}, func(w *kafkatest.World) {
 		const records, each = 60, 400
 		kinds := slices.Repeat([]kafkatest.Kind{kafkatest.Good}, records)
 		kinds[3], kinds[30], kinds[58] = kafkatest.Refused, kafkatest.Refused, kafkatest.Refused

@@ -115,7 +115,7 @@ func supervise(t *testing.T, w *kafkatest.World, limit time.Duration, processes 
 func TestRecordThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
 	for name, delivery := range map[string]pipeline.Delivery{"exactly once": pipeline.ExactlyOnce, "at least once": pipeline.AtLeastOnce} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
 				mix := kafkatest.EveryKind(300, 40)
 				w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
 				w.ProduceKinds(kafkatest.Deadly)
@@ -142,7 +142,7 @@ func TestRecordThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
 
 // TestRecordThatEndsTheProcessIsFoundWhateverBrokersTidyUp has the brokers compact, and delete by retention, between any two deaths.
 func TestRecordThatEndsTheProcessIsFoundWhateverBrokersTidyUp(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
 		remakeAttempts(w)
 		mix := kafkatest.EveryKind(100, 40)
 		w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
@@ -200,7 +200,7 @@ func remakeAttempts(w *kafkatest.World) {
 
 func TestProcessesThatAreKilledCondemnNoRecord(t *testing.T) {
 	for seed := range uint64(8) {
-		kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
+		kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 4}, func(w *kafkatest.World) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			w.Produce(random, kafkatest.EveryKind(1500, 40))
 			one, two := &process{world: w, replica: "one", members: 1}, &process{world: w, replica: "two", members: 2}
@@ -221,7 +221,7 @@ func TestProcessesThatAreKilledCondemnNoRecord(t *testing.T) {
 }
 
 func TestLargeCycleThatEndsTheProcessIsTakenInParts(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
 		mix := kafkatest.EveryKind(700, 40)
 		w.Produce(rand.New(rand.NewPCG(1, 1)), mix)
 		w.ProduceKinds(kafkatest.Deadly)
@@ -248,7 +248,7 @@ func committedKeys(w *kafkatest.World) map[int32]string {
 }
 
 func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
 		p := &process{world: w, replica: "one", members: 1}
 		p.start()
 		keys := committedKeys(w)
@@ -294,7 +294,7 @@ func TestDoubtEndsWhereItsRecordsAreGone(t *testing.T) {
 func TestOthersGoOnOnceTheLastRecordOfTheirPartitionIsInDoubtNoMore(t *testing.T) {
 	showed := 0
 	for try := 0; try < 3 || showed == 0 && try < 20; try++ {
-		kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
+		kafkatest.Run(t, kafkatest.Shape{Brokers: 1, Partitions: 2}, func(w *kafkatest.World) {
 			if othersWaitForTheDoubtAlone(t, w) {
 				showed++
 			}
@@ -380,7 +380,7 @@ func TestForgedMarkCondemnsNoRecord(t *testing.T) {
 		"of records that are behind": {`{"by":"` + by + `","from":0,"until":8,"size":8,"end":9000000}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
 				forge(w, marks...)
 				w.ProduceKinds(slices.Repeat([]kafkatest.Kind{kafkatest.Good}, 40)...)
 				p := &process{world: w, replica: "one", members: 1}
@@ -398,7 +398,7 @@ func TestForgedMarkCondemnsNoRecord(t *testing.T) {
 
 // TestTransactionAmongTheMarksStopsNobody: its marker, which is no record, is the end of the topic.
 func TestTransactionAmongTheMarksStopsNobody(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 1, Partitions: 1}, func(w *kafkatest.World) {
 		client, err := w.Connection(w.Line()).Client(kgo.TransactionalID("stranger"))
 		if err != nil {
 			t.Fatal(err)
@@ -425,7 +425,7 @@ func TestTransactionAmongTheMarksStopsNobody(t *testing.T) {
 func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
 	for name, again := range map[string]bool{"it is made again by the service": false, "it was made again by somebody": true} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 2}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 2}, func(w *kafkatest.World) {
 				_, admin := kafka(w)
 				mix := kafkatest.EveryKind(100, 20)
 				one, two := &process{world: w, replica: "one", members: 1}, &process{world: w, replica: "two", members: 1}
@@ -478,7 +478,7 @@ func TestWorkGoesOnAfterTheTopicOfAttemptsIsDeleted(t *testing.T) {
 
 // A process that has read the marks of a topic reads those of the one that was made anew under its name, from its beginning.
 func TestMarksOfATopicThatWasMadeAnewAreRead(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
 		_, admin := kafka(w)
 		ctx := context.Background()
 		first, second := openAttempts(w, w.Line(), "first"), openAttempts(w, w.Line(), "second")
@@ -510,7 +510,7 @@ func TestMarksOfATopicThatWasMadeAnewAreRead(t *testing.T) {
 }
 
 func TestTopicOfAttemptsIsMadeWhereItIsMissing(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 3, Partitions: 1}, func(w *kafkatest.World) {
 		line := w.Line()
 		cluster, err := consumers.Dial(w.Connection(line), slog.New(slog.DiscardHandler))
 		if err != nil {

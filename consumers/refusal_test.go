@@ -35,7 +35,7 @@ func TestMemberDeadLettersExactlyTheRefusedRecords(t *testing.T) {
 	} {
 		for _, members := range []int{1, 2} {
 			t.Run(name, func(t *testing.T) {
-				kafkatest.In(t, kafkatest.Shape{Brokers: 2, Partitions: 3, Options: []kfake.Opt{
+				kafkatest.Run(t, kafkatest.Shape{Brokers: 2, Partitions: 3, Options: []kfake.Opt{
 					kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}),
 				}}, func(w *kafkatest.World) {
 					mix := kafkatest.EveryKind(150, 20)
@@ -71,7 +71,7 @@ func (h heavy) Result(row *pipeline.Row) (pipeline.Output, *pipeline.Fault) {
 
 // TestRecordsThatAreRefusedTogetherAloneBecomeNoDeadLetters has brokers that take smaller batches than the config says: each record by itself is taken.
 func TestRecordsThatAreRefusedTogetherAloneBecomeNoDeadLetters(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Brokers: 2, Partitions: 2, Options: []kfake.Opt{
+	kafkatest.Run(t, kafkatest.Shape{Brokers: 2, Partitions: 2, Options: []kfake.Opt{
 		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}),
 	}}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.Mix{Records: 60, Keys: 10})
@@ -119,7 +119,7 @@ func carries(r *kmsg.ProduceRequest, p int32, prefix string) bool {
 }
 
 func TestMemberWaitsLongWhereEvenADeadLetterIsRefused(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1, Options: []kfake.Opt{
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1, Options: []kfake.Opt{
 		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}),
 	}}, func(w *kafkatest.World) {
 		w.ProduceKinds(kafkatest.Good, kafkatest.Refused, kafkatest.Good)

@@ -32,7 +32,7 @@ func metric(t *testing.T, registry *prometheus.Registry, name string) float64 {
 
 func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 	const name = "nearline_consumer_retention_lost_records_total"
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		registry := prometheus.NewRegistry()
 		metrics := consumers.NewMetrics(registry, "p")
 		start := func() *kafkatest.Worker {
@@ -85,7 +85,7 @@ func TestRecordsThatRetentionRemovedAreCounted(t *testing.T) {
 }
 
 func TestNoAlarmForPartitionsThatMovedAwayAndCameBack(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		registry := prometheus.NewRegistry()
 		metrics := consumers.NewMetrics(registry, "p")
 		random := rand.New(rand.NewPCG(1, 1))

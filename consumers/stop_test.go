@@ -19,7 +19,7 @@ import (
 func TestCycleInHandCommitsWhenAskedToStopAtAnyPoint(t *testing.T) {
 	for _, point := range pipeline.Points() {
 		t.Run(string(point), func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(200, 20))
 				line := w.Line()
 				c := small(cycle(config(w, line, 0), &kafkatest.Model{Takes: func(int) time.Duration { return 5 * time.Second }}))
@@ -48,7 +48,7 @@ func TestCycleInHandCommitsWhenAskedToStopAtAnyPoint(t *testing.T) {
 }
 
 func TestCycleIsGivenUpAtTheShutdownDeadline(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(50, 5))
 		line := w.Line()
 		c := small(cycle(config(w, line, 0), &kafkatest.Model{Takes: func(int) time.Duration { return time.Hour }}))
@@ -71,7 +71,7 @@ func TestCycleIsGivenUpAtTheShutdownDeadline(t *testing.T) {
 }
 
 func TestMemberFetchesNothingWhileTheModelRuntimeFails(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(100, 10))
 		line := w.Line()
 		model := &kafkatest.Model{Fails: func(run int) error {
@@ -108,7 +108,7 @@ func TestPermanentFaultsAreWaitedOutLong(t *testing.T) {
 		"output topic unknown":    {Keys: []kmsg.Key{kmsg.Produce}, Topic: kafkatest.Output, Err: kerr.UnknownTopicOrPartition},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(100, 10))
 				fault.Count = -1
 				handle := w.Cluster.Fault(fault)
@@ -135,7 +135,7 @@ func TestPermanentFaultsAreWaitedOutLong(t *testing.T) {
 }
 
 func TestLoneRecordIsAnsweredWithoutDelay(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		line := w.Line()
 		var decoded, committed time.Time
 		c := cycle(config(w, line, 0), new(kafkatest.Model))
@@ -164,7 +164,7 @@ func TestLoneRecordIsAnsweredWithoutDelay(t *testing.T) {
 }
 
 func TestNothingIsProducedBeforeAllPredictionsAreIn(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(50, 20))
 		line := w.Line()
 		config := config(w, line, 0)
@@ -189,7 +189,7 @@ func TestNothingIsProducedBeforeAllPredictionsAreIn(t *testing.T) {
 }
 
 func TestMemberCommitsOnlyAfterEveryAcknowledgement(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(50, 5))
 		line := w.Line()
 		line.Arm(kmsg.Produce, 0, kafkatest.Act{Delay: 5 * time.Second})
@@ -212,7 +212,7 @@ func TestCycleTakesNoMoreThanItsBounds(t *testing.T) {
 		"time":    {func(c *pipeline.CycleConfig) { c.MaxTime = 500 * time.Millisecond }, 64}, // the first cycle does not know
 	} {
 		t.Run(name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 2}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.Mix{Records: 1000, Keys: 5})
 				line := w.Line()
 				model := &kafkatest.Model{Takes: func(n int) time.Duration { return time.Duration(n) * 10 * time.Millisecond }}

@@ -35,7 +35,7 @@ func TestMemberStaysWhenTheGroupAgreesWithIt(t *testing.T) {
 		{"the group's first end, that nobody confirms", kmsg.EndTxn, 0, kerr.UnknownServerError, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			kafkatest.In(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
+			kafkatest.Run(t, kafkatest.Shape{Partitions: 4}, func(w *kafkatest.World) {
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(400, 20))
 				line := w.Line()
 				line.Arm(c.key, c.nth, kafkatest.Act{Answer: c.answer})
@@ -60,7 +60,7 @@ func TestMemberStaysWhenTheGroupAgreesWithIt(t *testing.T) {
 // TestFirstOffsetsThatWaitForTheEndOfATransactionAreDoubt has the first offsets of a group wait for the end of their transaction. Nothing is committed, and
 // a member that took this for agreement might read again what is committed a moment later.
 func TestFirstOffsetsThatWaitForTheEndOfATransactionAreDoubt(t *testing.T) {
-	kafkatest.In(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
 		w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(40, 5))
 		w.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 			w.Cluster.KeepControl()

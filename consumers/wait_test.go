@@ -15,7 +15,7 @@ import (
 // have the new partitions, which wait for its end.
 func TestPartitionThatIsGivenToAMemberAtRestIsReadSoon(t *testing.T) {
 	for phase := range 6 {
-		kafkatest.In(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
+		kafkatest.Run(t, kafkatest.Shape{Partitions: 6}, func(w *kafkatest.World) {
 			var mu sync.Mutex // guards all below
 			var given []int32
 			var polled time.Time

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"nearline/batching"
 	"nearline/models"
@@ -17,6 +18,8 @@ type Pipeline struct {
 	Input  schemas.InputConfig
 	Steps  []steps.Config
 	Output schemas.OutputConfig
+	// Ready, if set, is called with each program that is put, before anybody has it.
+	Ready func(*pipeline.Program)
 	// Lenient is as in steps.Plan. It is for what a command's flags say, which cannot name a step's columns otherwise.
 	Lenient bool
 }
@@ -40,13 +43,19 @@ type place struct {
 // current programs of a place.
 type current struct {
 	programs pipeline.Programs
-	latest   uint64 // generation; the engine's mu guards it
+
+	putting sync.Mutex // guards latest, and is held while a program is put
+	latest  uint64     // generation
 }
 
-// Compile the program of a pipeline for rows of a class, on the models that are loaded by now. Nobody is handed it: see Put. An error wraps a *steps.Error,
-// unless it is an addition's.
+// Compile the program of a pipeline for rows of a class, on the models that are loaded by now. Nobody is handed it, and nothing keeps its models: see Put. An
+// error wraps a *steps.Error, unless it is an addition's.
 func (e *Engine) Compile(p Pipeline, class batching.Class, more ...Addition) (*pipeline.Program, error) {
-	plan := steps.NewPlan(class, steps.World{Model: e.Model, Views: e.options.World.Views, Turn: e.options.World.Turn})
+	return e.compile(p, class, e.Model, more)
+}
+
+func (e *Engine) compile(p Pipeline, class batching.Class, model func(name string) *models.Model, more []Addition) (*pipeline.Program, error) {
+	plan := steps.NewPlan(class, steps.World{Model: model, Views: e.options.World.Views, Turn: e.options.World.Turn})
 	plan.Lenient = p.Lenient
 	for i, step := range p.Steps {
 		if err := plan.Add(step); err != nil {
@@ -67,33 +76,32 @@ func (e *Engine) Compile(p Pipeline, class batching.Class, more ...Addition) (*p
 
 // Put compiles a program and hands it out from now on, in place of the one before: see Programs. The models that it runs stay as long as somebody has it.
 func (e *Engine) Put(p Pipeline, class batching.Class, more ...Addition) (*pipeline.Program, error) {
-	program, err := e.Compile(p, class, more...)
+	at := e.currentAt(p.Name, class)
+	at.putting.Lock()
+	defer at.putting.Unlock()
+	runs := e.hold(steps.Models(p.Steps))
+	program, err := e.compile(p, class, func(name string) *models.Model { return runs[name] }, more)
+	if err == nil {
+		program.Generation = at.latest + 1
+		if p.Ready != nil {
+			p.Ready(program)
+		}
+		err = at.programs.Swap(program, func() { e.letGo(runs) })
+	}
 	if err != nil {
+		e.letGo(runs)
 		return nil, err
 	}
-	var runs []*models.Model
-	for _, name := range steps.Models(p.Steps) {
-		if m := e.Model(name); m != nil {
-			runs = append(runs, m)
-		}
-	}
-	at := e.at(p.Name, class)
-	e.mu.Lock()
 	at.latest++
-	program.Generation = at.latest
-	e.mu.Unlock()
-	if err := e.Swap(&at.programs, program, runs...); err != nil {
-		return nil, fmt.Errorf("pipeline %s: %w", p.Name, err)
-	}
 	return program, nil
 }
 
 // Programs of a pipeline for rows of a class hand out the one that was put last.
 func (e *Engine) Programs(pipeline string, class batching.Class) *pipeline.Programs {
-	return &e.at(pipeline, class).programs
+	return &e.currentAt(pipeline, class).programs
 }
 
-func (e *Engine) at(pipeline string, class batching.Class) *current {
+func (e *Engine) currentAt(pipeline string, class batching.Class) *current {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	at := place{pipeline, class}

@@ -59,7 +59,7 @@ func TestWhatIsPutLastIsHandedOutToItsClass(t *testing.T) {
 }
 
 func TestAStepsErrorCanBeToldWithoutItsPlace(t *testing.T) {
-	e := Of(nil, World{})
+	e := OnLoaded(nil, World{})
 	_, err := e.Compile(Pipeline{Name: "p", Input: schemas.InputConfig{Format: "xml"}}, batching.Stream)
 	at, ok := errors.AsType[*steps.Error](err)
 	if !ok || err.Error() != "pipeline p: input: "+at.Err.Error() {

@@ -47,6 +47,7 @@ type Engine struct {
 	users    map[*models.Model]int  // programs that run it and are not drained
 	unloaded map[*models.Model]bool // that programs still run
 	places   map[place]*current
+	loading  map[string]chan struct{} // has a token while the model of that name is loaded; see turn
 
 	closing sync.WaitGroup // of models that are unloaded
 }
@@ -65,11 +66,12 @@ func New(c models.Config, o Options) *Engine {
 func without(o Options) *Engine {
 	return &Engine{
 		options: o, loaded: make(map[string]*models.Model), users: make(map[*models.Model]int), unloaded: make(map[*models.Model]bool), places: make(map[place]*current),
+		loading: make(map[string]chan struct{}),
 	}
 }
 
-// Of models that are loaded elsewhere, by name; nil is none. It has no device, so it loads and runs nothing: to see what programs would be.
-func Of(loaded map[string]*models.Model, w World) *Engine {
+// OnLoaded makes an engine of models that are loaded elsewhere, by name; nil is none. It has no device, so it loads and runs nothing: to see what programs would be.
+func OnLoaded(loaded map[string]*models.Model, w World) *Engine {
 	e := without(Options{Logger: slog.New(slog.DiscardHandler), World: w})
 	maps.Copy(e.loaded, loaded)
 	maps.DeleteFunc(e.loaded, func(_ string, m *models.Model) bool { return m == nil })
@@ -94,8 +96,14 @@ func (e *Engine) Start(ctx context.Context) (stop func() error) {
 	})
 }
 
-// Load a model, unless it is loaded.
+// Load a model, unless it is loaded. Of several calls for one name the first loads it, and the others wait for that.
 func (e *Engine) Load(ctx context.Context, name string) (*models.Model, error) {
+	turn := e.turn(name)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+	}
 	if m := e.Model(name); m != nil {
 		return m, nil
 	}
@@ -120,6 +128,16 @@ func (e *Engine) Load(ctx context.Context, name string) (*models.Model, error) {
 	e.options.Logger.Info("model loaded", "model", info.Name, "version", info.Version, "device", info.Device,
 		"slots", e.device.Slots(), "took", info.LoadTime.Round(time.Millisecond))
 	return model, nil
+}
+
+// turn to load a model is had by whoever puts a token in.
+func (e *Engine) turn(name string) chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.loading[name] == nil {
+		e.loading[name] = make(chan struct{}, 1)
+	}
+	return e.loading[name]
 }
 
 // LoadAll models that steps run, unless they are loaded.
@@ -153,17 +171,31 @@ func (e *Engine) Models() map[string]*models.Model {
 	return maps.Clone(e.loaded)
 }
 
-// Close the models, also those that programs still run. They end what they have in hand as long as ctx lasts. The device still runs.
+// Close the models, also those that programs still run, and leave no program to take. Models end what they have in hand as long as ctx lasts. The device still
+// runs.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	ending := slices.AppendSeq(slices.Collect(maps.Values(e.loaded)), maps.Keys(e.unloaded))
+	places := slices.Collect(maps.Values(e.places))
 	clear(e.loaded)
 	clear(e.unloaded)
 	e.mu.Unlock()
+	for _, at := range places {
+		at.programs.Close()
+	}
 	var errs []error
 	for _, model := range ending {
 		errs = append(errs, model.Close(ctx))
 	}
-	e.closing.Wait()
+	closed := make(chan struct{})
+	go func() {
+		e.closing.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+		errs = append(errs, fmt.Errorf("models that were unloaded have not ended: %w", context.Cause(ctx)))
+	}
 	return errors.Join(errs...)
 }

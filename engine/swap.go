@@ -5,25 +5,23 @@ import (
 	"time"
 
 	"nearline/models"
-	"nearline/pipeline"
 )
 
 // unloadPatience is how long a model may take to end what it has in hand once no program has it any more.
 const unloadPatience = 30 * time.Second
 
-// Swap makes a program the current one, in place of the one before, which is drained. Runs are the models that it needs: they stay until it is drained itself,
-// whatever is unloaded meanwhile.
-func (e *Engine) Swap(programs *pipeline.Programs, next *pipeline.Program, runs ...*models.Model) error {
+// hold the models of these names that are loaded, for a program: they are not closed before it has let them go.
+func (e *Engine) hold(names []string) map[string]*models.Model {
 	e.mu.Lock()
-	for _, m := range runs {
-		e.users[m]++
+	defer e.mu.Unlock()
+	held := make(map[string]*models.Model)
+	for _, name := range names {
+		if m := e.loaded[name]; m != nil {
+			held[name] = m
+			e.users[m]++
+		}
 	}
-	e.mu.Unlock()
-	err := programs.Swap(next, func() { e.letGo(runs) })
-	if err != nil {
-		e.letGo(runs)
-	}
-	return err
+	return held
 }
 
 // Unload a model: what asks for it from now on has none. It is closed once no program runs it any more.
@@ -39,11 +37,11 @@ func (e *Engine) Unload(name string) {
 	e.closeUnused(m)
 }
 
-// letGo of models that a program ran.
-func (e *Engine) letGo(runs []*models.Model) {
+// letGo of models that were held.
+func (e *Engine) letGo(held map[string]*models.Model) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, m := range runs {
+	for _, m := range held {
 		if e.users[m]--; e.users[m] == 0 {
 			delete(e.users, m)
 		}

@@ -2,11 +2,15 @@ package engine
 
 import (
 	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"nearline/batching"
 	"nearline/models"
 	"nearline/pipeline"
+	"nearline/steps"
 )
 
 // A model that is unloaded answers whoever still has a program that runs it, and is closed once when the last of them has let go.
@@ -21,15 +25,17 @@ func TestAnUnloadedModelStaysUntilItsProgramsAreDrained(t *testing.T) {
 		return m
 	}
 	old := load()
-	program := func(n uint64, m *models.Model) *pipeline.Program {
-		return &pipeline.Program{Generation: n, Steps: pipeline.Steps{models.NewStep(m, batching.Stream, nil, nil)}}
-	}
-	var stream, online pipeline.Programs
-	for _, programs := range []*pipeline.Programs{&stream, &online} {
-		if err := e.Swap(programs, program(1, old), old); err != nil {
-			t.Fatal(err)
+	reviews := Pipeline{Name: "reviews", Steps: []steps.Config{{Predict: &steps.Predict{Model: "constant"}}}}
+	put := func() {
+		t.Helper()
+		for _, class := range []batching.Class{batching.Stream, batching.Online} {
+			if _, err := e.Put(reviews, class); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+	put()
+	stream := e.Programs("reviews", batching.Stream)
 	taken, release := stream.Take()
 
 	e.Unload("constant")
@@ -40,14 +46,7 @@ func TestAnUnloadedModelStaysUntilItsProgramsAreDrained(t *testing.T) {
 	if next == old {
 		t.Fatal("the unloaded model was handed out again")
 	}
-	if err := e.Swap(&stream, program(1, next), next); err == nil {
-		t.Error("an earlier program took the place")
-	}
-	for _, programs := range []*pipeline.Programs{&stream, &online} {
-		if err := e.Swap(programs, program(2, next), next); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put()
 	answers := func(p *pipeline.Program) error {
 		row := &pipeline.Row{Record: &pipeline.Record{Value: []byte("v")}, Text: "good"}
 		err := p.Run(t.Context(), []*pipeline.Row{row}, nil)
@@ -71,6 +70,90 @@ func TestAnUnloadedModelStaysUntilItsProgramsAreDrained(t *testing.T) {
 	}
 	if err := answers(now); err != nil {
 		t.Error(err)
+	}
+	if err := errors.Join(e.Close(t.Context()), stop()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever takes a program can run it to the end, whatever is loaded, unloaded and put meanwhile.
+func TestProgramsRunWhileModelsComeAndGo(t *testing.T) {
+	e := New(repository(t), Options{})
+	stop := e.Start(t.Context())
+	reviews := Pipeline{Name: "reviews", Steps: []steps.Config{{Predict: &steps.Predict{Model: "constant"}}}}
+	if err := e.LoadAll(t.Context(), reviews.Steps); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Put(reviews, batching.Stream); err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 50
+	var changing, running sync.WaitGroup
+	ended := make(chan struct{})
+	for range 2 {
+		running.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				program, release := e.Programs("reviews", batching.Stream).Take()
+				row := &pipeline.Row{Record: &pipeline.Record{Value: []byte("v")}, Text: "good"}
+				if err := program.Run(t.Context(), []*pipeline.Row{row}, nil); err != nil || len(row.Predictions) != 1 {
+					t.Errorf("generation %d answers %v and %v, with the fault %v", program.Generation, row.Predictions, err, row.Fault)
+				}
+				release()
+			}
+		})
+	}
+	for range 2 {
+		changing.Go(func() {
+			for range rounds {
+				if err := e.LoadAll(t.Context(), reviews.Steps); err != nil {
+					t.Error(err)
+				}
+				if _, err := e.Put(reviews, batching.Stream); err != nil && !strings.Contains(err.Error(), "model constant is not loaded") {
+					t.Error(err)
+				}
+				e.Unload("constant")
+			}
+		})
+	}
+	changing.Wait()
+	close(ended)
+	running.Wait()
+	e.closing.Wait()
+	if last, release := e.Programs("reviews", batching.Stream).Take(); last == nil || last.Generation < 2 {
+		t.Error("no other program took the place of the first")
+		release()
+	} else {
+		release()
+	}
+	if err := errors.Join(e.Close(t.Context()), stop()); err != nil {
+		t.Error(err)
+	}
+	if last, release := e.Programs("reviews", batching.Stream).Take(); last != nil {
+		t.Error("there is a program after the end")
+		release()
+	}
+}
+
+func TestAModelIsLoadedOnceHoweverManyAskForIt(t *testing.T) {
+	var loading atomic.Int64
+	e := New(repository(t), Options{Loading: func(string) { loading.Add(1) }})
+	stop := e.Start(t.Context())
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			if _, err := e.Load(t.Context(), "constant"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+	if n := loading.Load(); n != 1 {
+		t.Errorf("it was loaded %d times", n)
 	}
 	if err := errors.Join(e.Close(t.Context()), stop()); err != nil {
 		t.Error(err)

@@ -217,7 +217,7 @@ func (l *Lookup) Run(ctx context.Context, rows []*pipeline.Row) error {
 		}
 		worst := Fresh
 		for i, v := range l.views {
-			of := found[i].Of(keys[i][j])
+			of := found[i].Key(keys[i][j])
 			values := v.finder.view.defaults
 			if of.Entry != nil {
 				values = of.Entry.Now(v.finder.view, now)
@@ -300,7 +300,7 @@ func NewFinder(view *View, store Store, config LookupConfig, logger *slog.Logger
 // Find a key, for whoever would rather have an error than a default: nil where nothing is known of it. The error wraps ErrBadEntry where it is the key's.
 func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
 	found, err := f.FindAll(ctx, []string{key}, true)
-	of := found.Of(key)
+	of := found.Key(key)
 	if err == nil && of.bad != nil {
 		err = fmt.Errorf("%w: %w", ErrBadEntry, of.bad)
 	}
@@ -316,8 +316,8 @@ type Answers struct {
 	found []Found
 }
 
-// Of a key; of one that was not asked for, or where all failed, nothing is known.
-func (a *Answers) Of(key string) Found {
+// Key tells what was found of a key. Nothing is known of one that was not asked for, or where all failed.
+func (a *Answers) Key(key string) Found {
 	if at, ok := a.at[key]; ok {
 		return a.found[at]
 	}

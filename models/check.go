@@ -18,22 +18,22 @@ import (
 // check warms the model up and tries it, before anybody's text goes through it. neighbours says whether to try them too.
 func (t *textModel) check(ctx context.Context, m folder.Manifest, limits batching.Limits, neighbours bool) error {
 	t.sample = t.filler(min(t.MaxTokens, 8))
-	at(ctx, "warming up: a run of the graph")
+	enterStage(ctx, "warming up: a run of the graph")
 	if err := t.warmUp(limits); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
-	at(ctx, "trying a sample")
+	enterStage(ctx, "trying a sample")
 	if err := t.trySample(); err != nil {
 		return fmt.Errorf("try: %w", err)
 	}
-	at(ctx, "answering its golden examples")
+	enterStage(ctx, "answering its golden examples")
 	if err := t.checkGolden(ctx, m); err != nil {
 		return err
 	}
 	if !neighbours || limits.MaxItems == 1 {
 		return nil
 	}
-	at(ctx, "trying whether neighbours matter")
+	enterStage(ctx, "trying whether neighbours matter")
 	return t.checkNeighbours(m)
 }
 

@@ -126,7 +126,7 @@ func (c Config) Validate(path string) error {
 	}
 	for i, b := range c.Batch.Buckets {
 		if b < 1 || b > batching.MaxCost || i > 0 && b <= c.Batch.Buckets[i-1] {
-			p.Add(path+"."+fmt.Sprintf("batch.buckets[%d]", i), "is %d: want lengths in tokens, each above the last, such as [32, 64, 128, 256]", b)
+			p.Add(fmt.Sprintf("%s.batch.buckets[%d]", path, i), "is %d: want lengths in tokens, each above the last, such as [32, 64, 128, 256]", b)
 		}
 	}
 	if c.Batch.Bound > maxRows {

@@ -76,7 +76,7 @@ func newGraphEngine(heads []tasks.Head, s series) graphEngine {
 
 // open opens the sessions, and hands out a runner for each slot. rowsOf is the input that outputs have as many rows as.
 func (e *graphEngine) open(ctx context.Context, c Config, path string, rowsOf string, slots int, each func(runner)) error {
-	at(ctx, "opening its graph")
+	enterStage(ctx, "opening its graph")
 	device, _, threads := c.machine()
 	options := onnx.Options{Library: c.Runtime, Device: device, Threads: threads, Outputs: e.outputs, RowsOf: rowsOf}
 	for slot := range slots {
@@ -130,7 +130,7 @@ func verdict(err error, rows int, probe func() error) error {
 
 // loadGraph loads the model in the folder of m.info, and completes m.info.
 func loadGraph(ctx context.Context, c Config, manifest folder.Manifest, slots int, m *Model) (engine, error) {
-	at(ctx, "reading its files")
+	enterStage(ctx, "reading its files")
 	p, wrong := folder.ReadParts(m.info.Name, m.info.Folder, &manifest)
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)

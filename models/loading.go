@@ -20,8 +20,8 @@ type progress struct{ stage atomic.Pointer[string] }
 
 type progressKey struct{}
 
-// at is called as a stage of loading begins.
-func at(ctx context.Context, stage string) {
+// enterStage is called as a stage of loading begins.
+func enterStage(ctx context.Context, stage string) {
 	if p, ok := ctx.Value(progressKey{}).(*progress); ok {
 		p.stage.Store(&stage)
 	}

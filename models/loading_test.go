@@ -17,7 +17,7 @@ import (
 // stuck loads until it is let go, whatever ctx says, and then has what it says.
 func stuck(let <-chan struct{}, o outcome) func(context.Context) (*Model, error) {
 	return func(ctx context.Context) (*Model, error) {
-		at(ctx, "warming up")
+		enterStage(ctx, "warming up")
 		<-let
 		return o.model, o.err
 	}

@@ -2,6 +2,8 @@ package models
 
 import (
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +12,9 @@ import (
 
 // Metrics of all models of a process.
 type Metrics struct {
+	mu     sync.Mutex     // guards loaded
+	loaded map[string]int // models of one set of labels
+
 	loads     *prometheus.CounterVec
 	info      *prometheus.GaugeVec
 	seconds   *prometheus.HistogramVec
@@ -23,6 +28,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	auto := promauto.With(registerer)
 	version := []string{"model", "version"}
 	return &Metrics{
+		loaded: make(map[string]int),
 		loads: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "nearline_model_loads_total",
 			Help: "Attempts to load a version of a model, by outcome: ready, or failed (a file is missing or wrong, a golden example did not reproduce).",
@@ -72,4 +78,17 @@ func (m *Metrics) version(name string, version int) series {
 func (s series) ran(began time.Time, tokens int) {
 	s.seconds.Observe(time.Since(began).Seconds())
 	s.tokens.Add(float64(tokens))
+}
+
+// add a model that is loaded, or take it away with -1. The same version may be loaded twice while one takes the other's place.
+func (m *Metrics) add(n int, labels []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := strings.Join(labels, "\x00")
+	if m.loaded[key] += n; m.loaded[key] > 0 {
+		m.info.WithLabelValues(labels...).Set(1)
+		return
+	}
+	delete(m.loaded, key)
+	m.info.DeleteLabelValues(labels...)
 }

@@ -102,7 +102,7 @@ func loadFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 
 func readFolder(ctx context.Context, c Config, info Info, device *batching.Device, metrics *Metrics) (*Model, error) {
 	began := time.Now()
-	at(ctx, "looking at its files")
+	enterStage(ctx, "looking at its files")
 	if err := folder.CheckKinds(info.Folder); err != nil {
 		return nil, err
 	}
@@ -203,6 +203,6 @@ func (m *Model) Close(ctx context.Context) error {
 	if err := m.queue.Drain(ctx); err != nil {
 		return err
 	}
-	m.metrics.info.DeleteLabelValues(m.labels()...)
+	m.metrics.add(-1, m.labels())
 	return m.engine.close()
 }

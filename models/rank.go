@@ -47,8 +47,8 @@ func NewRankStep(model *Model, class batching.Class, of Candidates, as string, t
 // Name is rank and the model.
 func (s *RankStep) Name() string { return "rank " + s.model.info.Name }
 
-// Of is what the step ranks.
-func (s *RankStep) Of() Candidates { return s.of }
+// Candidates are what the step ranks.
+func (s *RankStep) Candidates() Candidates { return s.of }
 
 // Columns that the step adds to a result, with an example.
 func (s *RankStep) Columns() []pipeline.Field {

@@ -43,7 +43,7 @@ func loadTable(ctx context.Context, c Config, p *folder.Parts, slots int, m *Mod
 		return nil, err
 	}
 	if m.info.Limits.MaxItems > 1 {
-		at(ctx, "trying whether neighbours matter")
+		enterStage(ctx, "trying whether neighbours matter")
 		if m.info.Alone = t.coupled(); m.info.Alone != "" {
 			m.info.Limits.MaxItems = 1
 		}
@@ -53,7 +53,7 @@ func loadTable(ctx context.Context, c Config, p *folder.Parts, slots int, m *Mod
 
 // check tries the model before anybody's row goes through it.
 func (t *tableModel) check(ctx context.Context, m folder.Manifest, neighbours bool) error {
-	at(ctx, "answering its golden examples")
+	enterStage(ctx, "answering its golden examples")
 	if err := t.checkGolden(ctx, m, neighbours); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (t *tableModel) check(ctx context.Context, m folder.Manifest, neighbours bo
 	}
 	// Nobody says what its rows are like. It may refuse one of zeros, as a category that it does not know.
 	blank := row{table: Table{Rows: 1, Numbers: make([]float64, t.Numbers), Texts: make([]string, t.Texts), List: t.Items != nil, Items: []string{""}}}
-	at(ctx, "trying a row of zeros")
+	enterStage(ctx, "trying a row of zeros")
 	err := t.answer(t.slots[0], []*row{&blank})
 	switch {
 	case errors.Is(err, onnx.ErrRuntime), errors.Is(err, errShape), errors.Is(err, onnx.ErrShape):

@@ -302,7 +302,7 @@ func (c *Cycle) encode(program *Program, rows []*Row) ([]Output, error) {
 			add(row, beside)
 		}
 	}
-	if err := program.Steps.keepers(func(k Keeper) error {
+	if err := program.Steps.eachKeeper(func(k Keeper) error {
 		changes, err := k.Changes()
 		outputs = append(outputs, changes...)
 		return err
@@ -315,7 +315,7 @@ func (c *Cycle) encode(program *Program, rows []*Row) ([]Output, error) {
 
 // tellKeepers tells the steps that keep a state whether the cycle was committed.
 func tellKeepers(program *Program, committed bool) {
-	_ = program.Steps.keepers(func(k Keeper) error {
+	_ = program.Steps.eachKeeper(func(k Keeper) error {
 		if committed {
 			k.Keep()
 		} else {

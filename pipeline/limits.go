@@ -22,3 +22,8 @@ var legalTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,` + strconv.Itoa(MaxTopic
 
 // LegalTopic says whether Kafka allows a topic of that name; groups keep to the same rule.
 func LegalTopic(name string) bool { return legalTopic.MatchString(name) }
+
+var legalName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
+
+// LegalName says what pipelines and models may be called: a name that is a folder's, a group's and a metric's label, too.
+func LegalName(name string) bool { return legalName.MatchString(name) }

@@ -71,8 +71,8 @@ func (s Steps) Split() (atOnce, inOrder Steps) {
 	return s[:first], s[first:]
 }
 
-// keepers among the steps.
-func (s Steps) keepers(do func(Keeper) error) error {
+// eachKeeper among the steps.
+func (s Steps) eachKeeper(do func(Keeper) error) error {
 	for _, step := range s {
 		if keeper, ok := step.(Keeper); ok {
 			if err := do(keeper); err != nil {

@@ -1,6 +1,7 @@
 package producers
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,8 +26,11 @@ type Builder struct {
 
 var _ pipeline.Builder = (*Builder)(nil)
 
-// New makes a builder of results, which the encoder writes. It fails when the config is not valid.
+// New makes a builder of results, which the encoder writes. It fails when the config is not valid, or there is no encoder.
 func New(config Config, encoder pipeline.Encoder) (*Builder, error) {
+	if encoder == nil {
+		return nil, errors.New("a builder of results needs an encoder")
+	}
 	return makeBuilder(config, encoder)
 }
 

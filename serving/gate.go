@@ -12,44 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
-
-	"nearline/internal/problems"
-	"nearline/pipeline"
 )
-
-// Config bounds what all requests of the online API hold and do at once.
-type Config struct {
-	// MaxInFlight is how many bytes of requests and answers there are at once, each from its first byte until it is answered, or the answer is taken; 0 is
-	// 64MiB. Beyond that, requests are answered with 429. What the work on a request takes is bounded beside that, and in proportion.
-	MaxInFlight pipeline.ByteSize `yaml:"max_in_flight"`
-	// MaxCandidates that are ranked at once, of all requests; 0 is 16384 for every two of the device's slots, so that the stream keeps its part of them. A
-	// request waits its turn for up to a second, and is then answered with 429. One with more than that is ranked alone.
-	MaxCandidates int `yaml:"max_candidates"`
-}
-
-const (
-	defaultInFlight = 64 << 20
-	// candidatesOfSlots is about the most that the model that ships takes of one request.
-	candidatesOfSlots = 16384
-)
-
-// DefaultConfig is what a config gets that says nothing.
-func DefaultConfig() Config { return Config{MaxInFlight: defaultInFlight} }
-
-// Validate names every problem, each with its key below path, its value and the remedy.
-func (c Config) Validate(path string) error {
-	var p problems.List
-	if c.MaxInFlight != 0 && (c.MaxInFlight < 1<<20 || c.MaxInFlight > 64<<30) {
-		p.Add(path+".max_in_flight", "is %v: want between 1MiB and 64GiB, or 0 for %v", c.MaxInFlight, pipeline.ByteSize(defaultInFlight))
-	}
-	if c.MaxCandidates < 0 || c.MaxCandidates > maxCandidates {
-		p.Add(path+".max_candidates", "is %d: want between 1 and %d, or 0 for %d for every two slots of the device", c.MaxCandidates, maxCandidates, candidatesOfSlots)
-	}
-	return p.Err()
-}
-
-// maxCandidates is beyond what any device ranks within a request's patience.
-const maxCandidates = 100_000_000
 
 // Gate is what all requests of the online API pass. It is safe for concurrent use.
 //

@@ -66,7 +66,7 @@ func reads(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestSlowRequestsAreCutOff(t *testing.T) {
-	url, _ := serveHTTP(t, ServerConfig{ReadTimeout: 2 * time.Second}, func(s *Server) {
+	url, _ := serveHTTP(t, Config{ReadTimeout: 2 * time.Second}, func(s *Server) {
 		s.Handle("POST /reads", "", http.HandlerFunc(reads))
 		s.Handle("POST /ignores", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	})
@@ -93,7 +93,7 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 
 func TestAClientThatNeverReadsIsCutOff(t *testing.T) {
 	wrote := make(chan error, 1)
-	url, _ := serveHTTP(t, ServerConfig{WriteTimeout: 100 * time.Millisecond}, func(s *Server) {
+	url, _ := serveHTTP(t, Config{WriteTimeout: 100 * time.Millisecond}, func(s *Server) {
 		s.Handle("GET /large", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, err := w.Write(make([]byte, 256<<20))
 			wrote <- err
@@ -148,7 +148,7 @@ func TestAClientThatReadsSlowlyHasTimeForEachPiece(t *testing.T) {
 
 func TestWorkMayTakeLongerThanItsRequest(t *testing.T) {
 	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	url, _ := serveHTTP(t, ServerConfig{ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second}, func(s *Server) {
+	url, _ := serveHTTP(t, Config{ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second}, func(s *Server) {
 		s.Handle("POST /work", "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			reads(w, r)
 			close(begun)
@@ -183,7 +183,7 @@ type busy struct {
 	begun   chan struct{}
 }
 
-func serveBusy(t *testing.T, config ServerConfig) *busy {
+func serveBusy(t *testing.T, config Config) *busy {
 	b := &busy{release: make(chan struct{}), begun: make(chan struct{})}
 	b.url, _ = serveHTTP(t, config, func(s *Server) {
 		s.Handle("/work", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -195,7 +195,7 @@ func serveBusy(t *testing.T, config ServerConfig) *busy {
 }
 
 func TestProbesAreAnsweredWhileAllConnectionsAreTaken(t *testing.T) {
-	b := serveBusy(t, ServerConfig{MaxConnections: 8})
+	b := serveBusy(t, Config{MaxConnections: 8})
 	defer close(b.release)
 	for range 8 {
 		dial(t, b.url, get("/work"))
@@ -221,7 +221,7 @@ func TestProbesAreAnsweredWhileAllConnectionsAreTaken(t *testing.T) {
 }
 
 func TestConnectionsThatWaitForTheirClientMakeRoom(t *testing.T) {
-	b := serveBusy(t, ServerConfig{MaxConnections: 8})
+	b := serveBusy(t, Config{MaxConnections: 8})
 	defer close(b.release)
 	var idle []net.Conn
 	for range 8 {
@@ -262,7 +262,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestErrorsHaveOneForm(t *testing.T) {
-	url, _ := serveHTTP(t, ServerConfig{Pprof: true}, func(s *Server) {
+	url, _ := serveHTTP(t, Config{Pprof: true}, func(s *Server) {
 		s.Handle("GET /panics", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret of the handler's") }))
 		s.Handle("GET /long", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, strings.Repeat("ü", 10_000), http.StatusTeapot)
@@ -294,10 +294,10 @@ func TestErrorsHaveOneForm(t *testing.T) {
 }
 
 func TestAbsurdBoundsAreRefused(t *testing.T) {
-	if err := DefaultServer().Validate("serving"); err != nil {
+	if err := DefaultConfig().Validate("serving"); err != nil {
 		t.Errorf("the default: %v", err)
 	}
-	for want, config := range map[string]ServerConfig{
+	for want, config := range map[string]Config{
 		"serving.max_connections is 1: want between 8 and 65536":          {MaxConnections: 1},
 		"serving.max_connections is 1000000: want between 8 and 65536":    {MaxConnections: 1_000_000},
 		"serving.read_timeout is 1ms: want between 100ms and 10m":         {ReadTimeout: time.Millisecond},

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,83 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/internal/observe"
-	"nearline/internal/problems"
 )
-
-// ServerConfig is where the service shows itself over HTTP.
-type ServerConfig struct {
-	// HTTP is the address to listen on, host:port; an empty host means every interface, and "off" means no server.
-	HTTP string `yaml:"http"`
-	// Pprof shows Go's profiles under /debug/pprof/. They tell an outsider a good deal, hence off unless asked for.
-	Pprof bool `yaml:"pprof"`
-	// MaxConnections that are open at once; 0 is 512. Beyond that, one that waits for its client is closed to make room, and where all are at work, new
-	// ones are served nothing but probes. Each takes some 40 KB beside what its request and its answer hold, which is bounded for itself.
-	MaxConnections int `yaml:"max_connections"`
-	// ReadTimeout is how long a client may take to send a header, and then as long again for the body; 0 is 10s.
-	ReadTimeout time.Duration `yaml:"read_timeout"`
-	// WriteTimeout is how long a client may take to read 64 KiB of what it was answered; 0 is 10s. It does not bound the work on an answer.
-	WriteTimeout time.Duration `yaml:"write_timeout"`
-}
-
-// What a server has whose config says nothing. Guesses: more clients than a service with one model answers, and time enough for the largest request
-// at 100 KB a second.
-const (
-	defaultConnections = 512
-	defaultTimeout     = 10 * time.Second
-)
-
-// DefaultServer is what a config gets that says nothing.
-func DefaultServer() ServerConfig {
-	return ServerConfig{HTTP: ":8080", MaxConnections: defaultConnections, ReadTimeout: defaultTimeout, WriteTimeout: defaultTimeout}
-}
-
-// Off says that no server is wanted.
-func (c ServerConfig) Off() bool { return c.HTTP == "off" }
-
-// Validate names every problem, each with its key below path, its value and the remedy.
-func (c ServerConfig) Validate(path string) error {
-	var p problems.List
-	if !c.Off() {
-		if _, port, err := net.SplitHostPort(c.HTTP); err != nil || port == "" {
-			p.Add(path+".http", "is %q: want host:port such as :8080 or 127.0.0.1:8080, or off", c.HTTP)
-		} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			p.Add(path+".http", "is %q: want a port between 0 and 65535", c.HTTP)
-		}
-	}
-	if c.MaxConnections != 0 && (c.MaxConnections < 8 || c.MaxConnections > maxConnections) {
-		p.Add(path+".max_connections", "is %d: want between 8 and %d, or 0 for %d", c.MaxConnections, maxConnections, defaultConnections)
-	}
-	for _, key := range []struct {
-		name string
-		is   time.Duration
-	}{{"read_timeout", c.ReadTimeout}, {"write_timeout", c.WriteTimeout}} {
-		if key.is != 0 && (key.is < 100*time.Millisecond || key.is > 10*time.Minute) {
-			p.Add(path+"."+key.name, "is %v: want between 100ms and 10m, or 0 for %v", key.is, defaultTimeout)
-		}
-	}
-	return p.Err()
-}
-
-// URL at which this machine reaches the server. An error says why it cannot be told.
-func (c ServerConfig) URL() (string, error) {
-	if c.Off() {
-		return "", errors.New("serving.http is off: nobody answers probes; give it an address, such as :8080")
-	}
-	host, port, err := net.SplitHostPort(c.HTTP)
-	if err != nil {
-		return "", fmt.Errorf("serving.http is %q: want host:port", c.HTTP)
-	}
-	if port == "0" {
-		return "", fmt.Errorf("serving.http is %q, any free port: the service's log says which, name it with --url", c.HTTP)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-// maxConnections is as many as one address has ports.
-const maxConnections = 65536
 
 // Server shows metrics and health, and whatever else is mounted before Run. Not safe for concurrent use until Run.
 type Server struct {
@@ -116,7 +39,7 @@ func (e *ListenError) Unwrap() error { return e.err }
 
 // Open listens at once, so that a port that is taken is known before anything is loaded. Requests are answered by Run.
 func Open(
-	ctx context.Context, config ServerConfig, health *observe.Health, registry *prometheus.Registry, log *slog.Logger,
+	ctx context.Context, config Config, health *observe.Health, registry *prometheus.Registry, log *slog.Logger,
 ) (*Server, error) {
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", config.HTTP)

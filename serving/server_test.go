@@ -13,7 +13,7 @@ import (
 )
 
 // serveHTTP runs a server until the test ends, and returns its URL.
-func serveHTTP(t *testing.T, config ServerConfig, prepare func(*Server)) (url string, stop func() error) {
+func serveHTTP(t *testing.T, config Config, prepare func(*Server)) (url string, stop func() error) {
 	t.Helper()
 	health := observe.NewHealth()
 	registry := observe.NewRegistry(observe.ReadBuild())
@@ -62,7 +62,7 @@ func fetch(t *testing.T, url string) (int, string) {
 }
 
 func TestServerShowsWhatTheIndexSays(t *testing.T) {
-	url, _ := serveHTTP(t, ServerConfig{}, func(s *Server) {
+	url, _ := serveHTTP(t, Config{}, func(s *Server) {
 		s.Handle("GET /v2/", "inference", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "mounted")
 		}))
@@ -92,7 +92,7 @@ func TestServerShowsWhatTheIndexSays(t *testing.T) {
 }
 
 func TestServerShowsProfilesOnRequest(t *testing.T) {
-	url, _ := serveHTTP(t, ServerConfig{Pprof: true}, nil)
+	url, _ := serveHTTP(t, Config{Pprof: true}, nil)
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline"} {
 		if code, _ := fetch(t, url+path); code != http.StatusOK {
 			t.Errorf("GET %s: %d, want 200", path, code)
@@ -102,7 +102,7 @@ func TestServerShowsProfilesOnRequest(t *testing.T) {
 
 func TestServerFinishesTheRequestInHand(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
-	url, stop := serveHTTP(t, ServerConfig{}, func(s *Server) {
+	url, stop := serveHTTP(t, Config{}, func(s *Server) {
 		s.Handle("GET /slow", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			close(begun)
 			<-release
@@ -133,8 +133,8 @@ func TestServerFinishesTheRequestInHand(t *testing.T) {
 }
 
 func TestServerNamesTheRemedyWhenThePortIsTaken(t *testing.T) {
-	url, _ := serveHTTP(t, ServerConfig{}, nil)
-	_, err := Open(t.Context(), ServerConfig{HTTP: strings.TrimPrefix(url, "http://")}, observe.NewHealth(),
+	url, _ := serveHTTP(t, Config{}, nil)
+	_, err := Open(t.Context(), Config{HTTP: strings.TrimPrefix(url, "http://")}, observe.NewHealth(),
 		observe.NewRegistry(observe.ReadBuild()), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "serving.http") {
 		t.Errorf("got %v, want an error that names serving.http", err)
@@ -146,7 +146,7 @@ func TestServerConfigNamesItsProblem(t *testing.T) {
 		":8080": true, "127.0.0.1:0": true, "off": true, "[::1]:80": true,
 		"": false, "8080": false, "host:": false, ":99999": false, "a:b:c": false,
 	} {
-		err := ServerConfig{HTTP: address}.Validate("serving")
+		err := Config{HTTP: address}.Validate("serving")
 		if (err == nil) != ok {
 			t.Errorf("http %q: got %v, want ok %v", address, err, ok)
 		}
@@ -165,12 +165,12 @@ func TestServerIsReachedWhereItListens(t *testing.T) {
 		"[::1]:8080":     "http://[::1]:8080",
 		"localhost:8081": "http://localhost:8081",
 	} {
-		if got, err := (ServerConfig{HTTP: http}).URL(); err != nil || got != want {
+		if got, err := (Config{HTTP: http}).URL(); err != nil || got != want {
 			t.Errorf("serving.http %s: got %q and error %v, want %s", http, got, err, want)
 		}
 	}
 	for http, want := range map[string]string{"off": "serving.http is off", "127.0.0.1:0": "name it with --url", "8080": "want host:port"} {
-		if got, err := (ServerConfig{HTTP: http}).URL(); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := (Config{HTTP: http}).URL(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("serving.http %s: got %q and error %v, want an error with %q", http, got, err, want)
 		}
 	}

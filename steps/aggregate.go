@@ -58,7 +58,7 @@ func (c *Aggregate) build(p *Plan) error {
 	if err := p.checkOperands(p.world.Views.Declared(c.View), c.Map); err != nil {
 		return &Error{At: "aggregate: ", Err: err}
 	}
-	step, reads, err := p.world.Views.Emit(c.View, c.Map, fieldNamesOf(p.Columns()), p.Reads())
+	step, reads, err := p.world.Views.Emit(c.View, c.Map, pipeline.FieldNames(p.Columns()), p.Reads())
 	if err != nil {
 		return &Error{At: "aggregate: ", Err: err}
 	}

@@ -9,6 +9,7 @@ import (
 	"nearline/features"
 	"nearline/internal/problems"
 	"nearline/internal/spelling"
+	"nearline/pipeline"
 )
 
 // Lookup adds features of a row's keys.
@@ -73,7 +74,7 @@ func (c *Lookup) build(p *Plan) error {
 	for _, l := range c.Views {
 		views = append(views, features.ViewLookup{Finder: p.world.Views.Finder(l.View), As: l.As, Fields: l.Fields, Key: l.Key})
 	}
-	step, reads, err := features.NewLookup(views, c.Wait, fieldNamesOf(p.Columns()), p.Reads())
+	step, reads, err := features.NewLookup(views, c.Wait, pipeline.FieldNames(p.Columns()), p.Reads())
 	if err != nil {
 		return &Error{At: "lookup: ", Err: err}
 	}

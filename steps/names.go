@@ -62,11 +62,3 @@ func (p *Plan) checkCopies(copies []schemas.CopyField) error {
 	}
 	return errors.Join(errs...)
 }
-
-func fieldNamesOf(fields []pipeline.Field) []string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.Name
-	}
-	return names
-}

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"fmt"
 
 	"nearline/batching"
 	"nearline/features"
@@ -53,6 +54,9 @@ type Error struct {
 func (e *Error) Error() string { return e.At + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// notLoaded says that a step's model is not there.
+func notLoaded(model string) error { return fmt.Errorf("model %s is not loaded", model) }
 
 // NewPlan of a program for rows of a class, without a step.
 func NewPlan(class batching.Class, world World) *Plan {

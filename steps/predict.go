@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -28,11 +27,8 @@ type Predict struct {
 	Inputs map[string]columns.Config `yaml:"inputs"`
 }
 
-// modelName is what a folder of the repository may be called.
-var modelName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
-
 func (c *Predict) validate(l *problems.List, at place) {
-	if !modelName.MatchString(c.Model) {
+	if !pipeline.LegalName(c.Model) {
 		l.Add(at.path+".model", "is %q: want the name of a folder in models.repository (%s), such as sentiment", c.Model, at.Repository)
 		return
 	}
@@ -77,6 +73,9 @@ func (c *Predict) Column(name string) string {
 
 func (c *Predict) build(p *Plan) error {
 	model := p.world.Model(c.Model)
+	if model == nil {
+		return &Error{At: "predict: ", Err: notLoaded(c.Model)}
+	}
 	inputs, reads, err := inputsOf(model, c.Inputs, p.Columns(), p.Reads())
 	if err != nil {
 		return &Error{At: "predict: ", Err: err}
@@ -93,7 +92,7 @@ func (c *Predict) build(p *Plan) error {
 
 // check says which of the names that a predict step has are none of its model's, or of a step before it.
 func (c *Predict) check(p *Plan, model *models.Model) error {
-	answers := fieldNamesOf(models.NewStep(model, batching.Stream, nil, nil).Columns())
+	answers := pipeline.FieldNames(models.NewStep(model, batching.Stream, nil, nil).Columns())
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.As)) {
 		if !slices.Contains(answers, name) {

@@ -11,6 +11,7 @@ import (
 	"nearline/internal/problems"
 	"nearline/internal/spelling"
 	"nearline/models"
+	"nearline/pipeline"
 )
 
 // Rank orders an event's candidates by a model's scores.
@@ -47,7 +48,7 @@ type StoredList struct {
 func DefaultRank() Rank { return Rank{Candidates: "candidates", As: "ranking"} }
 
 func (c *Rank) validate(l *problems.List, at place) {
-	if !modelName.MatchString(c.Model) {
+	if !pipeline.LegalName(c.Model) {
 		l.Add(at.path+".model", "is %q: want the name of a folder in models.repository (%s), such as recommender", c.Model, at.Repository)
 	}
 	if !isPath(c.Candidates) {
@@ -106,6 +107,9 @@ func (c *Rank) build(p *Plan) error {
 // step of the configuration, and all paths that are wanted of events.
 func (c *Rank) step(p *Plan) (*models.RankStep, []string, error) {
 	model := p.world.Model(c.Model)
+	if model == nil {
+		return nil, nil, notLoaded(c.Model)
+	}
 	stored := func(list *StoredList) *columns.Stored {
 		if list == nil {
 			return nil

@@ -67,13 +67,13 @@ func serviceURL(url, file string) (string, error) {
 	if url != "" {
 		return strings.TrimRight(url, "/"), nil
 	}
-	server := serving.DefaultServer()
+	server := serving.DefaultConfig()
 	if file != "" {
 		loaded, _, err := config.Load(file)
 		if err != nil {
 			return "", errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
 		}
-		server = loaded.Serving.ServerConfig
+		server = loaded.Serving
 	}
 	return server.URL()
 }

@@ -13,7 +13,7 @@ import (
 // deleteTopics of the service's own, while it runs.
 func (s *story) deleteTopics(names ...string) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	deleted, err := s.admin.DeleteTopics(ctx, names...)
 	if err == nil {

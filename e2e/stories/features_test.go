@@ -245,7 +245,7 @@ func (s *story) awaitResults(n int) map[string]int {
 	s.t.Helper()
 	reader := s.client(kgo.ConsumeTopics(s.scored), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	defer reader.Close()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	counts, read := map[string]int{}, 0
 	for read < n {

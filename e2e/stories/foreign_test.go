@@ -220,7 +220,7 @@ func (l line) at() string { return fmt.Sprintf("%s[%d]@%d", l.Topic, l.Partition
 // abortInto a topic what only readers see that are not read-committed.
 func (s *story) abortInto(topic string) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	client := s.client(kgo.TransactionalID(s.group+"-aborted"), kgo.DefaultProduceTopic(topic))
 	defer client.Close()

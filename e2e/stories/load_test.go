@@ -47,7 +47,7 @@ func (s *story) produce(n int) {
 	for range n {
 		s.send(func(err error) { s.t.Errorf("write an event: %v", err) })
 	}
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	s.must("write events", s.writer.Flush(ctx))
 }
@@ -88,7 +88,7 @@ func (l *load) stop() {
 	l.story.t.Helper()
 	l.end()
 	l.wrote.Wait()
-	ctx, cancel := l.story.within()
+	ctx, cancel := l.story.withDeadline()
 	defer cancel()
 	l.story.must("write events", l.story.writer.Flush(ctx))
 }

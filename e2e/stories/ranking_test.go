@@ -109,7 +109,7 @@ func TestRankingsFollowWhatPeopleSay(t *testing.T) {
 		t.Helper()
 		s.await(what, func(context.Context) error {
 			ask(7)
-			polling, cancel := s.within()
+			polling, cancel := s.withDeadline()
 			defer cancel()
 			for _, result := range next(polling) {
 				if found = result; is(&result) {
@@ -171,7 +171,7 @@ func TestRankingsFollowWhatPeopleSay(t *testing.T) {
 // posted is what a replica answers to a request for a ranking.
 func (s *story) posted(r *replica, page, body string) (answer ranked) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.address+page, strings.NewReader(body))
 	s.must("make a request", err)

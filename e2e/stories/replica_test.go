@@ -222,7 +222,7 @@ func (r *replica) expectStream(want int, says string) {
 // metric is the sum of its series, 0 where it has none.
 func (r *replica) metric(name string) float64 {
 	r.story.t.Helper()
-	ctx, cancel := r.story.within()
+	ctx, cancel := r.story.withDeadline()
 	defer cancel()
 	_, page, err := r.get(ctx, "/metrics")
 	r.story.must("read the metrics of "+r.name, err)

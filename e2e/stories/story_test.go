@@ -94,7 +94,7 @@ func (s *story) must(what string, err error) {
 }
 
 // within the story's patience.
-func (s *story) within() (context.Context, context.CancelFunc) {
+func (s *story) withDeadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.t.Context(), patience)
 }
 
@@ -125,7 +125,7 @@ func (s *story) outputs(partitions int) {
 
 func (s *story) create(partitions int, names ...string) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	made, err := s.admin.CreateTopics(ctx, int32(partitions), 3, nil, names...) //nolint:gosec // a handful
 	if err == nil {
@@ -137,7 +137,7 @@ func (s *story) create(partitions int, names ...string) {
 // addPartitions to the input until it has so many, and have the writer know.
 func (s *story) addPartitions(total int) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	made, err := s.admin.UpdatePartitions(ctx, total, s.raw)
 	if err == nil {
@@ -150,7 +150,7 @@ func (s *story) addPartitions(total int) {
 // removeOldest of the events that the group has not read, that share of each partition, as retention does. It returns how many.
 func (s *story) removeOldest(share float64) (removed int64) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	committed, err := s.admin.FetchOffsets(kadm.RequireStable(ctx), s.group)
 	s.must("ask where the group is", errors.Join(err, committed.Error()))
@@ -173,7 +173,7 @@ func (s *story) removeOldest(share float64) (removed int64) {
 // await asks until the answer is yes.
 func (s *story) await(what string, ask func(context.Context) error) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()

@@ -26,7 +26,7 @@ func (s *story) counting(o *settings) {
 // configure a topic. A setting that the brokers are too old for is left out.
 func (s *story) configure(topic string, settings map[string]string) {
 	s.t.Helper()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	for name, value := range settings {
 		altered, err := s.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, topic)
@@ -58,7 +58,7 @@ func (s *story) produceOf(n int, of map[string]int, at func(i int) time.Time) {
 			of[e.key]++
 		}
 	}
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	s.must("write events", s.writer.Flush(ctx))
 }
@@ -128,7 +128,7 @@ func TestTimestampsThatTheOutputRefusesLoseNothing(t *testing.T) {
 	restamped := 0
 	reader := s.client(kgo.ConsumeTopics(s.scored), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	defer reader.Close()
-	ctx, cancel := s.within()
+	ctx, cancel := s.withDeadline()
 	defer cancel()
 	want := 0
 	for _, n := range of {

@@ -1,11 +1,10 @@
 package bigtable
 
 import (
-	"net"
 	"regexp"
-	"strconv"
 	"time"
 
+	"nearline/internal/hostport"
 	"nearline/internal/problems"
 	"nearline/pipeline"
 )
@@ -57,7 +56,7 @@ func (c Config) Validate(path string) error {
 	if c.AppProfile != "" && !legalTable.MatchString(c.AppProfile) {
 		p.Add(path+".app_profile", "is %q: want the id of one, or none for the default", c.AppProfile)
 	}
-	if c.Emulator != "" && !isAddress(c.Emulator) {
+	if c.Emulator != "" && !hostport.IsAddress(c.Emulator) {
 		p.Add(path+".emulator", "is %q: want host:port, such as localhost:8086, or none for the real one", c.Emulator)
 	}
 	if c.TTL < 0 || c.TTL > 0 && c.TTL < time.Second || c.TTL > pipeline.Longest {
@@ -70,13 +69,4 @@ func (c Config) Validate(path string) error {
 		p.Add(path+".concurrency", "is %d: want between 1 and 1000", c.Concurrency)
 	}
 	return p.Err()
-}
-
-func isAddress(address string) bool {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return false
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0
 }

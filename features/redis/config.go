@@ -3,11 +3,10 @@ package redis
 import (
 	"fmt"
 	"io"
-	"net"
 	"regexp"
-	"strconv"
 	"time"
 
+	"nearline/internal/hostport"
 	"nearline/internal/problems"
 	"nearline/pipeline"
 )
@@ -53,8 +52,8 @@ func (c Config) Validate(path string) error {
 		p.Add(path+".addresses", "is empty: want at least one host:port, such as redis:6379")
 	}
 	for i, address := range c.Addresses {
-		if !isAddress(address) {
-			p.Add(path+"."+fmt.Sprintf("addresses[%d]", i), "is %q: want host:port, such as redis:6379", address)
+		if !hostport.IsAddress(address) {
+			p.Add(fmt.Sprintf("%s.addresses[%d]", path, i), "is %q: want host:port, such as redis:6379", address)
 		}
 	}
 	switch clustered := c.Cluster || len(c.Addresses) > 1; {
@@ -82,15 +81,6 @@ func (c Config) Validate(path string) error {
 		p.Add(path+".pool_size", "is %d: want between 1 and 10000", c.PoolSize)
 	}
 	return p.Err()
-}
-
-func isAddress(address string) bool {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return false
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0
 }
 
 // Secret is a text that no print, log or encoder shows. string(s) is the text.

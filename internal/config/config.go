@@ -31,13 +31,7 @@ type Config struct {
 	Models    models.Config         `yaml:"models"`
 	Features  Features              `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
-	Serving   Serving               `yaml:"serving"`
-}
-
-// Serving is what there is over HTTP: the server, and the online API on it.
-type Serving struct {
-	serving.ServerConfig `yaml:",inline"`
-	serving.Config       `yaml:",inline"`
+	Serving   serving.Config        `yaml:"serving"`
 }
 
 // Features declares views, and where their values are kept.
@@ -116,7 +110,7 @@ func Default() *Config {
 		Kafka:    consumers.DefaultKafka(),
 		Models:   models.DefaultConfig(),
 		Features: Features{Config: features.DefaultConfig()},
-		Serving:  Serving{ServerConfig: serving.DefaultServer(), Config: serving.DefaultConfig()},
+		Serving:  serving.DefaultConfig(),
 	}
 }
 

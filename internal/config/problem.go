@@ -69,7 +69,7 @@ func flatten(err error) []error {
 
 // locate gives the problems of a Validate their lines. Those that only follow from a value that could not be read are left out.
 func (d *decoder) locate(err error) {
-	for _, found := range problems.Of(err) {
+	for _, found := range problems.From(err) {
 		if len(d.problems) >= maxProblems {
 			d.problems = append(d.problems, &Problem{File: d.file, Message: "there are more problems than these"})
 			return
@@ -89,15 +89,15 @@ func (d *decoder) locate(err error) {
 // follows says that the value at path, one that it is in, or one that is in it, could not be read.
 func (d *decoder) follows(path string) bool {
 	for spoiled := range d.spoiled {
-		if within(path, spoiled) || within(spoiled, path) {
+		if isUnder(path, spoiled) || isUnder(spoiled, path) {
 			return true
 		}
 	}
 	return false
 }
 
-// within says that path is outer, or below it.
-func within(path, outer string) bool {
+// isUnder says that path is outer, or below it.
+func isUnder(path, outer string) bool {
 	rest, ok := strings.CutPrefix(path, outer)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }

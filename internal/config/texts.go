@@ -56,7 +56,7 @@ func (t *texts) show(path, message string) string {
 		path = ""
 	}
 	for _, w := range t.whole {
-		if w.value != "" && path != "" && within(w.path, path) {
+		if w.value != "" && path != "" && isUnder(w.path, path) {
 			rest = strings.ReplaceAll(rest, strconv.Quote(w.value), strconv.Quote(w.written))
 		}
 	}

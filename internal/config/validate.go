@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,8 +30,6 @@ func verbs() string {
 	return strings.Join(all[:len(all)-1], ", ") + " and " + all[len(all)-1]
 }
 
-var legalName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
-
 // maxMany pipelines, and as many views: each has clients of its own. A guess.
 const maxMany = 500
 
@@ -57,8 +54,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.Features.Store.validate(v, "features.store")
-	v.Join(c.Serving.ServerConfig.Validate("serving"))
-	v.Join(c.Serving.Config.Validate("serving"))
+	v.Join(c.Serving.Validate("serving"))
 	if len(c.Pipelines) == 0 {
 		v.Add("pipelines", "is empty: want at least one, with name, input, steps, output and dead_letters")
 	}
@@ -102,18 +98,18 @@ func (c *Config) validatePipeline(v *problems.List, i int) {
 		v.Add(path+".start", "is %s: it needs kafka.progress_topic, which keeps where the group began, and which is off: want a topic there, or start: earliest", p.Start)
 	}
 	switch same := c.first(i, func(o *Pipeline) bool { return o.Name == p.Name }); {
-	case !legalName.MatchString(p.Name):
+	case !pipeline.LegalName(p.Name):
 		v.Add(path+".name", "is %q: want letters, digits, dots, dashes and underscores, such as reviews", p.Name)
 	case same >= 0:
 		v.Add(path+".name", "is %q: pipelines[%d] has that name, choose another", p.Name, same)
 	}
 	switch same := c.first(i, func(o *Pipeline) bool { return o.Group == p.Group }); {
-	case !legalName.MatchString(p.Name) && p.Group == groupOf(p.Name):
+	case !pipeline.LegalName(p.Name) && p.Group == groupOf(p.Name):
 		// Told above.
 	case !pipeline.LegalTopic(p.Group): // groups may be anything, but other tools expect the same
 		v.Add(path+".group", "is %q: want letters, digits, dots, dashes and underscores, at most %d", p.Group, pipeline.MaxTopicName)
 	case same >= 0 && c.Pipelines[same].Name != p.Name:
-		v.Add(path+".group", "is %q: pipelines[%d] has that group, and members with one transactional id fence each other; "+"choose another, or leave it out for %s", p.Group, same, groupOf(p.Name))
+		v.Add(path+".group", "is %q: pipelines[%d] has that group, and members with one transactional id fence each other; choose another, or leave it out for %s", p.Group, same, groupOf(p.Name))
 	}
 	if p.Delivery != pipeline.ExactlyOnce && p.Delivery != pipeline.AtLeastOnce {
 		v.Add(path+".delivery", "is %q: want %s or %s", p.Delivery, pipeline.ExactlyOnce, pipeline.AtLeastOnce)
@@ -178,12 +174,12 @@ func (c *Config) validateLoops(v *problems.List) {
 		}
 		for _, out := range c.written(p) {
 			if out.topic == p.Input.Topic {
-				v.Add(fmt.Sprintf("pipelines[%d].%s", i, out.key), "is %q: the pipeline reads that topic, so each record would cause the next for ever; "+"choose another", out.topic)
+				v.Add(fmt.Sprintf("pipelines[%d].%s", i, out.key), "%sis %q: the pipeline reads that topic, so each record would cause the next for ever; choose another", out.whose, out.topic)
 				continue
 			}
 			// Each loop is told once, by the first pipeline in it.
 			if way := c.way(out.topic, p.Input.Topic, map[string]bool{}); way != nil && i < slices.Min(way) {
-				v.Add(fmt.Sprintf("pipelines[%d].%s", i, out.key), "is %q: through %s it comes back to %q, so each record would cause the next for ever; "+"break the loop", out.topic, c.names(way), p.Input.Topic)
+				v.Add(fmt.Sprintf("pipelines[%d].%s", i, out.key), "%sis %q: through %s it comes back to %q, so each record would cause the next for ever; break the loop", out.whose, out.topic, c.names(way), p.Input.Topic)
 			}
 		}
 	}
@@ -191,18 +187,24 @@ func (c *Config) validateLoops(v *problems.List) {
 
 // written are the topics that a pipeline writes to, those of the views that it feeds among them, each with the key that says so.
 func (c *Config) written(p *Pipeline) []written {
-	topics := []written{{"output.topic", p.Output.Topic}, {"dead_letters", p.DeadLetters}}
+	topics := []written{{"output.topic", "", p.Output.Topic}, {"dead_letters", "", p.DeadLetters}}
 	for i, step := range p.Steps {
 		if step.Aggregate != nil {
-			key := fmt.Sprintf("steps[%d].aggregate.view is %q, whose topic", i, step.Aggregate.View)
-			topics = append(topics, written{key, c.Features.UpdatesTopic(step.Aggregate.View)}, written{key, c.Features.StateTopic(step.Aggregate.View)},
-				written{fmt.Sprintf("steps[%d].aggregate.view is %q, whose dead letters' topic", i, step.Aggregate.View), c.Features.DeadLetters})
+			view := step.Aggregate.View
+			key, its := fmt.Sprintf("steps[%d].aggregate.view", i), fmt.Sprintf("is %q, whose topic ", view)
+			topics = append(topics, written{key, its, c.Features.UpdatesTopic(view)}, written{key, its, c.Features.StateTopic(view)},
+				written{key, fmt.Sprintf("is %q, whose dead letters' topic ", view), c.Features.DeadLetters})
 		}
 	}
 	return topics
 }
 
-type written struct{ key, topic string }
+// written is a topic that a pipeline writes to.
+type written struct {
+	key   string // that says so
+	whose string // what the topic is of, as a message about the key begins; "" is the value of the key itself
+	topic string
+}
 
 // way is the pipelines that lead from one topic to another, nil when none do.
 func (c *Config) way(from, to string, visited map[string]bool) []int {

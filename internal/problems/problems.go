@@ -32,7 +32,7 @@ func (l *List) Add(path, format string, args ...any) {
 
 // Join adds the problems of an error that Err made; nil adds none.
 func (l *List) Join(err error) {
-	for _, p := range Of(err) {
+	for _, p := range From(err) {
 		l.all = append(l.all, p)
 	}
 }
@@ -40,8 +40,8 @@ func (l *List) Join(err error) {
 // Err joins all problems; it is nil when there are none.
 func (l *List) Err() error { return errors.Join(l.all...) }
 
-// Of an error that Err made. An error of another kind is a problem of no key.
-func Of(err error) []*Problem {
+// From tells the problems of an error that Err made. An error of another kind is a problem of no key.
+func From(err error) []*Problem {
 	if err == nil {
 		return nil
 	}
@@ -54,7 +54,7 @@ func Of(err error) []*Problem {
 	}
 	var all []*Problem
 	for _, e := range joined.Unwrap() {
-		all = append(all, Of(e)...)
+		all = append(all, From(e)...)
 	}
 	return all
 }

@@ -18,13 +18,13 @@ func TestProblemsKeepTheirPathsThroughJoins(t *testing.T) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	var paths []string
-	for _, p := range Of(outer.Err()) {
+	for _, p := range From(outer.Err()) {
 		paths = append(paths, p.Path)
 	}
 	if got, want := fmt.Sprintf("%q", paths), `["a.key with a space" "a.map.b" ""]`; got != want {
 		t.Errorf("got paths %s, want %s", got, want)
 	}
-	if err := new(List).Err(); err != nil || Of(err) != nil {
+	if err := new(List).Err(); err != nil || From(err) != nil {
 		t.Errorf("got %v of an empty list, want nil", err)
 	}
 }

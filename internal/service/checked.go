@@ -36,7 +36,7 @@ func checked(c *config.Config, p *config.Pipeline, loaded map[string]*models.Mod
 	if err != nil {
 		return nil, err
 	}
-	runs := engine.Of(loaded, engine.World{Views: all, Turn: serving.Rank})
+	runs := engine.OnLoaded(loaded, engine.World{Views: all, Turn: serving.Rank})
 	program, err := runs.Compile(compiled(p), batching.Stream)
 	if err != nil {
 		return nil, err

@@ -27,9 +27,12 @@ func (s *Service) checkDevice() {
 // checkModels is called when all are there: half of them would not do. A service that only aggregates has none, and is ready.
 func (s *Service) checkModels() {
 	defer s.health.Ready.Started()
-	for name, model := range s.engine.Models() {
-		info := model.Info()
+	for name, first := range s.engine.Models() {
 		s.health.Ready.Add("model "+name, func() observe.Finding {
+			info := first.Info()
+			if now := s.engine.Model(name); now != nil { // while the service ends there is none
+				info = now.Info()
+			}
 			return observe.Finding{Detail: map[string]any{"version": info.Version, "device": info.Device}}
 		})
 	}
@@ -40,8 +43,8 @@ func (s *Service) checkStream() {
 	s.health.Stream.Add("brokers", s.brokers.check)
 	for _, w := range s.workers {
 		s.health.Stream.Add("pipeline "+w.config.Name, w.check)
-		if w.readsColumns {
-			s.health.Stream.Add("pipeline "+w.config.Name+" columns", w.columns)
+		if w.columnMetrics != nil {
+			s.health.Stream.Add("pipeline "+w.config.Name+" columns", w.neverThere)
 		}
 		for i, status := range w.status {
 			s.health.Stream.Add(fmt.Sprintf("pipeline %s member %d", w.config.Name, i), func() observe.Finding { return memberFinding(status.Snapshot()) })

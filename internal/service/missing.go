@@ -36,7 +36,7 @@ func fedBy(steps pipeline.Steps) []fedStep {
 		case *models.Step:
 			of = step.Inputs()
 		case *models.RankStep:
-			of = step.Of()
+			of = step.Candidates()
 		}
 		if columns, ok := of.(fed); ok {
 			found = append(found, fedStep{step.Name(), columns})
@@ -45,17 +45,14 @@ func fedBy(steps pipeline.Steps) []fedStep {
 	return found
 }
 
-// watchColumns has the missing values of a pipeline's columns counted and told of, and says whether there are any columns.
-func watchColumns(registry prometheus.Registerer, pipeline string, steps pipeline.Steps, logger *slog.Logger) bool {
-	tables := fedBy(steps)
-	if len(tables) == 0 {
-		return false
+// watchColumns has the missing values of a program's columns counted and told of.
+func (w *worker) watchColumns(registry prometheus.Registerer, program *pipeline.Program) {
+	for _, of := range fedBy(program.Steps) {
+		if w.columnMetrics == nil {
+			w.columnMetrics = columns.NewMetrics(registry, w.config.Name)
+		}
+		of.Watch(w.columnMetrics, w.logger)
 	}
-	metrics := columns.NewMetrics(registry, pipeline)
-	for _, of := range tables {
-		of.Watch(metrics, logger)
-	}
-	return true
 }
 
 // NeverThere says which columns of the current program's models have had no value in any row so far, each step for itself.
@@ -88,8 +85,8 @@ func NeverThere(programs *pipeline.Programs) []string {
 	return said
 }
 
-// columns says what has never been there, which is worth knowing and hinders nothing.
-func (w *worker) columns() observe.Finding {
+// neverThere says what has never been there, which is worth knowing and hinders nothing.
+func (w *worker) neverThere() observe.Finding {
 	if never := NeverThere(w.programs); len(never) > 0 {
 		return observe.Finding{Detail: map[string]any{"never_there": never}}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"nearline/engine"
+	"nearline/internal/observe"
 	"nearline/pipeline"
 )
 
@@ -55,13 +57,22 @@ func TestStepsThatComeTooLateAreDoubted(t *testing.T) {
 
 func TestColumnsThatAreNeverThereAreCountedLoggedAndShown(t *testing.T) {
 	c := ordersConfig(t, `{colour: colour, size: {of: meta.size, default: small}, price: {of: byer.price}, visits: {of: meta.visits, default: 0}}`)
-	made, err := checked(c, &c.Pipelines[0], visitors(t, c))
+	var log strings.Builder
+	registry := prometheus.NewRegistry()
+	all, err := emptyViews(c.Features.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log strings.Builder
-	registry, w := prometheus.NewRegistry(), &worker{programs: pipeline.NewPrograms(made)}
-	watchColumns(registry, "orders", made.Steps, slog.New(slog.NewTextHandler(&log, nil)))
+	c.Kafka.ProgressTopic = "off" // the cluster is not asked for anything
+	s := &Service{
+		config: c, registry: registry, health: observe.NewHealth(), options: Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, views: all,
+		engine: engine.OnLoaded(visitors(t, c), engine.World{Views: all}),
+	}
+	w, err := s.worker(&c.Pipelines[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.workers = []*worker{w}
 	run := func(n int, value string) {
 		t.Helper()
 		var rows []*pipeline.Row
@@ -78,7 +89,7 @@ func TestColumnsThatAreNeverThereAreCountedLoggedAndShown(t *testing.T) {
 			}
 		}
 	}
-	shown := func() string { return fmt.Sprint(w.columns().Detail) }
+	shown := func() string { return fmt.Sprint(w.neverThere().Detail) }
 	run(99, `{"colour": "red", "meta": {"size": "small"}}`)
 	if want := "map[never_there:[predict visitors: no row so far had a value for price (byer.price), visits (meta.visits); are the paths right?]]"; shown() != want {
 		t.Errorf("got %s, want %s", shown(), want)

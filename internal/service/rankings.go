@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"nearline/batching"
@@ -27,8 +26,6 @@ type rankings struct {
 	logger  *slog.Logger
 	names   []string // of pipelines that rank
 	largest int
-
-	loaded atomic.Bool // the models are, and programs put
 }
 
 var _ serving.Rankings = (*rankings)(nil)
@@ -54,7 +51,6 @@ func (r *rankings) open(c *config.Config) error {
 			}
 		}
 	}
-	r.loaded.Store(true)
 	return nil
 }
 
@@ -75,14 +71,14 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	if name == "" && len(r.names) == 1 {
 		name = r.names[0]
 	}
-	if !r.loaded.Load() {
-		return nil, errors.New("the models are still being loaded")
-	}
 	if !slices.Contains(r.names, name) {
 		return nil, fmt.Errorf("%w as %s: want ?pipeline= to be %s", serving.ErrUnknownPipeline, repeated(name), strings.Join(r.names, " or "))
 	}
 	program, release := r.engine.Programs(name, batching.Online).Take()
 	defer release()
+	if program == nil {
+		return nil, errors.New("the models are still being loaded")
+	}
 	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
 	row, fault := program.Decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
 	if fault != nil {

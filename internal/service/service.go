@@ -1,4 +1,4 @@
-// Package service makes a running service of a configuration: it loads the models, wires each pipeline's members to them,
+// Package service makes a running service of a configuration: it has the engine load the models, wires each pipeline's members to them,
 // and owns the order of start and stop. What `nearline run`, `nearline dev` and the benchmarks run is this.
 //
 // It decides nothing about records; that is the rooms' business. Flags and terminals are cmd's.
@@ -146,11 +146,11 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	if s.config.Serving.Off() {
 		return nil
 	}
-	s.http, err = serving.Open(ctx, s.config.Serving.ServerConfig, s.health, s.registry, s.options.Logger)
+	s.http, err = serving.Open(ctx, s.config.Serving, s.health, s.registry, s.options.Logger)
 	if err != nil {
 		return err
 	}
-	gate := serving.NewGate(s.config.Serving.Config, s.Device().Slots(), s.rankings.largest)
+	gate := serving.NewGate(s.config.Serving, s.Device().Slots(), s.rankings.largest)
 	s.registry.MustRegister(gate)
 	lookups := gate.Handler(serving.FeaturesHandler(s.Features()))
 	s.http.Handle("GET /v1/features", "views of features; /v1/features/VIEW/KEY has the values of a key", lookups)

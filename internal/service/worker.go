@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/batching"
+	"nearline/columns"
 	"nearline/consumers"
 	"nearline/engine"
 	"nearline/internal/config"
@@ -29,18 +30,17 @@ type worker struct {
 	progress   *consumers.Progress // nil keeps none
 	logger     *slog.Logger
 
-	programs *pipeline.Programs // of the stream; each member of a view has its own
-	builder  *producers.Builder // with the limits of the config
-	// readsColumns says that a model of the pipeline reads a table.
-	readsColumns bool
-	emits        []*view // views that the steps write updates of
-	view         *view   // nil in a pipeline that keeps none
-	metrics      *pipeline.Metrics
-	members      *consumers.Metrics
-	clients      *clientMetrics
-	status       []*pipeline.Status
-	stands       consumers.Standstill
-	known        known
+	programs      *pipeline.Programs // of the stream; each member of a view has its own
+	builder       *producers.Builder // with the limits of the config
+	columnMetrics *columns.Metrics   // nil where no model of the pipeline reads a table
+	emits         []*view            // views that the steps write updates of
+	view          *view              // nil in a pipeline that keeps none
+	metrics       *pipeline.Metrics
+	members       *consumers.Metrics
+	clients       *clientMetrics
+	status        []*pipeline.Status
+	stands        consumers.Standstill
+	known         known
 
 	mu      sync.Mutex // guards waiting
 	waiting error      // why the members have not begun; nil once they have
@@ -51,7 +51,12 @@ var errStarting = errors.New("starting: the cluster has not told about the topic
 
 func (s *Service) worker(c *config.Pipeline) (*worker, error) {
 	w := s.newWorker(c)
-	program, err := s.engine.Put(compiled(c), batching.Stream)
+	runs := compiled(c)
+	runs.Ready = func(program *pipeline.Program) {
+		w.watchColumns(s.registry, program)
+		tellDoubts(s.config.Features.Views, program, w.logger)
+	}
+	program, err := s.engine.Put(runs, batching.Stream)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +66,6 @@ func (s *Service) worker(c *config.Pipeline) (*worker, error) {
 			w.emits = append(w.emits, s.views.named(step.Aggregate.View))
 		}
 	}
-	w.readsColumns = watchColumns(s.registry, c.Name, program.Steps, w.logger)
-	tellDoubts(s.config.Features.Views, program, w.logger)
 	if w.builder, err = builder(c, program); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (t *Table) Row(cells ...string) { t.rows = append(t.rows, cells) }
 func (t *Table) Write(out io.Writer) error {
 	set := t.plainly
 	if width := widthOf(out); width > 0 {
-		set = func() string { return t.within(width) }
+		set = func() string { return t.render(width) }
 	}
 	text := set()
 	t.rows = nil
@@ -68,8 +68,8 @@ const leastLast = 24
 // placeholder of a remark until the columns are set: one of Unicode's characters that no text has.
 const placeholder = "\ue000"
 
-// within sets the rows for a terminal.
-func (t *Table) within(width int) string {
+// render sets the rows for a terminal.
+func (t *Table) render(width int) string {
 	if len(t.rows) == 0 {
 		return ""
 	}

@@ -51,7 +51,7 @@ func (s Schedule) Run(t *testing.T) (o Outcome) {
 	random := rand.New(rand.NewPCG(s.Seed, 0x6e6561726c696e65)) //nolint:gosec // a story, not a secret
 	shape := Shape{Brokers: 1 + random.IntN(3), Partitions: 1 + random.Int32N(5), Options: s.Options}
 	shape.Outputs = 1 + random.Int32N(4)
-	In(t, shape, func(w *World) {
+	Run(t, shape, func(w *World) {
 		d := &drama{World: w, random: random, schedule: s, brokers: shape.Brokers, outcome: &o}
 		d.play()
 	})

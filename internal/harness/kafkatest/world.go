@@ -59,8 +59,8 @@ type Shape struct {
 	Options []kfake.Opt
 }
 
-// In runs f in a bubble with a new world, and ends both.
-func In(t *testing.T, shape Shape, f func(w *World)) {
+// Run runs f in a bubble with a new world, and ends both.
+func Run(t *testing.T, shape Shape, f func(w *World)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, shape)

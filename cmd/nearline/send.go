@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nearline/internal/dev"
-	"nearline/kafka"
 	"nearline/offline"
 )
 
@@ -110,39 +109,4 @@ func input(c *cobra.Command, args []string, sample int, objects bool) (io.ReadCl
 		}
 		return file, nil
 	}
-}
-
-func tailCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "tail",
-		Short: "Follow a topic, as a read-committed consumer sees it",
-		Example: `  nearline tail
-  nearline tail --topic reviews.raw.dlq --from-beginning --headers`,
-		Args: cobra.NoArgs,
-	}
-	connection, topic := kafkaFlags(c, dev.TopicScored)
-	var options dev.TailOptions
-	c.Flags().BoolVar(&options.FromBeginning, "from-beginning", false, "begin with the oldest record")
-	c.Flags().Int64Var(&options.Max, "max", 0, "stop after `N` records")
-	c.Flags().BoolVar(&options.UntilEnd, "until-end", false, "stop where the topic ends now")
-	c.Flags().BoolVar(&options.Uncommitted, "uncommitted", false, "show what transactions wrote that are open or were aborted, too")
-	c.Flags().BoolVar(&options.Keys, "keys", false, "print keys before values")
-	c.Flags().BoolVar(&options.Headers, "headers", false, "print headers before values")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		_, err := dev.Tail(c.Context(), *connection, *topic, c.OutOrStdout(), options)
-		return err
-	}
-	return c
-}
-
-func kafkaFlags(c *cobra.Command, fallback string) (connection *kafka.Connection, topic *string) {
-	topic = c.Flags().String("topic", fallback, "`NAME` of the topic")
-	return kafkaFlag(c), topic
-}
-
-// kafkaFlag is how a command reaches a cluster without a configuration.
-func kafkaFlag(c *cobra.Command) *kafka.Connection {
-	connection := new(kafka.Connection)
-	c.Flags().StringSliceVar(&connection.Brokers, "kafka", []string{dev.DefaultListen}, "brokers to ask first, `HOST:PORT`")
-	return connection
 }
