@@ -4,12 +4,12 @@ package tables
 
 import (
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/lipgloss/table"
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 )
 
@@ -65,62 +65,97 @@ func (t *Table) plainly() string {
 // leastLast is how narrow the last column may become. Below that a terminal's own way to go on is the better one.
 const leastLast = 24
 
-// placeholder of a remark until the columns are set: one of Unicode's characters that no text has.
-const placeholder = "\ue000"
-
 // render sets the rows for a terminal.
 func (t *Table) render(width int) string {
-	if len(t.rows) == 0 {
-		return ""
+	columns := t.columns
+	for _, row := range t.rows {
+		columns = max(columns, len(row))
 	}
-	rows := make([][]string, len(t.rows), len(t.rows)+1)
-	var remarks []string
-	for i, row := range t.rows {
-		rows[i] = row
-		if last := len(row) - 1; len(row) < t.columns {
-			rows[i] = append(slices.Clone(row[:last]), placeholder)
-			remarks = append(remarks, row[last])
-		}
-	}
-	before, last := t.Indent, 0
-	for column := range t.columns {
-		before += last
-		last = t.Gap
-		for _, row := range rows {
-			if column < len(row) {
-				last = max(last, t.Gap+lipgloss.Width(row[column]))
+	widths := make([]int, columns) // without gaps
+	for _, row := range t.rows {
+		for column, cell := range row {
+			if remark := len(row) < t.columns && column == len(row)-1; !remark {
+				widths[column] = max(widths[column], lipgloss.Width(cell))
 			}
 		}
 	}
-	room := 0
-	if before+last > width && !t.Right && width-before >= leastLast {
-		room = width - before
+	room := width - t.Indent
+	for _, taken := range widths[:max(0, t.columns-1)] {
+		room -= taken + t.Gap
 	}
-	// It counts one line too few where it is told of no heading, and cuts a heading off that does not fit.
-	rows = append(rows, make([]string, t.columns))
-	set := table.New().Rows(rows...).StyleFunc(func(_, column int) lipgloss.Style { return t.style(column, room) }).
-		BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderHeader(false).BorderColumn(false).String()
 	var text strings.Builder
-	for line := range strings.Lines(set) {
-		line = strings.TrimRight(line, " \n")
-		if begin, _, found := strings.Cut(line, placeholder); found {
-			line, remarks = begin+remarks[0], remarks[1:]
+	for _, row := range t.rows {
+		cells, height := make([][]string, len(row)), 1
+		for column, cell := range row {
+			cells[column] = strings.Split(cell, "\n")
+			if column == t.columns-1 && !t.Right && room >= leastLast {
+				cells[column] = wrap(cell, room)
+			}
+			height = max(height, len(cells[column]))
 		}
-		text.WriteString(line + "\n")
+		for at := range height {
+			text.WriteString(strings.TrimRight(t.line(cells, at, widths), " ") + "\n")
+		}
 	}
 	return t.indented(text.String())
 }
 
-// style of a column; the last one has only so much room, unless that is 0.
-func (t *Table) style(column, room int) lipgloss.Style {
-	switch style := lipgloss.NewStyle(); {
-	case t.Right:
-		return style.Align(lipgloss.Right).PaddingLeft(t.Gap)
-	case column < t.columns-1:
-		return style.PaddingRight(t.Gap)
-	default:
-		return style.Width(room)
+// line of a row: what its cells have there, each as wide as its column.
+func (t *Table) line(cells [][]string, at int, widths []int) string {
+	var line strings.Builder
+	gap := strings.Repeat(" ", t.Gap)
+	for column, lines := range cells {
+		text := ""
+		if at < len(lines) {
+			text = lines[at]
+		}
+		fill := strings.Repeat(" ", max(0, widths[column]-ansi.StringWidth(text))) // a remark may be wider
+		if t.Right {
+			line.WriteString(gap + fill + text)
+		} else {
+			line.WriteString(text + fill + gap)
+		}
 	}
+	return line.String()
+}
+
+// wrap sets a text in lines of at most so many cells. They end at spaces and after hyphens; only what is longer than a line by itself goes on where
+// it has to. No character is lost but spaces at which a line ends. It is ours because ansi.Wrap sets hyphens beyond the limit.
+func wrap(text string, room int) []string {
+	var lines []string
+	for rest := range strings.SplitSeq(text, "\n") {
+		rest = strings.TrimRightFunc(rest, separates)
+		line := ""
+		for rest != "" {
+			next := firstPiece(rest)
+			rest = rest[len(next):]
+			if ansi.StringWidth(line+next) <= room {
+				line += next
+				continue
+			}
+			if line != "" {
+				lines = append(lines, line)
+			}
+			parts := strings.Split(ansi.Hardwrap(strings.TrimLeftFunc(next, separates), room, true), "\n")
+			last := len(parts) - 1
+			lines, line = append(lines, parts[:last]...), parts[last]
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// firstPiece of a text that is not to be set in two lines, with the spaces before it. Hyphens belong to the letters before them, and to those after
+// them where there are none before: --repair is one.
+func firstPiece(text string) string {
+	rest := strings.TrimLeft(strings.TrimLeftFunc(text, separates), "-")
+	rest = strings.TrimLeftFunc(rest, func(r rune) bool { return r != '-' && !separates(r) })
+	return text[:len(text)-len(strings.TrimLeft(rest, "-"))]
+}
+
+// separates says whether a character is a space at which a line may end.
+func separates(r rune) bool {
+	return unicode.IsSpace(r) && !strings.ContainsRune("\u00a0\u2007\u202f", r)
 }
 
 func (t *Table) indented(text string) string {
