@@ -24,6 +24,7 @@ import (
 	"nearline/internal/dev"
 	"nearline/internal/observe"
 	"nearline/internal/plain"
+	"nearline/internal/tables"
 	"nearline/internal/veil"
 )
 
@@ -314,5 +315,32 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}, "\n")
 	if got := shown.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Tables make their cells plain before they set columns: what looks at them on the way to the terminal finds nothing to do, or columns would move.
+func TestTablesAreMadePlainOnce(t *testing.T) {
+	made := func() *tables.Table {
+		table := tables.New(2, "NAME", "N", "CAUSE")
+		for _, evil := range []string{"\x1b[2J", "\r\v\f\x00\x7f", "\u009b", "\u202e\u2066", "\u2028\u2029", "\xff\xc3", "a\tb\nc", `\x1b\u001b`, "größe 日本\u3000語 👌🏽"} {
+			table.Row(evil, "1", strings.Repeat(evil+" ", 12))
+			table.Row(evil, evil)
+		}
+		return table
+	}
+	direct, said := openTerminal(t), openTerminal(t)
+	for _, shown := range []*terminal{direct, said} {
+		if err := unix.IoctlSetWinsize(int(shown.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := made().Write(direct); err != nil {
+		t.Fatal(err)
+	}
+	if err := made().Write(observe.PrintableWriter(&plain.Writer{To: said})); err != nil { // as main and saying have it
+		t.Fatal(err)
+	}
+	if direct.String() != said.String() || plain.DrivesTerminal(said.String()) {
+		t.Errorf("got\n%s\nwant it as it was set:\n%s", said, direct)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
+
+	"nearline/internal/plain"
 )
 
 // Table is a heading and rows. The last cell of a row that has fewer of them than the heading is a remark: no column is made wider for it.
@@ -65,14 +67,21 @@ func (t *Table) plainly() string {
 // leastLast is how narrow the last column may become. Below that a terminal's own way to go on is the better one.
 const leastLast = 24
 
+// unmoving writes what plain text may have, and what is not as wide everywhere: columns are set as a terminal shows them, and whoever makes them plain
+// once more on the way to it finds nothing.
+var unmoving = strings.NewReplacer("\t", "    ", "\u2028", `\u2028`, "\u2029", `\u2029`)
+
 // render sets the rows for a terminal.
 func (t *Table) render(width int) string {
-	columns := t.columns
-	for _, row := range t.rows {
+	columns, rows := t.columns, make([][]string, len(t.rows))
+	for i, row := range t.rows {
 		columns = max(columns, len(row))
+		for _, cell := range row {
+			rows[i] = append(rows[i], unmoving.Replace(plain.Text(cell)))
+		}
 	}
 	widths := make([]int, columns) // without gaps
-	for _, row := range t.rows {
+	for _, row := range rows {
 		for column, cell := range row {
 			if remark := len(row) < t.columns && column == len(row)-1; !remark {
 				widths[column] = max(widths[column], lipgloss.Width(cell))
@@ -84,7 +93,7 @@ func (t *Table) render(width int) string {
 		room -= taken + t.Gap
 	}
 	var text strings.Builder
-	for _, row := range t.rows {
+	for _, row := range rows {
 		cells, height := make([][]string, len(row)), 1
 		for column, cell := range row {
 			cells[column] = strings.Split(cell, "\n")

@@ -227,7 +227,7 @@ func TestNoWordIsLostOnATerminal(t *testing.T) {
 		}
 		return text.String()
 	}
-	for range 2000 {
+	for range 500 {
 		columns := 40 + random.IntN(120)
 		table := New(1+random.IntN(3), "N", "NAME", "TEXT")
 		table.Indent = random.IntN(4)
@@ -287,6 +287,47 @@ func TestARemarkIsKnownWithoutAMark(t *testing.T) {
 	}, "\n")
 	if got := strings.Join(on(t, 80, table), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestATerminalSetsWhatItWillShow(t *testing.T) {
+	made := func() *Table {
+		table := New(2, "NAME", "N", "CAUSE")
+		table.Row("a\x1b[31mb", "1", "a\tb\r\u2028 \xff\u202e, and more that has no room")
+		table.Row("longer than it", "2", "\x9b")
+		table.Row("a\u009b", "remark\x00")
+		return table
+	}
+	const want = "NAME            N  CAUSE\n" +
+		`a\u001b[31mb    1  a    b\u000d\u2028` + "\n" +
+		"                   \ufffd\\u202e, and more that\n" +
+		"                   has no room\n" +
+		"longer than it  2  \ufffd\n" +
+		`a\u009b         remark\u0000` + "\n"
+	shown := openTerminal(t, 44)
+	if err := made().Write(shown); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	shielded := openTerminal(t, 44)
+	if err := made().Write(&plain.Writer{To: shielded}); err != nil { // as main has it
+		t.Fatal(err)
+	}
+	if got := shielded.String(); got != want {
+		t.Errorf("once more made plain, it is\n%s\nwant\n%s", got, want)
+	}
+	// Whoever reads a pipe escapes for itself.
+	var piped bytes.Buffer
+	table := New(2, "NAME", "CAUSE")
+	table.Row("a\x1b[31mb", "\xfe\u202e")
+	table.Row("longer than it", "\r")
+	if err := table.Write(&piped); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := piped.String(), "NAME            CAUSE\na\x1b[31mb         \xfe\u202e\nlonger than it  \r\n"; got != want {
+		t.Errorf("a pipe: got %q, want %q", got, want)
 	}
 }
 
