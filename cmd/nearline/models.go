@@ -334,7 +334,7 @@ func listCommand() *cobra.Command {
 			if e.Problem != "" {
 				answers = []string{"WRONG: " + e.Problem}
 			}
-			table.Row(e.Name, strconv.Itoa(e.Version), string(e.Task), strings.Join(answers, "; "))
+			table.Row(e.Name, strconv.Itoa(e.Version), e.Task, strings.Join(answers, "; "))
 		}
 		return table.Write(c.OutOrStdout())
 	}
