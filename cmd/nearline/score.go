@@ -180,6 +180,7 @@ func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, programs *pipeline
 	if err != nil && c.Context().Err() != nil {
 		err = fmt.Errorf("interrupted after line %d", stats.Lines)
 	}
+	never := service.NeverThere(programs) // which are gone after stop
 	err = errors.Join(err, stop())
 	if err == nil {
 		err = f.most.judge(stats)
@@ -192,8 +193,8 @@ func (f *scoreFlags) run(c *cobra.Command, files *scoreFiles, programs *pipeline
 	if refused > 0 && refused == put {
 		err = errors.Join(err, fmt.Errorf("--into %s: the store has newer lists of all %d keys, of a job that began after this one: nothing was changed", f.into, put))
 	}
-	for _, never := range service.NeverThere(programs) {
-		fmt.Fprintln(c.ErrOrStderr(), "warning:", never)
+	for _, columns := range never {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", columns)
 	}
 	if f.out != "-" || err != nil || refused > 0 || dev.IsTerminal(os.Stderr) {
 		fmt.Fprintln(c.ErrOrStderr(), tally(stats, refused))
