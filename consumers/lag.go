@@ -195,7 +195,7 @@ func (w *LagWatch) look(ctx context.Context, behind map[int32]*stood) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		for _, e := range fetches.Errors() {
+		for _, e := range kafka.FetchErrors(fetches) {
 			return fmt.Errorf("read %s[%d]: %w", e.Topic, e.Partition, e.Err)
 		}
 		var answered []int32

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/e2e/cluster"
+	"nearline/kafka"
+	"nearline/kafka/decompress"
 )
 
 // The topics of the pipeline that is tested.
@@ -182,8 +184,9 @@ func (s *site) killAfter(text string, args ...string) {
 // all committed records of a topic.
 func (s *site) all(topic string) []*kgo.Record {
 	s.Helper()
-	client, err := s.cluster.Client(kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	all := kafka.Connection{Brokers: s.cluster.Direct()}.Bounded(decompress.NewBounded(4 << 30)) // that keeps all it reads
+	client, err := all.Client(kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AlwaysRetryEOF())
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -201,10 +204,10 @@ func (s *site) all(topic string) []*kgo.Record {
 			behind[o.Partition] = o.Offset
 		}
 	})
-	var all []*kgo.Record
+	var records []*kgo.Record
 	for len(behind) > 0 {
 		fetches := client.PollFetches(s.ctx)
-		if err := fetches.Err(); err != nil {
+		if err := kafka.FetchError(fetches); err != nil {
 			s.Fatalf("read %s: %v", topic, err)
 		}
 		for r := range fetches.RecordsAll() {
@@ -212,9 +215,9 @@ func (s *site) all(topic string) []*kgo.Record {
 				delete(behind, r.Partition)
 			}
 			if !r.Attrs.IsControl() {
-				all = append(all, r)
+				records = append(records, r)
 			}
 		}
 	}
-	return all
+	return records
 }

@@ -6,7 +6,6 @@ package committed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -101,10 +100,8 @@ func (r *Reader) Scan(ctx context.Context, part Part, f func(*pipeline.Record) e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		for _, e := range fetches.Errors() {
-			if !errors.Is(e.Err, decompress.ErrFull) { // that passes once what was read is let go
-				return fmt.Errorf("read %s[%d]: %w", part.Topic, part.Partition, e.Err)
-			}
+		for _, e := range kafka.FetchErrors(fetches) {
+			return fmt.Errorf("read %s[%d]: %w", part.Topic, part.Partition, e.Err)
 		}
 		for record := range fetches.RecordsAll() {
 			if record.Topic != part.Topic || record.Partition != part.Partition || record.Offset < next { // of a part that was read before

@@ -221,7 +221,7 @@ func (f *feed) poll(ctx context.Context) ([]any, error) {
 	for i, r := range records {
 		events[i] = f.event(r, now)
 	}
-	for _, failed := range fetches.Errors() {
+	for _, failed := range kafka.FetchErrors(fetches) {
 		// What passes, kgo retries by itself. Lost records are the service's to alarm about.
 		if lost := (*kgo.ErrDataLoss)(nil); !errors.As(failed.Err, &lost) && ctx.Err() == nil {
 			return events, fmt.Errorf("view: read %s[%d]: %w", failed.Topic, failed.Partition, failed.Err)

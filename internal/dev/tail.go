@@ -95,7 +95,7 @@ func tail(ctx context.Context, connection kafka.Connection, topic string, w io.W
 	printed := int64(0)
 	for !opts.UntilEnd || len(behind) > 0 {
 		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
+		if err := kafka.FetchError(fetches); err != nil {
 			return printed, err
 		}
 		for r := range fetches.RecordsAll() {

@@ -13,6 +13,7 @@ import (
 
 	"nearline/internal/plain"
 	"nearline/kafka"
+	"nearline/kafka/decompress"
 )
 
 // tailAll is what a topic holds by now.
@@ -130,6 +131,22 @@ func TestTailReadsOnlyWhatIsCommitted(t *testing.T) {
 	}
 	if got := tailAll(t, b.Addr(), "t", TailOptions{Uncommitted: true}); len(got) != 2 {
 		t.Errorf("uncommitted: got %q, want both", got)
+	}
+}
+
+// What does not fit beside what is held is fetched again: a reader goes on.
+func TestTailReadsMoreThanItMayHoldAtOnce(t *testing.T) {
+	b := startBroker(t, oneTopic("t"))
+	client := newClient(t, b.Addr())
+	const records, size = 20, 600_000
+	for range records { // a batch each, of a few kilobytes
+		produce(t, client, &kgo.Record{Topic: "t", Value: bytes.Repeat([]byte("a"), size)})
+	}
+	var out bytes.Buffer
+	connection := b.Connection().Bounded(decompress.NewBounded(2 << 20))
+	n, err := Tail(testContext(t), connection, "t", &out, TailOptions{FromBeginning: true, UntilEnd: true})
+	if err != nil || n != records || out.Len() < records*size {
+		t.Errorf("%d records of %d bytes were printed, and %v: want all %d", n, out.Len(), err, records)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // samples of the latency at rest, each alone in the service.
@@ -72,7 +74,7 @@ func await(ctx context.Context, reader *kgo.Client, n int) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := fetches.Err(); err != nil {
+		if err := kafka.FetchError(fetches); err != nil {
 			return err
 		}
 		n -= fetches.NumRecords()
