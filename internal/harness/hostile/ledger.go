@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"nearline/kafka"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -189,7 +188,7 @@ func (l *Ledger) Await(ctx context.Context, connect func(...kgo.Opt) (*kgo.Clien
 		}
 		fetches := client.PollFetches(polled)
 		cancel()
-		if err := kafka.FetchError(fetches); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		if err := fetches.Err(); errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			break
 		} else if err != nil {
 			return nil, err
