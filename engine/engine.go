@@ -183,15 +183,15 @@ func (e *Engine) Close(ctx context.Context) error {
 	for _, at := range places {
 		at.programs.Close()
 	}
-	var errs []error
-	for _, model := range ending {
-		errs = append(errs, model.Close(ctx))
-	}
 	closed := make(chan struct{})
 	go func() {
 		e.closing.Wait()
 		close(closed)
 	}()
+	var errs []error
+	for _, model := range ending {
+		errs = append(errs, model.Close(ctx))
+	}
 	select {
 	case <-closed:
 	case <-ctx.Done():

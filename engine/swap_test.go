@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"nearline/batching"
 	"nearline/models"
 	"nearline/pipeline"
@@ -157,5 +159,44 @@ func TestAModelIsLoadedOnceHoweverManyAskForIt(t *testing.T) {
 	}
 	if err := errors.Join(e.Close(t.Context()), stop()); err != nil {
 		t.Error(err)
+	}
+}
+
+// The same version may be loaded anew while a program still runs the one that was unloaded.
+func TestAVersionThatIsLoadedAnewIsStillShownWhenTheOldOneGoes(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	e := New(repository(t), Options{Registry: registry})
+	stop := e.Start(t.Context())
+	reviews := Pipeline{Name: "reviews", Steps: []steps.Config{{Predict: &steps.Predict{Model: "constant"}}}}
+	for range 2 {
+		if err := e.LoadAll(t.Context(), reviews.Steps); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Put(reviews, batching.Stream); err != nil {
+			t.Fatal(err)
+		}
+		e.Unload("constant") // the program keeps it
+	}
+	shown := func() (n int) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "nearline_model_info" {
+				n = len(f.GetMetric())
+			}
+		}
+		return n
+	}
+	e.closing.Wait() // the first one has gone with its program
+	if n := shown(); n != 1 {
+		t.Errorf("%d versions are shown, want the one that a program runs", n)
+	}
+	if err := errors.Join(e.Close(t.Context()), stop()); err != nil {
+		t.Error(err)
+	}
+	if n := shown(); n != 0 {
+		t.Errorf("%d versions are shown at the end, want none", n)
 	}
 }

@@ -127,7 +127,7 @@ func readFolder(ctx context.Context, c Config, info Info, device *batching.Devic
 	m.info.Golden = len(manifest.Golden)
 	m.info.LoadTime = time.Since(began)
 	m.queue = batching.NewQueue(device, info.Name, m.info.Limits, m.engine.run)
-	metrics.info.WithLabelValues(m.labels()...).Set(1)
+	metrics.add(1, m.labels())
 	return m, nil
 }
 

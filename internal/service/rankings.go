@@ -77,7 +77,7 @@ func (r *rankings) Rank(ctx context.Context, name string, request []byte) ([]byt
 	program, release := r.engine.Programs(name, batching.Online).Take()
 	defer release()
 	if program == nil {
-		return nil, errors.New("the models are still being loaded")
+		return nil, errors.New("the models are not there: the service is starting or stopping")
 	}
 	refused := func(f *pipeline.Fault) error { return fmt.Errorf("%w: %s", serving.ErrRequest, f.Cause) }
 	row, fault := program.Decoder.Decode(&pipeline.Record{Value: request, Timestamp: time.Now()})
