@@ -52,7 +52,7 @@ func (o ownership) dependence() dependence {
 	return onItem
 }
 
-// dependence says what values are made of, where rows have candidates.
+// dependence says on what a value depends: on the row, on the candidate, or on both.
 type dependence uint8
 
 const (

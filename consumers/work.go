@@ -52,8 +52,8 @@ func (w *work) write(ctx context.Context, marks map[int32]attempt) error {
 	return q.attempts.mark(ctx, q.group, q.topic, marks)
 }
 
-// survived is told when the work on the records is done, before their commit: what goes wrong from here on is not the
-// records' doing. An ordinary cycle is as good as committed then, which says it without a mark.
+// survived is called when the work on the records is done, before their commit. From here on the records are not to blame for what goes wrong. An ordinary
+// cycle writes no mark here: its commit will say the same.
 func (w *work) survived(ctx context.Context) error {
 	if w == nil {
 		return nil

@@ -310,7 +310,7 @@ func (f *Finder) Find(ctx context.Context, key string) (*Entry, error) {
 // ErrBadEntry says that what the store has under a key is no entry of its view. The store answers, and asking again does not help.
 var ErrBadEntry = errors.New("the store of features has something else under this key")
 
-// Answers are what was found of keys, each of which was looked for once.
+// Answers hold what was found for each key. Each key was looked up once.
 type Answers struct {
 	at    map[string]int
 	found []Found

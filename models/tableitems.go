@@ -5,7 +5,7 @@ import (
 	"nearline/models/onnx"
 )
 
-// fillItems fills an input with what tables have of items.
+// fillItems fills an input of the graph with the items of the tables.
 func (t *tableModel) fillItems(in *onnx.Input, role folder.ItemRole, rows []*row, total int) {
 	in.Data = in.Data[:0]
 	switch in.Rows, in.Columns = total, 1; role {
