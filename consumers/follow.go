@@ -20,9 +20,9 @@ type Following struct {
 	// CaughtUp, if set, is called once all that was committed in these partitions when it began has been applied.
 	CaughtUp   func()
 	Partitions int
-	// Mark, if set, is handed the next offset of each partition that something was applied of, before these are committed. After an error it is
-	// tried again, unless that is ErrLeave.
-	Mark func(ctx context.Context, next map[int32]int64) error
+	// Mark, if set, is handed the next offset of each partition that something was applied of, before these are committed, and where it is committed
+	// until then: who applied what is before that may have been another replica. After an error it is tried again, unless that is ErrLeave.
+	Mark func(ctx context.Context, committed, next map[int32]int64) error
 }
 
 // Follow reads a topic of states as it grows, read-committed: for whoever keeps a copy of the state. It returns when ctx ends.
@@ -37,8 +37,12 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(int32(s.config.FetchMaxBytes)), //nolint:gosec // bounded by the config
 	}
+	marks := marking{mark: f.Mark, logger: s.logger, next: map[int32]int64{}}
 	if group != "" {
+		lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) { marks.lose(partitions[s.topic]) }
 		options = append(options,
+			kgo.OnPartitionsRevoked(lost),
+			kgo.OnPartitionsLost(lost),
 			kgo.ConsumerGroup(group),
 			kgo.Balancers(kgo.CooperativeStickyBalancer()),
 			kgo.SessionTimeout(s.config.SessionTimeout),
@@ -70,7 +74,6 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 		tries  int       // that brought nothing but errors
 		whole  = true    // nothing was left out
 	)
-	marks := marking{mark: f.Mark, logger: s.logger, next: map[int32]int64{}}
 	for ctx.Err() == nil {
 		waiting, stop := ctx, func() {}
 		if whole {
@@ -145,7 +148,7 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 			caught, f.CaughtUp = false, nil
 		}
 		if group != "" && whole {
-			commit, err := marks.due(ctx)
+			commit, err := marks.due(ctx, reader.CommittedOffsets()[s.topic])
 			if err != nil {
 				return err
 			}

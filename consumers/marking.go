@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // ErrLeave of Following.Mark has Follow leave the group and return.
@@ -17,40 +21,66 @@ var ErrLeave = errors.New("what was applied has to be applied again")
 // markEvery is how often marks are put, and offsets committed, at most. What was applied since comes again after a restart.
 const markEvery = time.Second
 
-// marking holds offsets back from their commit until they are marked. Not safe for concurrent use.
+// marking holds offsets back from their commit until they are marked. Only lose is called by others than the reader.
 type marking struct {
-	mark   func(ctx context.Context, next map[int32]int64) error // nil has none
+	mark   func(ctx context.Context, committed, next map[int32]int64) error // nil has none
 	logger *slog.Logger
-	next   map[int32]int64 // of what was applied and not marked
 	last   time.Time
 	failed bool
+
+	mu   sync.Mutex      // guards next
+	next map[int32]int64 // of what was applied and not marked
 }
 
 // waiting is the context of a poll, which ends when it is time to mark what was applied.
 func (m *marking) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
-	if m.mark == nil || len(m.next) == 0 {
+	if m.mark == nil || len(m.unmarked()) == 0 {
 		return ctx, func() {}
 	}
 	return context.WithDeadline(ctx, m.last.Add(markEvery))
 }
 
 // applied says that all of a partition before an offset has been applied.
-func (m *marking) applied(partition int32, next int64) { m.next[partition] = next }
+func (m *marking) applied(partition int32, next int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next[partition] = next
+}
 
-// due says whether to commit now. The error is one for which Follow returns.
-func (m *marking) due(ctx context.Context) (bool, error) {
+// lose partitions that others have from now on, who go on where they were committed.
+func (m *marking) lose(partitions []int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range partitions {
+		delete(m.next, p)
+	}
+}
+
+func (m *marking) unmarked() map[int32]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.next)
+}
+
+// due says whether to commit now; committed is where the partitions are until then. The error is one for which Follow returns.
+func (m *marking) due(ctx context.Context, committed map[int32]kgo.EpochOffset) (bool, error) {
+	next := m.unmarked()
 	switch {
 	case m.mark == nil:
 		return true, nil
-	case len(m.next) == 0 || time.Since(m.last) < markEvery:
+	case len(next) == 0 || time.Since(m.last) < markEvery:
 		return false, nil
 	}
-	err := m.mark(ctx, m.next)
+	from := make(map[int32]int64, len(next))
+	for p := range next {
+		from[p] = committed[p].Offset
+	}
+	err := m.mark(ctx, from, next)
 	m.last = time.Now()
 	switch {
 	case err == nil:
 		m.failed = false
-		clear(m.next)
+		m.lose(slices.Collect(maps.Keys(next)))
 		return true, nil
 	case errors.Is(err, ErrLeave):
 		return false, err

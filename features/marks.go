@@ -49,8 +49,10 @@ type Served interface {
 // begins anew. In a cluster each server may come back older by itself, so each mark is put in many places, some of them on every server.
 //
 // The order makes it safe. First the entries are put, then the marks, then the offsets are committed. A server that has the mark has all that
-// was put before, unless it was started again in between: so the servers' lives are compared before and after, and what was put since the last
-// marks is put once more where they differ.
+// was put before, unless it was started again in between. So each mark is put twice. First it is promised. Then the servers' lives are compared
+// with what they were before the entries were put; where they differ, what was put since the last marks is put once more. Only then the mark
+// itself is put, and it counts only beside its promise: a server that comes back older in this moment has the mark, but not the promise. All
+// this is told by the store alone, so it also holds for a process that dies in between.
 //
 // Marks are entries like others, of a view of their own that is called VIEW@marks. Safe for concurrent use.
 type Filling struct {
@@ -175,13 +177,17 @@ func (f *Filling) condition(ctx context.Context) (Condition, error) {
 
 func markKey(partition int32, place string) string { return strconv.Itoa(int(partition)) + place }
 
+func promiseKey(partition int32, place string) string {
+	return strconv.Itoa(int(partition)) + "-promised" + place
+}
+
 // compare the marks with what they are to be at least.
 func (f *Filling) compare(ctx context.Context, c Condition, least map[int32]int64) error {
 	partitions := slices.Sorted(maps.Keys(least))
 	keys := []string{renewedKey}
 	for _, p := range partitions {
 		for _, place := range c.Places {
-			keys = append(keys, markKey(p, place))
+			keys = append(keys, markKey(p, place), promiseKey(p, place))
 		}
 	}
 	texts, err := f.get(ctx, keys...)
@@ -191,27 +197,54 @@ func (f *Filling) compare(ctx context.Context, c Condition, least map[int32]int6
 	if now, _ := f.renewed(texts[0]); now != f.Name {
 		return fmt.Errorf("%w: the filling is called %s, and no longer %s", ErrRestarted, now, f.Name)
 	}
-	for i, text := range texts[1:] {
-		p := partitions[i/len(c.Places)]
-		name, digits, _ := strings.Cut(text, " ")
-		next, err := strconv.ParseInt(digits, 10, 64)
-		switch {
-		case text == "":
-			return fmt.Errorf("%w: it has no mark %s, and partition %d was put up to offset %d", ErrOlder, keys[i+1], p, least[p])
-		case err != nil || name != f.Name:
-			return fmt.Errorf("%w: its mark %s is %q, of another filling than %s", ErrOlder, keys[i+1], text, f.Name)
-		case next < least[p]:
-			return fmt.Errorf("%w: its mark %s is at offset %d, and partition %d was put up to offset %d", ErrOlder, keys[i+1], next, p, least[p])
+	for i := 1; i < len(keys); i += 2 {
+		p := partitions[(i-1)/(2*len(c.Places))]
+		next, err := f.marked(keys[i], texts[i], least[p])
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrOlder, err)
+		}
+		if _, err := f.marked(keys[i+1], texts[i+1], next); err != nil {
+			return fmt.Errorf("%w: a server was started again while its mark %s was put: %w", ErrOlder, keys[i], err)
 		}
 	}
 	return nil
 }
 
-func (f *Filling) putMarks(ctx context.Context, c Condition, next map[int32]int64) error {
+// marked reads a mark or a promise that is to be at an offset at least.
+func (f *Filling) marked(key, text string, least int64) (next int64, err error) {
+	name, digits, _ := strings.Cut(text, " ")
+	next, err = strconv.ParseInt(digits, 10, 64)
+	switch {
+	case text == "":
+		return 0, fmt.Errorf("it has no mark %s, and the partition was put up to offset %d", key, least)
+	case err != nil || name != f.Name:
+		return 0, fmt.Errorf("its mark %s is %q, of another filling than %s", key, text, f.Name)
+	case next < least:
+		return 0, fmt.Errorf("its mark %s is at offset %d, and the partition was put up to offset %d", key, next, least)
+	}
+	return next, nil
+}
+
+// putMarks promises them, and puts them if no server was started again since it had this life: ErrRestarted.
+func (f *Filling) putMarks(ctx context.Context, c Condition, life string, next map[int32]int64) error {
+	if err := f.putEach(ctx, c, next, promiseKey); err != nil {
+		return err
+	}
+	now, err := f.condition(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Life != life {
+		return ErrRestarted
+	}
+	return f.putEach(ctx, c, next, markKey)
+}
+
+func (f *Filling) putEach(ctx context.Context, c Condition, next map[int32]int64, key func(partition int32, place string) string) error {
 	marks := map[string]mark{}
 	for p, n := range next {
 		for _, place := range c.Places {
-			marks[markKey(p, place)] = mark{f.Name, n, fmt.Sprint(f.Name, " ", n)}
+			marks[key(p, place)] = mark{f.Name, n, fmt.Sprint(f.Name, " ", n)}
 		}
 	}
 	return f.put(ctx, marks)
@@ -230,11 +263,14 @@ func (f *Filling) Open(ctx context.Context, committed map[int32]int64) error {
 	for p := range f.partitions {
 		first[int32(p)] = committed[int32(p)] //nolint:gosec // a topic's
 	}
-	if err := f.putMarks(ctx, c, first); err != nil {
+	if err := f.putMarks(ctx, c, c.Life, first); err != nil {
 		return err
 	}
 	switch err := f.compare(ctx, c, first); {
 	case errors.Is(err, ErrOlder):
+		if now, asked := f.condition(ctx); asked != nil || now.Life != c.Life {
+			return errors.Join(ErrRestarted, asked)
+		}
 		return fmt.Errorf("the store does not keep what is put into it; look whether something else removes or changes keys of %s: %w", f.marks.name,
 			errors.New(err.Error())) // not older: filling it anew would not help
 	case err != nil:
@@ -250,11 +286,15 @@ func (f *Filling) Open(ctx context.Context, committed map[int32]int64) error {
 	return nil
 }
 
-// Mark says that all before these offsets was put. Only then may they be committed. ErrRestarted: all since the last marks is to be put again.
-func (f *Filling) Mark(ctx context.Context, next map[int32]int64) error {
+// Mark says that all from the committed offsets to the next ones was put. Only then may these be committed. What is before the committed offsets was put
+// under marks of other replicas, so the store has to have them. ErrRestarted: all since the last marks is to be put again.
+func (f *Filling) Mark(ctx context.Context, committed, next map[int32]int64) error {
 	f.mu.Lock()
 	life, last := f.life, maps.Clone(f.next)
 	f.mu.Unlock()
+	for p, n := range committed {
+		last[p] = max(last[p], n)
+	}
 	before, err := f.condition(ctx)
 	if err != nil {
 		return err
@@ -265,16 +305,8 @@ func (f *Filling) Mark(ctx context.Context, next map[int32]int64) error {
 	if err := f.compare(ctx, before, last); err != nil {
 		return err
 	}
-	if err := f.putMarks(ctx, before, next); err != nil {
+	if err := f.putMarks(ctx, before, life, next); err != nil {
 		return err
-	}
-	after, err := f.condition(ctx)
-	if err != nil {
-		return err
-	}
-	if after.Life != life {
-		// The marks may be on a server that lacks what they speak of.
-		return fmt.Errorf("%w: a server was started again while its marks were put", ErrOlder)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -155,8 +155,8 @@ func (f *filler) fill(ctx context.Context, filling *features.Filling) error {
 		return nil
 	})
 	both.Go(func() error {
-		err := f.state.Follow(ctx, consumers.Following{Group: group, Apply: f.sink.Apply, Mark: func(ctx context.Context, next map[int32]int64) error {
-			err := filling.Mark(ctx, next)
+		err := f.state.Follow(ctx, consumers.Following{Group: group, Apply: f.sink.Apply, Mark: func(ctx context.Context, committed, next map[int32]int64) error {
+			err := filling.Mark(ctx, committed, next)
 			if errors.Is(err, features.ErrOlder) && !f.short.Load() || errors.Is(err, features.ErrRestarted) {
 				return errors.Join(consumers.ErrLeave, err)
 			}

@@ -37,7 +37,7 @@ type parted struct {
 	// slow is how long the answer to Get is on its way.
 	slow time.Duration
 	// hit is called before each entry is put; mu is held.
-	hit func()
+	hit func(features.Entry)
 }
 
 var (
@@ -74,7 +74,7 @@ func (p *parted) Put(ctx context.Context, entries []features.Entry) (features.Ou
 			return features.Outcome{}, errors.Join(errAway, ctx.Err())
 		}
 		if p.hit != nil {
-			p.hit()
+			p.hit(e)
 		}
 		part := p.parts[p.part(e.Key)]
 		have, there := part[[2]string{e.View, e.Key}]
@@ -370,6 +370,71 @@ func TestWhatAServerLosesInItsLastSecondIsPutAgain(t *testing.T) {
 	})
 }
 
+// A part comes back older while a filling is opened: before any of the marks that are put then, and with the store away right after it, or not.
+func TestAServerThatComesBackOlderWhileAMarkIsPutHidesNoLoss(t *testing.T) {
+	inShop(t, func(b *shop) {
+		p := newParted()
+		r := b.filling(p, 0)
+		b.load(20)
+		b.holds(p, time.Minute)
+		n := 0
+		for struck := true; struck; n++ {
+			time.Sleep(10 * time.Second) // the last marks are put
+			part := n % 3
+			older := p.snapshot(part)
+			b.load(20)
+			b.holds(p, time.Minute)
+			time.Sleep(10 * time.Second)
+			marks := 0
+			struck = false
+			p.do(func() {
+				p.lives[part]++ // it loses nothing; so the filling is opened anew, and its marks are put
+				p.hit = func(e features.Entry) {
+					if e.View != "item@marks" || struck {
+						return
+					}
+					if marks++; marks > n/6 {
+						p.parts[part] = maps.Clone(older)
+						p.lives[part]++
+						p.away, struck = n/3%2 == 1, true
+					}
+				}
+			})
+			time.Sleep(20 * time.Second)
+			p.do(func() { p.hit, p.away = nil, false })
+			b.holds(p, 3*time.Minute)
+		}
+		if n < 6*9 { // 3 partitions at 3 places
+			t.Errorf("there were only %d marks", n/6)
+		}
+		r.end()
+	})
+}
+
+// The marks of a partition were put by the replica that had it before, and are lost since. Nobody has asked the store in between.
+func TestWhoTakesOverAPartitionNoticesThatItsMarksAreLost(t *testing.T) {
+	p, view := newParted(), features.NewView(features.ViewConfig{Name: "item", Key: "item", Source: "kept"})
+	var fillings [2]*features.Filling
+	for i := range fillings {
+		var err error
+		if fillings[i], err = features.CurrentFilling(t.Context(), p, view, 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := fillings[i].Open(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	older := p.snapshot(0)
+	from, to := map[int32]int64{1: 0}, map[int32]int64{1: 28}
+	if err := fillings[0].Mark(t.Context(), from, to); err != nil {
+		t.Fatal(err)
+	}
+	p.do(func() { p.parts[0] = older })
+	if err := fillings[1].Mark(t.Context(), to, map[int32]int64{1: 30}); !errors.Is(err, features.ErrOlder) {
+		t.Errorf("marks beside what was lost were put: %v, want that the store is older", err)
+	}
+}
+
 // Parts come back older at random, while replicas come and go: in the end the store has what all events say.
 func TestAStoreThatComesBackOlderAtRandomIsRightInTheEnd(t *testing.T) {
 	for seed := range uint64(12) {
@@ -383,7 +448,7 @@ func TestAStoreThatComesBackOlderAtRandomIsRightInTheEnd(t *testing.T) {
 				}
 				puts, strike, left := 0, 20+rng.IntN(60), 20
 				pauses := rand.New(rand.NewPCG(seed, 4))
-				p.hit = func() { // in the middle of what is put, with p.mu held, which guards rng from now on
+				p.hit = func(features.Entry) { // in the middle of what is put, with p.mu held, which guards rng from now on
 					if puts++; puts%strike == 0 && left > 0 {
 						left--
 						i := rng.IntN(3)
