@@ -204,7 +204,7 @@ func (f *Filling) compare(ctx context.Context, c Condition, least map[int32]int6
 			return fmt.Errorf("%w: %w", ErrOlder, err)
 		}
 		if _, err := f.marked(keys[i+1], texts[i+1], next); err != nil {
-			return fmt.Errorf("%w: a server was started again while its mark %s was put: %w", ErrOlder, keys[i], err)
+			return fmt.Errorf("%w: its mark %s counts only beside its promise: %w", ErrOlder, keys[i], err)
 		}
 	}
 	return nil

@@ -221,6 +221,20 @@ func (b *shop) holds(p *parted, limit time.Duration) {
 	}
 }
 
+// put events, until the store has what they say.
+func (b *shop) put(p *parted, events int) {
+	b.Helper()
+	b.load(events)
+	b.holds(p, time.Minute)
+}
+
+// marked is put, until the last marks are there, too.
+func (b *shop) marked(p *parted, events int) {
+	b.Helper()
+	b.put(p, events)
+	time.Sleep(10 * time.Second)
+}
+
 // filling runs a replica that fills the store.
 func (b *shop) filling(p *parted, replica int) *running {
 	b.line = b.world.Line()
@@ -263,16 +277,12 @@ func TestAStoreThatComesBackOlderIsFilledAnew(t *testing.T) {
 			inShop(t, func(b *shop) {
 				p := newParted()
 				r := b.filling(p, 0)
-				b.load(60)
-				b.holds(p, time.Minute)
-				time.Sleep(10 * time.Second) // the last marks are put
+				b.marked(p, 60)
 				var older [3]map[[2]string]features.Entry
 				for i := range older {
 					older[i] = p.snapshot(i)
 				}
-				b.load(60)
-				b.holds(p, time.Minute)
-				time.Sleep(10 * time.Second)
+				b.marked(p, 60)
 				if c.stopped {
 					r.end()
 				}
@@ -308,21 +318,16 @@ func TestAStoreThatWasNotHurtIsNotFilledAnew(t *testing.T) {
 	inShop(t, func(b *shop) {
 		p := newParted()
 		a := b.filling(p, 0)
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		c := b.filling(p, 1)
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		a.end()
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		p.do(func() { p.lives[1]++ }) // a server was started again, and lost nothing
 		time.Sleep(20 * time.Second)
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		a = b.filling(p, 0)
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		for _, r := range []*running{a, c} {
 			if older, emptied := refills(r, features.RefillOlder), refills(r, features.RefillEmptied); older+emptied != 0 {
 				t.Errorf("it was filled anew %v and %v times, want never", older, emptied)
@@ -355,14 +360,11 @@ func TestWhatAServerLosesInItsLastSecondIsPutAgain(t *testing.T) {
 	inShop(t, func(b *shop) {
 		p := newParted()
 		r := b.filling(p, 0)
-		b.load(60)
-		b.holds(p, time.Minute)
-		time.Sleep(10 * time.Second)
+		b.marked(p, 60)
 		for i := range 12 {
 			part := i % 3
 			before := p.snapshot(part)
-			b.load(3)
-			b.holds(p, time.Minute)
+			b.put(p, 3)
 			p.restore(part, before)
 			b.holds(p, time.Minute)
 		}
@@ -375,16 +377,13 @@ func TestAServerThatComesBackOlderWhileAMarkIsPutHidesNoLoss(t *testing.T) {
 	inShop(t, func(b *shop) {
 		p := newParted()
 		r := b.filling(p, 0)
-		b.load(20)
-		b.holds(p, time.Minute)
+		b.put(p, 20)
 		n := 0
 		for struck := true; struck; n++ {
 			time.Sleep(10 * time.Second) // the last marks are put
 			part := n % 3
 			older := p.snapshot(part)
-			b.load(20)
-			b.holds(p, time.Minute)
-			time.Sleep(10 * time.Second)
+			b.marked(p, 20)
 			marks := 0
 			struck = false
 			p.do(func() {
@@ -494,9 +493,7 @@ func deletedSince(t *testing.T, silent int) {
 		p := newParted()
 		p.silent = silent
 		r := b.filling(p, 0)
-		b.load(60)
-		b.holds(p, time.Minute)
-		time.Sleep(10 * time.Second)
+		b.marked(p, 60)
 		var older [3]map[[2]string]features.Entry
 		for i := range older {
 			older[i] = p.snapshot(i)
@@ -514,9 +511,7 @@ func deletedSince(t *testing.T, silent int) {
 		for _, e := range []features.Entry{gone, stranger} {
 			older[p.part(e.Key)][[2]string{"item", e.Key}] = e
 		}
-		b.load(60)
-		b.holds(p, time.Minute)
-		time.Sleep(10 * time.Second)
+		b.marked(p, 60)
 		for i := range older {
 			p.restore(i, older[i])
 		}
@@ -535,8 +530,7 @@ func TestAStateThatIsLeftOutHasTheStoresReaderWait(t *testing.T) {
 	inShop(t, func(b *shop) {
 		p := newParted()
 		r := b.filling(p, 0)
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		b.write(b.config().Features.StateTopic("item"), hostile.NewGenerator(1).Bomb(2, kgo.CodecZstd, bombSize))
 		b.load(60)
 		time.Sleep(time.Minute)
@@ -550,8 +544,7 @@ func TestEvictedKeysComeBackOnceThereIsRoom(t *testing.T) {
 		p := newParted()
 		p.evicted = [3]int64{7, 0, 0} // before
 		r := b.filling(p, 0)
-		b.load(60)
-		b.holds(p, time.Minute)
+		b.put(p, 60)
 		time.Sleep(20 * time.Second)
 		metrics := r.views[0].metrics
 		if n := number(metrics.Evicted()); n != 0 {
