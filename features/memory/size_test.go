@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkBytesOfAKey says what a key takes in the memory of a replica: of one that keeps its partition, and of one that has it in its own store. Run it with
-// -benchtime=1x. The README's figures for max_keys are of it.
+// -benchtime=1x. The figures of docs/features.md for max_keys are of it.
 func BenchmarkBytesOfAKey(b *testing.B) {
 	count := func(names ...string) (fields []features.FieldConfig) {
 		for _, name := range names {

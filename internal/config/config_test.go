@@ -130,7 +130,7 @@ func TestBadFilesGolden(t *testing.T) {
 	}
 }
 
-// The full example is what the README explains: a key that is missing there is a key that nobody knows of. There is one store at a time, so each
+// The full example is what docs/configuration.md explains: a key that is missing there is a key that nobody knows of. There is one store at a time, so each
 // of the others has all its keys in an example that is called as it is.
 func TestFullExampleNamesEveryKey(t *testing.T) {
 	named := namedIn(t, "full")

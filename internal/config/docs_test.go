@@ -11,49 +11,54 @@ import (
 	"nearline/internal/config"
 )
 
-// yamlBlocks of the README, in their order.
-func yamlBlocks(t *testing.T) []string {
+// The pages that show configurations.
+const (
+	readme = "README.md"
+	guide  = "docs/features.md"
+	keys   = "docs/configuration.md"
+)
+
+// yamlBlocks of a page, in their order.
+func yamlBlocks(t *testing.T, page string) []string {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", page))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var blocks []string
-	for _, match := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(readme, -1) {
+	for _, match := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1) {
 		blocks = append(blocks, string(match[1]))
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("%s shows no configuration", page)
 	}
 	return blocks
 }
 
-func TestConfigurationInTheREADMEExplainsEveryKey(t *testing.T) {
-	blocks := yamlBlocks(t)
-	if len(blocks) == 0 {
-		t.Fatal("the README shows no configuration")
-	}
-	shown := blocks[len(blocks)-1]
-	if _, _, err := config.Parse("README.md", []byte(shown)); err != nil {
-		t.Errorf("the README's configuration is refused: %v", err)
+func TestConfigurationInTheDocsExplainsEveryKey(t *testing.T) {
+	shown := yamlBlocks(t, keys)[0]
+	if _, _, err := config.Parse(keys, []byte(shown)); err != nil {
+		t.Errorf("the configuration of %s is refused: %v", keys, err)
 	}
 	full, err := os.ReadFile(filepath.Join("testdata", "good", "full.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The same lines but for the values that the README shows in another way.
+	// The same lines but for the values that the page shows in another way.
 	key := regexp.MustCompile(`(?m)^ *(?:- )?([a-z_]+):`)
 	for _, match := range key.FindAllStringSubmatch(string(full), -1) {
 		if !strings.Contains(shown, match[1]+":") {
-			t.Errorf("the README's configuration lacks %s", match[1])
+			t.Errorf("%s lacks %s", keys, match[1])
 		}
 	}
 }
 
-// The README's configuration has one store, and the others as comments in its place.
-func TestStoresInTheREADMETakeEachOthersPlace(t *testing.T) {
-	blocks := yamlBlocks(t)
-	shown := blocks[len(blocks)-1]
+// The configuration of the page has one store, and the others as comments in its place.
+func TestStoresInTheDocsTakeEachOthersPlace(t *testing.T) {
+	shown := yamlBlocks(t, keys)[0]
 	first := storeLines(shown, "    redis:\n", "      ")
 	if first == "" {
-		t.Fatal("the README's configuration has no redis")
+		t.Fatalf("%s has no redis", keys)
 	}
 	for store := range reflect.TypeFor[config.Store]().Fields() {
 		name := store.Tag.Get("yaml")
@@ -62,13 +67,13 @@ func TestStoresInTheREADMETakeEachOthersPlace(t *testing.T) {
 		}
 		lines := storeLines(shown, "    # "+name+":\n", "    #   ")
 		if lines == "" {
-			t.Errorf("the README's configuration lacks features.store.%s", name)
+			t.Errorf("%s lacks features.store.%s", keys, name)
 			continue
 		}
 		uncommented := strings.ReplaceAll(strings.Replace(lines, "    # ", "    ", 1), "\n    # ", "\n    ")
 		text := strings.Replace(shown, first, uncommented, 1)
-		if _, _, err := config.Parse("README.md", []byte(text)); err != nil {
-			t.Errorf("with %s in place of redis the README's configuration is refused: %v", name, err)
+		if _, _, err := config.Parse(keys, []byte(text)); err != nil {
+			t.Errorf("with %s in place of redis the configuration of %s is refused: %v", name, keys, err)
 		}
 		field := regexp.MustCompile(`(?m)^      ([a-z_]+):`)
 		full, err := os.ReadFile(filepath.Join("testdata", "good", name+".yaml"))
@@ -77,7 +82,7 @@ func TestStoresInTheREADMETakeEachOthersPlace(t *testing.T) {
 		}
 		for _, match := range field.FindAllStringSubmatch(storeLines(string(full), "    "+name+":\n", "      "), -1) {
 			if !strings.Contains(uncommented, "\n      "+match[1]+":") {
-				t.Errorf("the README's configuration lacks features.store.%s.%s", name, match[1])
+				t.Errorf("%s lacks features.store.%s.%s", keys, name, match[1])
 			}
 		}
 	}
@@ -97,11 +102,12 @@ func storeLines(text, line, begin string) string {
 	return rest[:end]
 }
 
-func TestPipelinesInTheREADMEAreAccepted(t *testing.T) {
-	blocks := yamlBlocks(t)
-	for _, block := range blocks[:len(blocks)-1] {
-		if _, _, err := config.Parse("README.md", []byte("kafka: {brokers: [\"127.0.0.1:9092\"]}\n"+block)); err != nil {
-			t.Errorf("the README shows a pipeline that is refused: %v\n%s", err, block)
+func TestPipelinesInTheDocsAreAccepted(t *testing.T) {
+	for _, page := range []string{readme, guide} {
+		for _, block := range yamlBlocks(t, page) {
+			if _, _, err := config.Parse(page, []byte("kafka: {brokers: [\"127.0.0.1:9092\"]}\n"+block)); err != nil {
+				t.Errorf("%s shows a pipeline that is refused: %v\n%s", page, err, block)
+			}
 		}
 	}
 }
