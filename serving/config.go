@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nearline/internal/problems"
+	"nearline/internal/secret"
 	"nearline/pipeline"
 )
 
@@ -15,7 +16,14 @@ import (
 type Config struct {
 	// HTTP is the address to listen on, host:port; an empty host means every interface, and "off" means no server.
 	HTTP string `yaml:"http"`
-	// Pprof shows Go's profiles under /debug/pprof/. They tell an outsider a good deal, hence off unless asked for.
+	// TLS has the server speak nothing else; without it, whoever is on the way can read tokens and answers.
+	TLS *TLS `yaml:"tls"`
+	// Tokens of those who may read: features, rankings, metrics, the index. One is shown as Authorization: Bearer TOKEN. Without any, all may read who can
+	// connect. Probes are open anyway.
+	Tokens []secret.Text `yaml:"tokens"`
+	// AdminTokens of those who may change something, look into memory, and read. Without any, nobody may do the first two.
+	AdminTokens []secret.Text `yaml:"admin_tokens"`
+	// Pprof shows Go's profiles under /debug/pprof/ to those who have one of AdminTokens. They tell an outsider a good deal, hence off unless asked for.
 	Pprof bool `yaml:"pprof"`
 	// MaxConnections that are open at once; 0 is 512. Beyond that, one that waits for its client is closed to make room, and where all are at work, new
 	// ones are served nothing but probes. Each takes some 40 KB beside what its request and its answer hold, which is bounded for itself.
@@ -63,6 +71,10 @@ func (c Config) Validate(path string) error {
 			p.Add(path+".http", "is %q: want a port between 0 and 65535", c.HTTP)
 		}
 	}
+	if c.TLS != nil {
+		p.Join(c.TLS.Validate(path + ".tls"))
+	}
+	c.validateTokens(&p, path)
 	if c.MaxConnections != 0 && (c.MaxConnections < 8 || c.MaxConnections > maxConnections) {
 		p.Add(path+".max_connections", "is %d: want between 8 and %d, or 0 for %d", c.MaxConnections, maxConnections, defaultConnections)
 	}
@@ -98,7 +110,11 @@ func (c Config) URL() (string, error) {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port), nil
+	scheme := "http://"
+	if c.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port), nil
 }
 
 // maxConnections is as many as one address has ports.

@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
@@ -95,8 +96,8 @@ func (l *connections) count() int {
 
 // changed is the server's word for what a connection does. Until a header is complete, it is new or idle.
 func (l *connections) changed(of net.Conn, state http.ConnState) {
-	c, ok := of.(*connection)
-	if !ok {
+	c := below(of)
+	if c == nil {
 		return
 	}
 	l.mu.Lock()
@@ -109,6 +110,15 @@ func (l *connections) changed(of net.Conn, state http.ConnState) {
 		c.since = l.turn
 	case http.StateNew, http.StateHijacked, http.StateClosed: // Accept and Close have seen to it
 	}
+}
+
+// below is the connection that is bounded, under TLS or not; nil for one of somebody else's.
+func below(of net.Conn) *connection {
+	if secured, ok := of.(*tls.Conn); ok {
+		of = secured.NetConn()
+	}
+	c, _ := of.(*connection)
+	return c
 }
 
 // Close the connection, and make room for another.
@@ -129,11 +139,11 @@ func (c *connection) CloseWrite() error {
 type onConnection struct{}
 
 func withConnection(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, onConnection{}, c)
+	return context.WithValue(ctx, onConnection{}, below(c))
 }
 
 // onSpare says whether a request came by a spare connection.
 func onSpare(r *http.Request) bool {
 	c, ok := r.Context().Value(onConnection{}).(*connection)
-	return ok && c.spare
+	return ok && c != nil && c.spare
 }

@@ -262,7 +262,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestErrorsHaveOneForm(t *testing.T) {
-	url, _ := serveHTTP(t, Config{Pprof: true}, func(s *Server) {
+	url, _ := serveHTTP(t, Config{Pprof: true, AdminTokens: plain(admin)}, func(s *Server) {
 		s.Handle("GET /panics", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret of the handler's") }))
 		s.Handle("GET /long", "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, strings.Repeat("ü", 10_000), http.StatusTeapot)
@@ -280,7 +280,7 @@ func TestErrorsHaveOneForm(t *testing.T) {
 		{get("/panics"), 500, "its log says how"},
 		{get("/long"), 418, "ü"},
 		{get("/mute"), 410, "Gone"},
-		{get("/debug/pprof/none"), 404, "Unknown profile"},
+		{"GET /debug/pprof/none HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + admin + "\r\n\r\n", 404, "Unknown profile"},
 	} {
 		response, body := say(t, url, c.request)
 		wantProblem(t, fmt.Sprintf("%.40s", c.request), response, body, c.status, c.says)

@@ -3,6 +3,7 @@ package serving
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,12 +17,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"nearline/internal/certs"
 	"nearline/internal/observe"
 )
 
 // Server shows metrics and health, and whatever else is mounted before Run. Not safe for concurrent use until Run.
 type Server struct {
 	listener *connections
+	access   *access
+	files    *certs.Files // nil without TLS
+	tls      *tls.Config  // nil without TLS
 	mux      *http.ServeMux
 	http     *http.Server
 	pages    []page
@@ -46,7 +51,11 @@ func Open(
 	if err != nil {
 		return nil, &ListenError{err}
 	}
-	s := &Server{listener: bound(listener, cmp.Or(config.MaxConnections, defaultConnections)), mux: http.NewServeMux()}
+	s := &Server{listener: bound(listener, cmp.Or(config.MaxConnections, defaultConnections)), mux: http.NewServeMux(), access: newAccess(config)}
+	if config.TLS != nil {
+		s.files = certs.New("serving.tls", config.TLS.config())
+		s.tls = config.TLS.listener(s.files)
+	}
 	read, answers := cmp.Or(config.ReadTimeout, defaultTimeout), newAnswers()
 	registry.MustRegister(answers, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "nearline_http_connections",
@@ -54,7 +63,7 @@ func Open(
 	}, func() float64 { return float64(s.listener.count()) }))
 	s.http = &http.Server{
 		Handler: &deadlines{
-			next: s.mux, read: read, write: cmp.Or(config.WriteTimeout, defaultTimeout), log: log, answers: answers, spare: s.brief,
+			next: s.access.reading(s.mux), read: read, write: cmp.Or(config.WriteTimeout, defaultTimeout), log: log, answers: answers, spare: s.brief,
 		},
 		ConnState:         s.listener.changed,
 		ConnContext:       withConnection,
@@ -69,12 +78,12 @@ func Open(
 	s.Handle("GET /readyz", "readiness: 503 until requests can be answered", bounded(&health.Ready))
 	s.Handle("GET /streamz", "the stream: 503 while records cannot flow, with the reason", bounded(&health.Stream))
 	if config.Pprof {
-		s.Handle("GET /debug/pprof/", "Go profiles", http.HandlerFunc(pprof.Index))
-		s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-		s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		s.HandleAdmin("GET /debug/pprof/", "Go profiles, with one of serving.admin_tokens", http.HandlerFunc(pprof.Index))
+		s.HandleAdmin("GET /debug/pprof/cmdline", "", http.HandlerFunc(pprof.Cmdline))
+		s.HandleAdmin("GET /debug/pprof/profile", "", http.HandlerFunc(pprof.Profile))
+		s.HandleAdmin("GET /debug/pprof/symbol", "", http.HandlerFunc(pprof.Symbol))
+		s.HandleAdmin("POST /debug/pprof/symbol", "", http.HandlerFunc(pprof.Symbol))
+		s.HandleAdmin("GET /debug/pprof/trace", "", http.HandlerFunc(pprof.Trace))
 	}
 	return s, nil
 }
@@ -84,7 +93,7 @@ const maxHeader = 16 << 10
 
 // brief says whether a request asks how the service is: such ones are answered at any time.
 func (*Server) brief(r *http.Request) bool {
-	return slices.Contains([]string{"/healthz", "/readyz", "/streamz", "/metrics"}, r.URL.Path)
+	return r.URL.Path == "/metrics" || slices.Contains(probes, r.URL.Path)
 }
 
 // bounded ends an answer that takes longer than a prober or a scraper would wait.
@@ -102,6 +111,14 @@ func (s *Server) Handle(pattern, says string, handler http.Handler) {
 	}
 }
 
+// HandleAdmin is Handle for what changes something, or shows what is in memory: only those with one of serving.admin_tokens come to it.
+func (s *Server) HandleAdmin(pattern, says string, handler http.Handler) {
+	s.Handle(pattern, says, s.access.changing(handler))
+}
+
+// Certificates of the server; nil without TLS.
+func (s *Server) Certificates() *certs.Files { return s.files }
+
 // Addr is where the server listens: the real port when :0 was asked for.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
@@ -110,7 +127,11 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Run(ctx context.Context, grace time.Duration) error {
 	group, serving := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		var listener net.Listener = s.listener
+		if s.tls != nil {
+			listener = tls.NewListener(listener, s.tls)
+		}
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
 		}
 		return nil

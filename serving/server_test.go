@@ -92,10 +92,10 @@ func TestServerShowsWhatTheIndexSays(t *testing.T) {
 }
 
 func TestServerShowsProfilesOnRequest(t *testing.T) {
-	url, _ := serveHTTP(t, Config{Pprof: true}, nil)
-	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline"} {
-		if code, _ := fetch(t, url+path); code != http.StatusOK {
-			t.Errorf("GET %s: %d, want 200", path, code)
+	url, _ := serveHTTP(t, Config{Pprof: true, AdminTokens: plain(admin)}, nil)
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/debug/pprof/symbol"} {
+		if response, _ := shows(t, url+path, "Bearer "+admin); response.StatusCode != http.StatusOK {
+			t.Errorf("GET %s: %s, want 200", path, response.Status)
 		}
 	}
 }

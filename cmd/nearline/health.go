@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"nearline/internal/certs"
 	"nearline/internal/config"
 	"nearline/internal/observe"
 	"nearline/serving"
@@ -26,10 +29,12 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
   nearline health streamz --config /etc/nearline/nearline.yaml`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	url := c.Flags().String("url", "", "`URL` of the service, without the page (default: http://127.0.0.1:8080)")
-	file := c.Flags().String("config", "", "take the address from serving.http of the configuration in `FILE`")
+	address := c.Flags().String("url", "", "`URL` of the service, without the page (default: http://127.0.0.1:8080)")
+	ca := c.Flags().String("ca", "", "`FILE` of the authorities that may have issued the certificate of --url (default: the system's)")
+	file := c.Flags().String("config", "", "take the address from serving.http of the configuration in `FILE`, and the certificate from serving.tls")
 	patience := c.Flags().Duration("timeout", 5*time.Second, "how long the answer may take")
 	c.MarkFlagsMutuallyExclusive("url", "config")
+	c.MarkFlagsMutuallyExclusive("ca", "config")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		page := "healthz"
 		if len(args) > 0 {
@@ -38,13 +43,13 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 		if strings.HasSuffix(page, ".yaml") || strings.HasSuffix(page, ".yml") {
 			return fmt.Errorf("there is no page %q: did you mean nearline health --config %s?", args[0], args[0])
 		}
-		base, err := serviceURL(*url, *file)
+		base, secured, err := serviceURL(*address, *ca, *file)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), *patience)
 		defer cancel()
-		if err := observe.Probe(ctx, base+"/"+page); err != nil {
+		if err := observe.Probe(ctx, base+"/"+page, secured); err != nil {
 			if !slices.Contains(pages, page) {
 				err = fmt.Errorf("%w: the pages are %s", err, strings.Join(pages, ", "))
 			}
@@ -59,21 +64,42 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 // pages that say whether a service is well.
 var pages = []string{"healthz", "readyz", "streamz"}
 
-// serviceURL is where the service that is asked listens, without a slash at the end.
-func serviceURL(url, file string) (string, error) {
-	if url != "" && !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-		return "", fmt.Errorf("--url is %q: want one with its scheme, such as http://127.0.0.1:8080", url)
+// serviceURL is where the service that is asked listens, without a slash at the end, and how TLS is spoken with it if it is.
+func serviceURL(service, ca, file string) (string, *tls.Config, error) {
+	if service != "" && !strings.HasPrefix(service, "http://") && !strings.HasPrefix(service, "https://") {
+		return "", nil, fmt.Errorf("--url is %q: want one with its scheme, such as http://127.0.0.1:8080", service)
 	}
-	if url != "" {
-		return strings.TrimRight(url, "/"), nil
+	if ca != "" {
+		return trusting(service, ca)
+	}
+	if service != "" {
+		return strings.TrimRight(service, "/"), nil, nil
 	}
 	server := serving.DefaultConfig()
 	if file != "" {
 		loaded, _, err := config.Load(file)
 		if err != nil {
-			return "", errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
+			return "", nil, errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
 		}
 		server = loaded.Serving
 	}
-	return server.URL()
+	base, err := server.URL()
+	if err != nil {
+		return "", nil, err
+	}
+	secured, err := server.Client()
+	return base, secured, err
+}
+
+// trusting is a service whose certificate authorities in a file have issued.
+func trusting(service, ca string) (string, *tls.Config, error) {
+	at, err := url.Parse(service)
+	if err != nil || at.Scheme != "https" {
+		return "", nil, fmt.Errorf("--ca is %q and --url %q: want a --url that begins with https://, since authorities are asked for nothing else", ca, service)
+	}
+	secured, err := certs.New("--ca", certs.Config{CA: ca}).Client(at.Hostname())
+	if err != nil {
+		return "", nil, fmt.Errorf("--ca is %q: %w", ca, err)
+	}
+	return strings.TrimRight(service, "/"), secured, nil
 }

@@ -2,12 +2,13 @@ package redis
 
 import (
 	"fmt"
-	"io"
 	"regexp"
 	"time"
 
+	"nearline/internal/certs"
 	"nearline/internal/hostport"
 	"nearline/internal/problems"
+	"nearline/internal/secret"
 	"nearline/pipeline"
 )
 
@@ -20,11 +21,12 @@ type Config struct {
 	// Master is the name under which sentinels know the server.
 	Master   string `yaml:"master"`
 	Username string `yaml:"username"`
-	Password Secret `yaml:"password"`
+	// Password of each new connection: one in a file may be replaced while the service runs.
+	Password secret.Text `yaml:"password"`
 	// Database by its number; a cluster has only 0.
 	Database int `yaml:"database"`
-	// TLS asks for the certificate that the system's roots vouch for.
-	TLS bool `yaml:"tls"`
+	// TLS has all servers spoken to by it; {} trusts the system's authorities.
+	TLS *certs.Config `yaml:"tls"`
 	// Prefix of all keys: one is called PREFIX:VIEW:KEY.
 	Prefix string `yaml:"prefix"`
 	// TTL is how long a key is kept that has no more events; 0 keeps it for good. A key that has expired comes back with its next event only, since
@@ -65,8 +67,11 @@ func (c Config) Validate(path string) error {
 	if c.Database < 0 || c.Database > 1_000_000 {
 		p.Add(path+".database", "is %d: want 0 or more, and at most 1000000", c.Database)
 	}
-	if c.Username != "" && c.Password == "" {
-		p.Add(path+".username", "is %q and %s.password is empty: want both, such as password: ${env:REDIS_PASSWORD}", c.Username, path)
+	if c.Username != "" && c.Password.Empty() {
+		p.Add(path+".username", "is %q and %s.password is empty: want both, such as password: ${file:/run/secrets/redis}", c.Username, path)
+	}
+	if c.TLS != nil {
+		p.Join(c.TLS.Validate(path + ".tls"))
 	}
 	if !legalPrefix.MatchString(c.Prefix) {
 		p.Add(path+".prefix", "is %q: want letters, digits, dots, dashes, underscores and colons, such as nearline", c.Prefix)
@@ -82,22 +87,3 @@ func (c Config) Validate(path string) error {
 	}
 	return p.Err()
 }
-
-// Secret is a text that no print, log or encoder shows. string(s) is the text.
-type Secret string
-
-const hidden = "(hidden)"
-
-// Format writes (hidden), or nothing for an empty one, whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
-
-// String is (hidden), or empty as the secret is.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return hidden
-}
-
-// MarshalText is String.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"nearline/internal/secret"
 )
 
 const path = "features.store.redis"
@@ -42,7 +44,7 @@ func TestConfigsThatCannotWorkAreRefused(t *testing.T) {
 		{"but no cluster", func(c *Config) { c.Master, c.Cluster = "main", true }, []string{"master"}},
 		{"a negative database", func(c *Config) { c.Database = -1 }, []string{"database"}},
 		{"a user without a password", func(c *Config) { c.Username = "ann" }, []string{"username"}},
-		{"a password without a user", func(c *Config) { c.Password = "secret" }, nil},
+		{"a password without a user", func(c *Config) { c.Password = secret.Plain("secret") }, nil},
 		{"prefixes", func(c *Config) { c.Prefix = "" }, []string{"prefix"}},
 		{"a prefix for one slot", func(c *Config) { c.Prefix = "{shop}" }, []string{"prefix"}},
 		{"a short ttl", func(c *Config) { c.TTL = time.Millisecond }, []string{"ttl"}},
@@ -73,7 +75,7 @@ func TestConfigsThatCannotWorkAreRefused(t *testing.T) {
 
 func TestNothingShowsThePassword(t *testing.T) {
 	c := DefaultConfig()
-	c.Username, c.Password = "ann", "hunter2"
+	c.Username, c.Password = "ann", secret.Plain("hunter2")
 	shown := []string{c.Password.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%t"} {
 		shown = append(shown, fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c), fmt.Sprintf(verb, c.Password))

@@ -6,7 +6,6 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -22,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"nearline/features"
+	"nearline/internal/certs"
 )
 
 // Fields of a hash that are not features: no feature's name has an @.
@@ -50,6 +50,7 @@ var clearing = goredis.NewScript(`if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash'
 // Store of features in Redis.
 type Store struct {
 	client    goredis.UniversalClient
+	files     *certs.Files // nil without TLS
 	addresses []string
 	username  string
 	prefix    string
@@ -69,7 +70,7 @@ func open(c Config, dial func(ctx context.Context, network, address string) (net
 	goredis.SetLogger(debugLog{})
 	options := &goredis.UniversalOptions{
 		Addrs: c.Addresses, IsClusterMode: c.Cluster, MasterName: c.Master,
-		Username: c.Username, Password: string(c.Password), DB: c.Database,
+		DB:     c.Database,
 		Dialer: dial,
 		// RESP3 is for what servers say unasked, and is looked for before each reply.
 		Protocol:                 2,
@@ -83,14 +84,40 @@ func open(c Config, dial func(ctx context.Context, network, address string) (net
 		PoolSize: c.PoolSize, PipelinePoolSize: -1,
 		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
 	}
-	if c.TLS {
-		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if !c.Password.Empty() {
+		options.CredentialsProviderContext = func(context.Context) (username, password string, err error) {
+			return c.Username, c.Password.Value(), nil
+		}
+	}
+	var files *certs.Files
+	if c.TLS != nil {
+		files = certs.New("features.store.redis.tls", *c.TLS)
+		options.Dialer = secured(dial, files)
 	}
 	return &Store{
-		client: goredis.NewUniversalClient(options), addresses: slices.Clone(c.Addresses),
+		client: goredis.NewUniversalClient(options), files: files, addresses: slices.Clone(c.Addresses),
 		username: c.Username, prefix: c.Prefix, ttl: c.TTL, timeout: c.Timeout,
 	}
 }
+
+// secured dials by TLS: the client's own way to do that keeps the certificates that it was made with.
+func secured(dial func(ctx context.Context, network, address string) (net.Conn, error), files *certs.Files) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: stuck}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, stuck)
+		defer cancel()
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return files.Handshake(ctx, conn, address)
+	}
+}
+
+// Certificates that the store shows and trusts; nil without TLS.
+func (s *Store) Certificates() *certs.Files { return s.files }
 
 // debugLog is where the client, which has one log for the process, says what it returns as errors as well.
 type debugLog struct{}
@@ -115,6 +142,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	switch refused, ok := errors.AsType[goredis.Error](err); {
 	case err == nil:
 		return s.keeps(ctx)
+	case s.explains(err) != "":
+		return fmt.Errorf("%s.tls: %s", key, s.explains(err))
 	case ok:
 		return fmt.Errorf("%s.addresses is %q: a server answers there, but refuses; look at username, password, database, cluster and master of %s: %w",
 			key, s.addresses, key, refused)
@@ -122,6 +151,17 @@ func (s *Store) Ping(ctx context.Context) error {
 		return fmt.Errorf("%s.addresses is %q: no Redis answers there; look whether it runs, and whether %s.tls is as it has it: %w",
 			key, s.addresses, key, err)
 	}
+}
+
+// explains an error that is about TLS, if there is any.
+func (s *Store) explains(err error) string {
+	if s.files == nil || err == nil {
+		return ""
+	}
+	if words, ok := errors.AsType[*certs.HandshakeError](err); ok {
+		return words.Error()
+	}
+	return s.files.Explain(strings.Join(s.addresses, ", "), err) // where a server refuses a certificate after the handshake
 }
 
 // Close lets go of connections.

@@ -16,6 +16,7 @@ import (
 
 	"nearline/features"
 	"nearline/features/storetest"
+	"nearline/internal/secret"
 	"nearline/pipeline"
 )
 
@@ -395,9 +396,9 @@ func TestNobodyThereIsAnErrorThatSaysWhatToLookAt(t *testing.T) {
 	address := server.Addr()
 	server.RequireUserAuth("ann", "right")
 	c := patient(address)
-	c.Username, c.Password = "ann", "wrong-and-secret"
+	c.Username, c.Password = "ann", secret.Plain("wrong-and-secret")
 	refused := opened(t, c)
-	c.Password = "right"
+	c.Password = secret.Plain("right")
 	if err := opened(t, c).Ping(t.Context()); err != nil {
 		t.Errorf("with the right password: %v", err)
 	}

@@ -1,5 +1,5 @@
 // Package config reads the whole configuration: one YAML file made of the rooms' own Configs, each of which states its
-// defaults and validates itself. This package owns the file: strict decoding, ${env:NAME}, paths relative to the file, all
+// defaults and validates itself. This package owns the file: strict decoding, ${env:NAME} and ${file:PATH}, paths relative to the file, all
 // problems at once with their lines, and what only the whole can know, such as pipelines that feed each other in a loop.
 package config
 
@@ -16,6 +16,7 @@ import (
 	"nearline/features/firestore"
 	"nearline/features/redis"
 	regular "nearline/internal/files"
+	"nearline/internal/secret"
 	"nearline/internal/veil"
 	"nearline/models"
 	"nearline/pipeline"
@@ -32,7 +33,12 @@ type Config struct {
 	Features  Features              `yaml:"features"`
 	Pipelines []Pipeline            `yaml:"pipelines"`
 	Serving   serving.Config        `yaml:"serving"`
+
+	secrets []secret.Text
 }
+
+// Secrets that the configuration has. Those in files are read at each use.
+func (c *Config) Secrets() []secret.Text { return c.secrets }
 
 // Features declares views, and where their values are kept.
 type Features struct {
@@ -126,7 +132,7 @@ func DefaultPipeline() Pipeline {
 // maxBytes bounds a configuration's file. A guess, far above any.
 const maxBytes = 2 << 20
 
-// Load reads a regular file. The veil hides what variables hold from whoever reads messages. The error joins every problem, each a *Problem; see Problems.
+// Load reads a regular file. The veil hides secrets, and what variables and files hold, from whoever reads messages. The error joins every problem, each a *Problem; see Problems.
 func Load(path string) (*Config, *veil.Veil, error) {
 	data, err := regular.ReadText(path, maxBytes)
 	if err != nil {
@@ -142,7 +148,8 @@ func Parse(name string, data []byte) (*Config, *veil.Veil, error) {
 	c := Default()
 	d.decode(data, c)
 	hides := d.texts.veil()
-	c.fill()
+	c.secrets = d.texts.secrets
+	c.fill(filepath.Dir(name))
 	// Nothing can be said of values when there is no YAML to take them from.
 	if len(d.problems) == 0 || len(d.lines) > 0 {
 		d.locate(c.Validate())
@@ -154,8 +161,8 @@ func Parse(name string, data []byte) (*Config, *veil.Veil, error) {
 	return c, hides, nil
 }
 
-// fill sets what depends on other keys, and on what variables hold: one may hold several brokers, as everywhere on Kafka.
-func (c *Config) fill() {
+// fill sets what depends on other keys, on the file's folder, and on what variables hold: one may hold several brokers, as everywhere on Kafka.
+func (c *Config) fill(folder string) {
 	var brokers []string
 	for _, listed := range c.Kafka.Brokers {
 		for broker := range strings.SplitSeq(listed, ",") {
@@ -163,6 +170,9 @@ func (c *Config) fill() {
 		}
 	}
 	c.Kafka.Brokers = brokers
+	for _, path := range c.certificates() { // which are read to be validated
+		*path = beside(folder, *path)
+	}
 	for i := range c.Pipelines {
 		p := &c.Pipelines[i]
 		if p.Group == "" {
@@ -182,8 +192,25 @@ func (c *Config) resolve(folder string) {
 		paths = append(paths, &p.Input.Schema, &p.Output.Schema)
 	}
 	for _, path := range paths {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(folder, *path)
-		}
+		*path = beside(folder, *path)
 	}
+}
+
+// certificates are the paths of all files of TLS.
+func (c *Config) certificates() (paths []*string) {
+	if c.Features.Store.Redis != nil && c.Features.Store.Redis.TLS != nil {
+		paths = append(paths, c.Features.Store.Redis.TLS.Paths()...)
+	}
+	if c.Serving.TLS != nil {
+		paths = append(paths, c.Serving.TLS.Paths()...)
+	}
+	return paths
+}
+
+// beside is a path that is relative to a folder; "" stays.
+func beside(folder, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -17,8 +18,11 @@ import (
 	"nearline/features/dynamodb"
 	"nearline/features/firestore"
 	"nearline/features/redis"
+	"nearline/internal/certs"
 	"nearline/internal/plainyaml"
+	"nearline/internal/secret"
 	"nearline/internal/spelling"
+	"nearline/serving"
 	"nearline/steps"
 )
 
@@ -36,11 +40,12 @@ const (
 
 // decoder fills structs from a YAML tree, and goes on after a mistake, so that an operator sees all of them at once with
 // the line of each. That is why the library's own decoder, which stops at the first, only gets to parse: everything
-// below is about keys, lines and messages. Scalars expand ${env:NAME} here, after parsing, so a value from the environment
+// below is about keys, lines and messages. Scalars expand ${env:NAME} and ${file:PATH} here, after parsing, so what they stand for
 // is never read as YAML.
 type decoder struct {
-	file      string
-	lookupEnv func(string) (string, bool)
+	file string
+	// references are where the values of variables and the texts in files come from.
+	references references
 	// defaults are what a list's element, or what a pointer points to, is filled with before it is read.
 	defaults map[reflect.Type]reflect.Value
 	anchors  map[string]ast.Node
@@ -64,14 +69,16 @@ type budget struct {
 
 func newDecoder(file string) *decoder {
 	d := &decoder{
-		file:      file,
-		lookupEnv: os.LookupEnv,
+		file:       file,
+		references: references{variable: os.LookupEnv, file: fileIn(filepath.Dir(file))},
 		defaults: map[reflect.Type]reflect.Value{
 			reflect.TypeFor[Pipeline]():         reflect.ValueOf(DefaultPipeline()),
 			reflect.TypeFor[redis.Config]():     reflect.ValueOf(redis.DefaultConfig()),
 			reflect.TypeFor[dynamodb.Config]():  reflect.ValueOf(dynamodb.DefaultConfig()),
 			reflect.TypeFor[bigtable.Config]():  reflect.ValueOf(bigtable.DefaultConfig()),
 			reflect.TypeFor[firestore.Config](): reflect.ValueOf(firestore.DefaultConfig()),
+			reflect.TypeFor[certs.Config]():     reflect.ValueOf(certs.Config{}),
+			reflect.TypeFor[serving.TLS]():      reflect.ValueOf(serving.TLS{ClientCertificates: serving.CertificatesNone}),
 		},
 		anchors: map[string]ast.Node{},
 		lines:   map[string]int{},
@@ -191,6 +198,9 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 			d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
 		}
 		return
+	case *secret.Text:
+		d.secret(path, node, target)
+		return
 	case encoding.TextUnmarshaler:
 		d.scalar(path, node, false, func(text string) error {
 			if err := target.UnmarshalText([]byte(text)); err != nil {
@@ -264,7 +274,11 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 	fields := map[string]reflect.Value{}
 	var names []string
 	collectFields(v, fields, &names)
-	pairs, ok := d.pairs(path, node, "a mapping of "+strings.Join(names, ", "))
+	wanted := "a mapping of " + strings.Join(names, ", ")
+	if d.defaults[v.Type()].IsValid() && !strings.HasSuffix(path, "]") { // none of a list can do without
+		wanted += ", or {} for its defaults"
+	}
+	pairs, ok := d.pairs(path, node, wanted)
 	if !ok {
 		return
 	}
@@ -346,7 +360,7 @@ func (d *decoder) scalar(path string, node ast.Node, kept bool, set func(text st
 	var held []reading
 	switch node.(type) {
 	case *ast.StringNode, *ast.LiteralNode:
-		text, err = expand(written, d.lookupEnv, func(value, reference string) { held = append(held, reading{path, value, reference}) })
+		text, err = d.references.expand(written, func(value, reference string) { held = append(held, reading{path, value, reference}) })
 	}
 	if err == nil {
 		err = set(text)
@@ -363,6 +377,42 @@ func (d *decoder) scalar(path string, node ast.Node, kept bool, set func(text st
 		d.add(lineOf(node), path, fmt.Sprintf("%s is %q, and its value cannot be used", path, written))
 	default:
 		d.add(lineOf(node), path, fmt.Sprintf("%s is %q: %v", path, written, err))
+	}
+}
+
+// secret reads a text that no message shows. The files that it names are read again at each use.
+func (d *decoder) secret(path string, node ast.Node, target *secret.Text) {
+	written, ok := scalarText(node)
+	if !ok {
+		d.add(lineOf(node), path, fmt.Sprintf("%s is %s: want a single value", path, describe(node)))
+		return
+	}
+	load := func() (string, error) { return written, nil }
+	switch node.(type) {
+	case *ast.StringNode, *ast.LiteralNode:
+		if checkBare(written) != nil {
+			d.add(lineOf(node), path, path+" looks like a reference of a shell: want ${env:NAME} or ${file:PATH}; if it is the secret itself, have a variable or a file hold it")
+			return
+		}
+		load = func() (string, error) { return d.references.expand(written, func(string, string) {}) }
+	}
+	if written == "" {
+		*target = secret.Text{}
+		return
+	}
+	text := secret.New(path, shown(written), load)
+	if _, err := text.Read(); err != nil {
+		d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
+		return
+	}
+	d.texts.secrets = append(d.texts.secrets, text)
+	*target = text
+}
+
+// fileIn reads texts in files whose paths are relative to folder.
+func fileIn(folder string) func(path string) (string, error) {
+	return func(path string) (string, error) {
+		return secret.File(beside(folder, path))
 	}
 }
 

@@ -1,12 +1,21 @@
 package config
 
-import "testing"
+import (
+	"io/fs"
+	"testing"
+)
 
 func TestExpand(t *testing.T) {
-	lookup := func(name string) (string, bool) {
+	r := references{variable: func(name string) (string, bool) {
 		value, ok := map[string]string{"A": "one", "EMPTY": "", "DOLLARS": "$$SECRET${x}", "NESTED": "${env:A}"}[name]
 		return value, ok
-	}
+	}, file: func(path string) (string, error) {
+		content, ok := map[string]string{"/run/a": "one", "one/b": "two", "c": "${env:A}", "}": "brace"}[path]
+		if !ok {
+			return "", fs.ErrNotExist
+		}
+		return content, nil
+	}}
 	for _, c := range []struct{ text, want, problem string }{
 		{"plain $ {env:A} $A ${A}", "plain $ {env:A} $A ${A}", ""},
 		{"${env:A}", "one", ""},
@@ -32,14 +41,41 @@ func TestExpand(t *testing.T) {
 		{"${env:DOLLARS}", "$$SECRET${x}", ""},
 		{"pa$$word$$", "pa$$word$$", ""},
 		{"a$A", "a$A", ""},
-		{"${env:A", "", "a ${env: is not closed: want ${env:NAME} or ${env:NAME:-default}"},
+		{"${env:A", "", "a ${env: is not closed: want ${env:NAME}, ${env:NAME:-default} or ${file:PATH}"},
+		{"${file:/run/a}", "one", ""},
+		{"<${file:/run/a}${env:A}>", "<oneone>", ""},
+		{"${file:${env:A}/b}", "two", ""},
+		{"${file:c}", "${env:A}", ""},
+		{"$${file:/run/a}", "${file:/run/a}", ""},
+		{"${file:none}", "", "${file:none} cannot be read: file does not exist"},
+		{"${file:${env:MISSING}/b}", "", "the environment variable MISSING is not set: set it, or give a default as in ${env:MISSING:-default}"},
+		{"${file:${env:MISSING:-one}/b}", "two", ""},
+		{"${file:}", "", "${file:} names no file: want ${file:PATH}, such as ${file:/run/secrets/password}"},
+		{"${file:/run/a", "", "a ${file: is not closed: want ${env:NAME}, ${env:NAME:-default} or ${file:PATH}"},
 	} {
-		got, err := expand(c.text, lookup, func(string, string) {})
+		got, err := r.expand(c.text, func(string, string) {})
 		switch {
 		case c.problem == "" && (err != nil || got != c.want):
 			t.Errorf("expand(%q) = %q, %v; want %q", c.text, got, err, c.want)
 		case c.problem != "" && (err == nil || err.Error() != c.problem):
 			t.Errorf("expand(%q) gave error %v, want %s", c.text, err, c.problem)
+		}
+	}
+}
+
+func TestMessagesShowOnlyTheReferencesOfASecret(t *testing.T) {
+	for written, want := range map[string]string{
+		"hunter2":                  "(hidden)",
+		"${env:A}":                 "${env:A}",
+		"${env:A:-hunter2}":        "${env:A}",
+		"${file:/run/a}":           "${file:/run/a}",
+		"${env:A}${file:/run/a}":   "${env:A}${file:/run/a}",
+		"hunter2${env:A}":          "(hidden)",
+		"$${env:hunter2}":          "(hidden)",
+		"${file:${env:D:-/run}/a}": "${file:${env:D:-/run}/a}",
+	} {
+		if got := shown(written); got != want {
+			t.Errorf("%s: got %s, want %s", written, got, want)
 		}
 	}
 }

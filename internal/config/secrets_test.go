@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"nearline/internal/secret"
 	"nearline/internal/veil"
 )
 
@@ -121,5 +122,102 @@ func TestWhatIsNoSecretStaysReadable(t *testing.T) {
 	var nothing *veil.Veil
 	if got := nothing.Text(text); got != text {
 		t.Errorf("without variables: got %q, want it as it is", got)
+	}
+}
+
+// secretsOf a configuration with this password of Redis, and its veil.
+func secretsOf(t *testing.T, folder, password string) (secret.Text, *veil.Veil, error) {
+	t.Helper()
+	c, hides, err := Parse(filepath.Join(folder, "secret.yaml"), []byte(`
+kafka: {brokers: ["kafka:9092"]}
+features: {store: {redis: {addresses: ["redis:6379"], username: joe, password: `+password+`}}}
+pipelines: [{name: reviews, input: {topic: a}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]
+`))
+	if err != nil {
+		return secret.Text{}, nil, err
+	}
+	if n := len(c.Secrets()); n != 1 {
+		t.Errorf("%d secrets are known, want one", n)
+	}
+	return c.Features.Store.Redis.Password, hides, nil
+}
+
+func TestASecretInAFileIsReadAtEachUseAndHidden(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "password")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("hunter2hunter2\n")
+	password, hides, err := secretsOf(t, folder, `"${file:password}"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"hunter2hunter2", "correcthorse"} {
+		write(content + "\n")
+		if got := password.Value(); got != content {
+			t.Errorf("got %q, want %q", got, content)
+		}
+		if got, want := hides.Text("AUTH joe "+content), "AUTH joe ${file:password}"; got != want {
+			t.Errorf("messages show %q, want %q", got, want)
+		}
+	}
+	write("")
+	if got := password.Value(); got != "correcthorse" {
+		t.Errorf("with an empty file: got %q, want the last good one", got)
+	}
+}
+
+func TestASecretInTheFileIsHidden(t *testing.T) {
+	password, hides, err := secretsOf(t, t.TempDir(), "hunter2hunter2")
+	if err != nil || password.Value() != "hunter2hunter2" {
+		t.Fatalf("got %q, %v; want the password", password.Value(), err)
+	}
+	if got, want := hides.Text("AUTH joe hunter2hunter2"), "AUTH joe (hidden)"; got != want {
+		t.Errorf("messages show %q, want %q", got, want)
+	}
+}
+
+func TestWhatIsWrongWithASecretIsSaidWithoutIt(t *testing.T) {
+	folder := t.TempDir()
+	for name, content := range map[string]string{"empty": "\n", "many": "hunter2\nhunter2\n"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("NEARLINE_TEST_LINES", "hunter2\nhunter2")
+	for password, want := range map[string]string{
+		`"${file:none}"`:               "features.store.redis.password: ${file:none} cannot be read: open ",
+		`"${file:empty}"`:              "password: ${file:empty} cannot be read: ",
+		`"${file:many}"`:               "password: it has more than one line",
+		`"${env:NEARLINE_TEST_LINES}"`: "password: it has more than one line",
+		`"${env:MISSING}"`:             "password: the environment variable MISSING is not set",
+		"$HUNTER2":                     "password looks like a reference of a shell: want ${env:NAME} or ${file:PATH}",
+		"{hunter2: 1}":                 "password is a mapping: want a single value",
+	} {
+		_, _, err := secretsOf(t, folder, password)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(strings.ToLower(err.Error()), "hunter2") {
+			t.Errorf("%s: got %v, want %q, and nothing of the secret", password, err, want)
+		}
+	}
+}
+
+func TestTextsInFilesAreReadOnce(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "topic"), []byte("hunter2.raw\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, hides, err := Parse(filepath.Join(folder, "file.yaml"), []byte(`
+kafka: {brokers: ["kafka:9092"]}
+pipelines: [{name: reviews, input: {topic: "${file:topic}"}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Pipelines[0].Input.Topic; got != "hunter2.raw" || hides.Text(got) != "${file:topic}" {
+		t.Errorf("got %q, shown as %q; want what is in the file, shown as it is written", got, hides.Text(got))
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"nearline/columns"
 	"nearline/consumers"
 	"nearline/features"
+	"nearline/internal/secret"
 	"nearline/internal/veil"
 	"nearline/pipeline"
 	"nearline/producers"
 	"nearline/schemas"
+	"nearline/serving"
 )
 
 // reading is a text at a path, and what is written in its place: a variable's value and the reference to it, or all of a scalar.
@@ -21,8 +23,9 @@ type reading struct{ path, value, written string }
 
 // texts remember what scalars stand for, so that messages show what is written.
 type texts struct {
-	held    []reading // from the environment
-	whole   []reading // scalars with something from the environment in them
+	held    []reading // from the environment, and from files
+	whole   []reading // scalars with something of those in them
+	secrets []secret.Text
 	literal map[string]bool
 	hides   *veil.Veil
 }
@@ -36,15 +39,19 @@ func (t *texts) note(path, text, written string, held []reading) {
 	t.whole = append(t.whole, reading{path, text, written})
 }
 
-// veil that hides what came from the environment, nil where nothing did. A value that stands in the file as well is no secret; one that
-// messages are made of, such as kafka, tells nothing, and could not be read any more if it were taken out of them.
+// veil that hides secrets, and what came from the environment or from files; nil where nothing did. A value that stands in the file as well is no
+// secret; one that messages are made of, such as kafka, tells nothing, and could not be read any more if it were taken out of them.
 func (t *texts) veil() *veil.Veil {
 	t.hides = nil
+	if len(t.held)+len(t.whole)+len(t.secrets) == 0 {
+		return nil
+	}
+	t.hides = veil.New(func(text string) bool { return t.literal[text] || vocabulary()[text] })
 	for _, h := range append(slices.Clone(t.held), t.whole...) {
-		if t.hides == nil {
-			t.hides = veil.New(func(text string) bool { return t.literal[text] || vocabulary()[text] })
-		}
 		t.hides.Hide(h.value, h.written)
+	}
+	for _, s := range t.secrets {
+		s.Tell(t.hides.HideLatest)
 	}
 	return t.hides
 }
@@ -70,6 +77,7 @@ var vocabulary = sync.OnceValue(func() map[string]bool {
 		consumers.ConsumerProtocol: true, string(pipeline.ExactlyOnce): true, string(pipeline.AtLeastOnce): true, features.SourceTopic: true,
 		features.SourceStore: true, features.TypeNumber: true, features.TypeText: true, features.TypeTexts: true, columns.LengthCharacters: true,
 		columns.LengthWords: true, columns.LengthItems: true, "cuda": true, "true": true, "false": true, "earliest": true, "latest": true, "nearline": true,
+		serving.CertificatesRequired: true,
 	}
 	seen := map[reflect.Type]bool{}
 	var walk func(reflect.Type)

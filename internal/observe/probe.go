@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,14 +15,14 @@ import (
 const maxReport = 1 << 20
 
 // Probe asks a page of a running service, such as http://127.0.0.1:8080/readyz, as a prober without an HTTP client of its own
-// would. The error says what is missing, or that nobody answers.
-func Probe(ctx context.Context, url string) error {
+// would. The error says what is missing, or that nobody answers. Secured is how https is spoken; nil trusts the system's authorities.
+func Probe(ctx context.Context, url string, secured *tls.Config) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", url, err)
 	}
 	// Not the default client: it would go through a proxy that the environment names.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: secured}}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)

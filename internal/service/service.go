@@ -57,7 +57,9 @@ type Service struct {
 	unname   func()          // gives up the replica's name
 	http     *serving.Server // nil when it is off
 	rankings *rankings       // answers once the models are there
-	workers  []*worker
+
+	credentials *credentials
+	workers     []*worker
 }
 
 // Open loads every model that the pipelines name, and checks its golden examples. Probes are answered from the beginning, and
@@ -72,6 +74,8 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 		core:     newCore(ctx),
 	}
 	s.config, s.unname = named(c, o.Logger)
+	s.credentials = newCredentials(s.registry, o.Logger)
+	s.credentials.watchSecrets(c.Secrets())
 	s.kafka = c.Kafka.Connection()
 	s.kafka.Dial = o.Dial
 	defer func() {
@@ -82,6 +86,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	if s.views, s.store, err = openViews(ctx, c.Features, s.registry, o.Logger); err != nil {
 		return nil, err
 	}
+	s.credentials.watchStore(s.store)
 	for _, v := range s.views {
 		if !v.OfStore() {
 			v.state = consumers.OpenState(s.kafka, s.config.Kafka, v.states(), v.logger)
@@ -150,6 +155,7 @@ func (s *Service) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.credentials.watchFiles(s.http.Certificates())
 	gate := serving.NewGate(s.config.Serving, s.Device().Slots(), s.rankings.largest)
 	s.registry.MustRegister(gate)
 	lookups := gate.Handler(serving.FeaturesHandler(s.Features()))

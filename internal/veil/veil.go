@@ -1,5 +1,5 @@
-// Package veil keeps what an environment variable holds out of everything that is printed: where a value of the configuration was taken from a
-// variable, messages show what is written in the file, such as ${env:REDIS_PASSWORD}. It works at the edges, on whole texts, since a value travels
+// Package veil keeps secrets, and what environment variables hold, out of everything that is printed: where a value of the configuration was taken
+// from a variable or a file, messages show what is written in the configuration, such as ${env:REDIS_PASSWORD}. It works at the edges, on whole texts, since a value travels
 // far: into errors of clients, names of transactions, addresses in dial errors. Which values there are is the configuration's to say.
 package veil
 
@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 )
@@ -26,14 +28,26 @@ const (
 	shortestNumber = 6
 	// certain is from which length on a value is hidden inside of words, too: a shorter one may be a part of a word that has nothing to do with it.
 	certain = 8
+	// remembered is how many contents are hidden that one reference has had: what a client says of a password may come after the next one is there.
+	// A token that is renewed every minute must not fill memory.
+	remembered = 16
 )
 
-// Veil hides values. One that is nil, or that was told of none, hides nothing. Hide is called first, by one goroutine; the rest is safe for
-// concurrent use.
+// Veil hides values. One that is nil, or that was told of none, hides nothing. It is safe for concurrent use, while more values come to be known.
 type Veil struct {
-	plain  func(text string) bool
+	plain func(text string) bool
+	shown atomic.Pointer[[]piece] // the longest first; never changed, but replaced
+
+	mu     sync.Mutex // guards all below
+	values []value    // in the order that they came to be known in
 	known  map[string]bool
-	pieces []piece // the longest first
+	pieces []piece
+}
+
+// value that is hidden. One that changes is forgotten after a while.
+type value struct {
+	text, written string
+	changes       bool
 }
 
 // New makes a veil that leaves texts alone which are plain: they are no secret, and would make messages unreadable.
@@ -46,12 +60,51 @@ type piece struct{ value, written string }
 
 // Hide the value behind what is written. Parts of it that clients print by themselves are hidden, too: the entries of a list, the host of an
 // address, a user and a password in a URL.
-func (v *Veil) Hide(value, written string) {
-	for entry := range strings.SplitSeq(value, ",") {
-		v.hideParts(strings.TrimSpace(entry), written)
+func (v *Veil) Hide(text, written string) { v.hide(value{text, written, false}) }
+
+// HideLatest is Hide for what a file holds now: of the contents that came before it, the latest stay hidden.
+func (v *Veil) HideLatest(text, written string) { v.hide(value{text, written, true}) }
+
+func (v *Veil) hide(next value) {
+	if v == nil {
+		return
 	}
-	v.hideParts(value, written)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if slices.Contains(v.values, next) {
+		return
+	}
+	v.values = append(v.values, next)
+	if oldest, full := v.beyond(next); full {
+		// Another value may have parts in common with the one that goes.
+		v.values = slices.Delete(v.values, oldest, oldest+1)
+		v.known, v.pieces = make(map[string]bool), nil
+		for _, other := range v.values {
+			v.hideValue(other)
+		}
+	} else {
+		v.hideValue(next)
+	}
 	slices.SortStableFunc(v.pieces, func(a, b piece) int { return cmp.Compare(len(b.value), len(a.value)) })
+	v.shown.Store(new(slices.Clone(v.pieces)))
+}
+
+// beyond says which value is no longer remembered, if there are too many of one reference.
+func (v *Veil) beyond(next value) (oldest int, full bool) {
+	n := 0
+	for i, other := range slices.Backward(v.values) {
+		if next.changes && other.changes && other.written == next.written {
+			oldest, n = i, n+1
+		}
+	}
+	return oldest, n > remembered
+}
+
+func (v *Veil) hideValue(of value) {
+	for entry := range strings.SplitSeq(of.text, ",") {
+		v.hideParts(strings.TrimSpace(entry), of.written)
+	}
+	v.hideParts(of.text, of.written)
 }
 
 func (v *Veil) hideParts(value, written string) {
@@ -102,17 +155,29 @@ func here(host string) bool {
 	return host == "localhost" || err == nil && (address.IsLoopback() || address.IsUnspecified())
 }
 
+// now is what is hidden.
+func (v *Veil) now() []piece {
+	if v == nil {
+		return nil
+	}
+	if pieces := v.shown.Load(); pieces != nil {
+		return *pieces
+	}
+	return nil
+}
+
 // inside of the quotes.
 func inside(quoted string) string { return quoted[1 : len(quoted)-1] }
 
 // Text with what is written in place of values.
 func (v *Veil) Text(text string) string {
-	if v == nil || !slices.ContainsFunc(v.pieces, func(p piece) bool { return strings.Contains(text, p.value) }) {
+	pieces := v.now()
+	if !slices.ContainsFunc(pieces, func(p piece) bool { return strings.Contains(text, p.value) }) {
 		return text
 	}
 	var b strings.Builder
 	for i := 0; i < len(text); {
-		at := slices.IndexFunc(v.pieces, func(p piece) bool {
+		at := slices.IndexFunc(pieces, func(p piece) bool {
 			return strings.HasPrefix(text[i:], p.value) && (len(p.value) >= certain || !joins(text[:i], text[i+len(p.value):]))
 		})
 		if at < 0 {
@@ -120,15 +185,15 @@ func (v *Veil) Text(text string) string {
 			i++
 			continue
 		}
-		b.WriteString(v.pieces[at].written)
-		i += len(v.pieces[at].value)
+		b.WriteString(pieces[at].written)
+		i += len(pieces[at].value)
 	}
 	return b.String()
 }
 
 // JSON is Text for the strings of a document of JSON, which stays one: a number may have a value's digits, and an escape its letters.
 func (v *Veil) JSON(document []byte) []byte {
-	if v == nil || len(v.pieces) == 0 {
+	if len(v.now()) == 0 {
 		return document
 	}
 	var out []byte

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -110,5 +111,49 @@ func TestWriterHides(t *testing.T) {
 	n, err := fmt.Fprintln(hiding("hunter2hunter2").Writer(&out), "a hunter2hunter2")
 	if err != nil || n != 17 || out.String() != "a ${env:V0}\n" {
 		t.Errorf("wrote %d, %v, %q; want 17 as asked, and no value", n, err, out.String())
+	}
+}
+
+func TestContentsThatWereReplacedStayHiddenForAWhile(t *testing.T) {
+	v := New(func(string) bool { return false })
+	v.Hide("hunter2@shared-host:1", "${env:ADDRESS}")
+	for i := range remembered + 1 {
+		v.HideLatest(fmt.Sprintf("token-%02d@shared-host:1", i), "${file:token}")
+	}
+	v.HideLatest("token-16@shared-host:1", "${file:token}") // what is there already
+	for text, want := range map[string]string{
+		"token-16":    "${file:token}",
+		"token-01":    "${file:token}",
+		"token-00":    "token-00",
+		"hunter2":     "${env:ADDRESS}",
+		"shared-host": "${env:ADDRESS}",
+	} {
+		if got := v.Text("a " + text + " b"); got != "a "+want+" b" {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+	if n := len(v.values); n != remembered+1 {
+		t.Errorf("%d values are remembered, want %d of one reference", n, remembered)
+	}
+}
+
+func TestMoreMayBeHiddenWhileTextsAreShown(t *testing.T) {
+	v := hiding("hunter2hunter2")
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for range 100 {
+				if got := v.Text("hunter2hunter2"); got != "${env:V0}" {
+					t.Errorf("got %q, want it hidden", got)
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		v.HideLatest(fmt.Sprintf("password-%03d", i), "${file:password}")
+	}
+	readers.Wait()
+	if got := v.Text("password-099"); got != "${file:password}" {
+		t.Errorf("got %q, want the latest hidden", got)
 	}
 }

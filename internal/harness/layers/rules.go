@@ -29,9 +29,11 @@ var layers = []layer{
 	{"internal/files", nil, "how files are read and replaced, whatever is in them"},
 	{"internal/problems", nil, "what is wrong with a configuration, whoever says so"},
 	{"internal/hostport", nil, "which texts are addresses, whoever has them"},
+	{"internal/secret", []string{"internal/files"}, "texts and files that change, whoever uses them"},
+	{"internal/certs", []string{"internal/secret", "internal/files", "internal/problems"}, "certificates, whoever shows them and to whom"},
 	{"internal/plain", nil, "what a terminal is shown, whoever wrote it"},
 	{"internal/tables", []string{"internal/plain"}, "texts in columns, whoever wrote them"},
-	{"kafka", []string{"kafka/decompress", "internal/problems"}, "whoever needs a client comes to it"},
+	{"kafka", []string{"kafka/decompress", "internal/problems", "internal/secret", "internal/certs"}, "whoever needs a client comes to it"},
 	{"kafka/decompress", []string{"pipeline"}, "batches to records within a bound, nothing else"},
 	{"consumers", []string{"pipeline", "kafka", "kafka/decompress", "internal/problems"}, "a room knows the heart, never its siblings"},
 	{"schemas", []string{"pipeline", "internal/files", "internal/problems"}, "a room knows the heart, never its siblings"},
@@ -39,13 +41,13 @@ var layers = []layer{
 	{"features", []string{"pipeline", "internal/problems"}, "a room knows the heart, never its siblings"},
 	{"columns", []string{"pipeline", "features", "internal/problems"}, "columns are made of what views know, whoever reads them"},
 	{"features/memory", []string{"features", "pipeline"}, "a store knows what it keeps"},
-	{"features/redis", []string{"features", "pipeline", "internal/hostport", "internal/problems"}, "a store knows what it keeps"},
+	{"features/redis", []string{"features", "pipeline", "internal/hostport", "internal/problems", "internal/secret", "internal/certs"}, "a store knows what it keeps"},
 	{"features/dynamodb", []string{"features", "pipeline", "internal/problems"}, "a store knows what it keeps"},
 	{"features/bigtable", []string{"features", "pipeline", "internal/hostport", "internal/problems"}, "a store knows what it keeps"},
 	{"features/firestore", []string{"features", "pipeline", "internal/hostport", "internal/problems"}, "a store knows what it keeps"},
 	{"features/storetest", []string{"features", "pipeline"}, "what every store has to do, whichever it is"},
 	{"offline", []string{"pipeline", "internal/plain"}, "a room knows the heart, never its siblings"},
-	{"serving", []string{"pipeline", "internal/problems", "internal/observe"}, "a room knows the heart; models reach it through interfaces of its own, and what it shows of the service is told by observe"},
+	{"serving", []string{"pipeline", "internal/problems", "internal/observe", "internal/secret", "internal/certs"}, "a room knows the heart; models reach it through interfaces of its own, and what it shows of the service is told by observe"},
 	{"models", []string{"pipeline", "batching", "models/folder", "models/onnx", "models/tokenizer", "models/tasks", "internal/problems"},
 		"a loaded model is sessions, a tokenizer and a task behind the scheduler"},
 	{"steps", []string{"pipeline", "batching", "schemas", "features", "columns", "models", "models/tasks", "internal/problems", "internal/spelling"}, "a step of the configuration becomes one of a program"},
@@ -58,7 +60,8 @@ var layers = []layer{
 
 	{"internal/config", []string{
 		"pipeline", "batching", "kafka", "consumers", "schemas", "producers", "features", "columns", "features/redis", "features/dynamodb", "features/bigtable",
-		"features/firestore", "offline", "serving", "models", "steps", "internal/observe", "internal/files", "internal/plainyaml", "internal/problems", "internal/spelling", "internal/veil",
+		"features/firestore", "offline", "serving", "models", "steps", "internal/observe", "internal/files", "internal/plainyaml", "internal/problems", "internal/secret", "internal/certs",
+		"internal/spelling", "internal/veil",
 	}, "the whole configuration is made of the rooms' own"},
 	{"internal/committed", []string{"pipeline", "kafka", "kafka/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "kafka", "kafka/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
@@ -66,6 +69,7 @@ var layers = []layer{
 	{"internal/observe", []string{"internal/problems"}, "whoever has something to report comes to it"},
 	{"internal/harness/kafkatest", []string{"pipeline", "kafka"}, "a fake cluster for any room's tests"},
 	{"internal/harness/hostile", []string{"pipeline", "producers", "kafka"}, "records for any room's tests"},
+	{"internal/harness/certstest", nil, "certificates for any room's tests"},
 	{"internal/plainyaml", nil, "YAML to trees, whatever is in it"},
 	{"internal/spelling", nil, "names to names, whatever they name"},
 	{"internal/veil", nil, "texts to texts, whatever is in them"},
@@ -86,7 +90,7 @@ var layers = []layer{
 const harness = "internal/harness"
 
 // forTests may be imported by tests of any folder, beside what the folder itself may import.
-var forTests = []string{"internal/harness/kafkatest", "internal/harness/hostile", "features/storetest"}
+var forTests = []string{"internal/harness/kafkatest", "internal/harness/hostile", "internal/harness/certstest", "features/storetest"}
 
 // outside says which folders alone may import a package that is not ours, in code that ships. Packages below it count.
 var outside = []struct {

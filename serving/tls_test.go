@@ -1,0 +1,184 @@
+package serving
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"nearline/internal/harness/certstest"
+	"nearline/internal/observe"
+)
+
+// secured is a server's configuration, the authority of it, and their folder.
+func secured(t *testing.T) (config *TLS, authority *certstest.Authority, folder string) {
+	t.Helper()
+	folder, authority = t.TempDir(), certstest.New("authority")
+	config = &TLS{CA: certstest.Write(folder, "ca.crt", authority.PEM)}
+	config.Cert, config.Key = authority.Issue("server", certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(folder, "server")
+	return config, authority, folder
+}
+
+// asks over TLS, on a connection of its own, and returns the status, the text and the name of the server's certificate.
+func asks(t *testing.T, url string, trusted *certstest.Authority, own *certstest.Pair) (status int, text, server string, err error) {
+	t.Helper()
+	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	config.RootCAs.AppendCertsFromPEM(trusted.PEM)
+	if own != nil {
+		pair, err := tls.X509KeyPair(own.Cert, own.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, ForceAttemptHTTP2: true}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, "", "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if response.ProtoMajor != 1 {
+		t.Errorf("%s speaks %s: want HTTP/1.1, of which connections are counted", url, response.Proto)
+	}
+	return response.StatusCode, string(body), response.TLS.PeerCertificates[0].Subject.CommonName, err
+}
+
+func TestServerSpeaksTLSWithTheCertificateOfNow(t *testing.T) {
+	config, authority, folder := secured(t)
+	config.CA = ""
+	url, _ := serveHTTP(t, Config{TLS: config}, nil)
+	url = strings.Replace(url, "http://", "https://", 1)
+	for _, name := range []string{"first", "second"} {
+		authority.Issue(name, certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(folder, "server")
+		if status, _, server, err := asks(t, url+"/healthz", authority, nil); err != nil || status != 200 || server != name {
+			t.Errorf("got %d of %s, %v; want 200 of %s", status, server, err, name)
+		}
+	}
+	response, body := say(t, strings.Replace(url, "https://", "http://", 1), get("/healthz"))
+	if response.StatusCode != http.StatusBadRequest || !strings.Contains(body, "HTTPS") {
+		t.Errorf("without TLS: got %s %q, want that TLS is wanted", response.Status, body)
+	}
+}
+
+func TestAllButProbesWantAClientCertificateWhereItIsRequired(t *testing.T) {
+	config, authority, _ := secured(t)
+	config.ClientCertificates = CertificatesRequired
+	url, _ := serveHTTP(t, Config{TLS: config, Tokens: plain(reader)}, nil)
+	url = strings.Replace(url, "http://", "https://", 1)
+	joe := authority.Issue("joe", certstest.Options{})
+	stranger := certstest.New("stranger").Issue("joe", certstest.Options{})
+	for _, c := range []struct {
+		name, page string
+		own        *certstest.Pair
+		status     int
+		says       string
+	}{
+		{"a probe", "/healthz", nil, 200, ""},
+		{"nobody", "/metrics", nil, 403, "want a client certificate that one of the authorities in serving.tls.ca has issued"},
+		{"one without a token", "/metrics", &joe, 401, "with one of serving.tokens"},
+	} {
+		if status, body, _, err := asks(t, url+c.page, authority, c.own); err != nil || status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("%s: got %d %q, %v; want %d with %q", c.name, status, body, err, c.status, c.says)
+		}
+	}
+	if _, _, _, err := asks(t, url+"/healthz", authority, &stranger); err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
+		t.Errorf("a certificate of another authority: got %v, want that it is refused", err)
+	}
+}
+
+func TestConnectionsAreBoundedUnderTLS(t *testing.T) {
+	config, authority, _ := secured(t)
+	config.CA = ""
+	entered, release := make(chan struct{}), make(chan struct{})
+	url, _ := serveHTTP(t, Config{TLS: config, MaxConnections: 8}, func(s *Server) {
+		s.Handle("GET /slow", "", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			entered <- struct{}{}
+			<-release
+		}))
+	})
+	url = strings.Replace(url, "http://", "https://", 1)
+	answered := make(chan int, 8)
+	for range 8 {
+		go func() {
+			status, _, _, _ := asks(t, url+"/slow", authority, nil)
+			answered <- status
+		}()
+		<-entered
+	}
+	if status, _, _, err := asks(t, url+"/healthz", authority, nil); err != nil || status != 200 {
+		t.Errorf("a probe with all connections at work: got %d, %v, want 200", status, err)
+	}
+	if status, body, _, err := asks(t, url+"/", authority, nil); err != nil || status != 503 || !strings.Contains(body, "serving.max_connections") {
+		t.Errorf("another request: got %d %q, %v, want 503 that names serving.max_connections", status, body, err)
+	}
+	close(release)
+	for range 8 {
+		if status := <-answered; status != 200 {
+			t.Errorf("one that was at work: got %d, want 200", status)
+		}
+	}
+}
+
+func TestAProberKnowsTheServerByItsCertificate(t *testing.T) {
+	config, authority, folder := secured(t)
+	config.CA = ""
+	url, _ := serveHTTP(t, Config{TLS: config}, nil)
+	url = strings.Replace(url, "http://", "https://", 1)
+	probe := func() error {
+		client, err := (Config{TLS: config}).Client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return observe.Probe(context.Background(), url+"/healthz", client)
+	}
+	if err := probe(); err != nil {
+		t.Errorf("got %v, want that all is well", err)
+	}
+	authority.Issue("elsewhere", certstest.Options{Hosts: []string{"elsewhere.example"}}).Write(folder, "server")
+	if err := probe(); err != nil {
+		t.Errorf("a certificate of another name: got %v, want that all is well", err)
+	}
+	client, err := (Config{TLS: config}).Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority.Issue("imposter", certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(folder, "server")
+	if err := observe.Probe(context.Background(), url+"/healthz", client); err == nil || !strings.Contains(err.Error(), "CN=imposter, which is not the one in serving.tls.cert") {
+		t.Errorf("got %v, want that another certificate is shown", err)
+	}
+	if got, err := (Config{HTTP: ":8443", TLS: config}).URL(); err != nil || got != "https://127.0.0.1:8443" {
+		t.Errorf("got %s, %v; want https", got, err)
+	}
+	if client, err := (Config{}).Client(); client != nil || err != nil {
+		t.Errorf("without TLS: got %v, %v; want none", client, err)
+	}
+}
+
+func TestTLSConfigNamesItsProblem(t *testing.T) {
+	config, _, _ := secured(t)
+	for name, c := range map[string]struct {
+		config TLS
+		want   string
+	}{
+		"nothing":                  {TLS{}, "x.cert is missing"},
+		"no authority":             {TLS{Cert: config.Cert, Key: config.Key, ClientCertificates: CertificatesRequired}, "x.ca is missing"},
+		"an authority for nothing": {TLS{Cert: config.Cert, Key: config.Key, CA: config.CA}, "no client has to show a certificate"},
+		"another choice":           {TLS{Cert: config.Cert, Key: config.Key, ClientCertificates: "yes"}, `x.client_certificates is "yes": want none or required`},
+		"a key that is not there":  {TLS{Cert: config.Cert, Key: config.Key + "x"}, "x.key is "},
+		"all that it needs":        {TLS{Cert: config.Cert, Key: config.Key, ClientCertificates: CertificatesNone}, ""},
+		"all that there is":        {TLS{Cert: config.Cert, Key: config.Key, CA: config.CA, ClientCertificates: CertificatesRequired}, ""},
+	} {
+		err := c.config.Validate("x")
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
