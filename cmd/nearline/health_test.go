@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"nearline/internal/harness/certstest"
 )
 
 func TestHealthAsksTheServiceOfAConfiguration(t *testing.T) {
@@ -56,4 +59,31 @@ func TestPagesShowWhatIsWrittenInTheFile(t *testing.T) {
 func TestHealthSaysWhyAConfigurationHasNoAddress(t *testing.T) {
 	path := configFile(t, "127.0.0.1:1")
 	execute(t, "", "health", "--config", path).fails(t, `serving.http is "127.0.0.1:0"`, "--url")
+}
+
+func TestHealthAsksByTLSAsTheConfigurationHasIt(t *testing.T) {
+	address, folder := freeAddress(t), t.TempDir()
+	authority := certstest.New("authority")
+	ca := certstest.Write(folder, "ca.crt", authority.PEM)
+	cert, key := authority.Issue("nearline", certstest.Options{Hosts: []string{"nearline.example"}}).Write(folder, "server")
+	path := configFile(t, startBroker(t, none))
+	config, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const token = "hunter2hunter2hunter2"
+	write(t, path, strings.Replace(string(config), `http: "127.0.0.1:0"`, fmt.Sprintf("http: %q, tls: {cert: %q, key: %q, ca: %q, client_certificates: required}, tokens: [%s]", address, cert, key, ca, token), 1))
+	p := start(t, program(t, "run", "--config", path), (*exec.Cmd).StderrPipe)
+	p.until("the pipeline waits")
+	execute(t, "", "health", "--config", path).ok(t)
+	execute(t, "", "health", "readyz", "--config", path).ok(t)
+	execute(t, "", "health", "--url", "https://"+address, "--ca", ca).fails(t, "certificate for 127.0.0.1")
+	execute(t, "", "health", "--url", "http://"+address).fails(t, "400 Bad Request")
+	authority.Issue("nearline", certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(folder, "server")
+	execute(t, "", "health", "--config", path).ok(t)
+	execute(t, "", "health", "--url", "https://"+address, "--ca", ca).ok(t)
+	execute(t, "", "health", "--url", "https://"+address).fails(t, "unknown authority")
+	execute(t, "", "health", "--url", "http://"+address, "--ca", ca).fails(t, "want a --url that begins with https://")
+	p.interrupt()
+	p.ends("nearline has stopped")
 }
