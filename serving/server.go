@@ -53,7 +53,7 @@ func Open(
 	}
 	s := &Server{listener: bound(listener, cmp.Or(config.MaxConnections, defaultConnections)), mux: http.NewServeMux(), access: newAccess(config)}
 	if config.TLS != nil {
-		s.files = certs.New("serving.tls", config.TLS.config())
+		s.files = config.TLS.Files("serving.tls")
 		s.tls = config.TLS.listener(s.files)
 	}
 	read, answers := cmp.Or(config.ReadTimeout, defaultTimeout), newAnswers()

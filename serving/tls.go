@@ -52,6 +52,9 @@ func (c TLS) Validate(path string) error {
 
 func (c TLS) config() certs.Config { return certs.Config{CA: c.CA, Cert: c.Cert, Key: c.Key} }
 
+// Files that are named, under the key of the section.
+func (c TLS) Files(key string) *certs.Files { return certs.New(key, c.config()) }
+
 // Paths of the files, for whoever knows which folder they are relative to.
 func (c *TLS) Paths() []*string { return []*string{&c.Cert, &c.Key, &c.CA} }
 
@@ -71,7 +74,7 @@ func (c Config) Client() (*tls.Config, error) {
 	if c.TLS == nil {
 		return nil, nil
 	}
-	pinned, err := certs.New("serving.tls", c.TLS.config()).Pinned()
+	pinned, err := c.TLS.Files("serving.tls").Pinned()
 	if err != nil {
 		return nil, fmt.Errorf("ask by TLS: %w", err)
 	}

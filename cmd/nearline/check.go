@@ -58,6 +58,7 @@ func checkWorld(ctx context.Context, out io.Writer, c *config.Config, file strin
 		}
 	}
 	fmt.Fprintln(out, "ok     configuration")
+	checkCertificates(c, time.Now(), say)
 	checkModels(ctx, c, say)
 	checkStore(ctx, c, say)
 	if err := checkKafka(ctx, c, file, say); err != nil {
@@ -74,6 +75,24 @@ func checkWorld(ctx context.Context, out io.Writer, c *config.Config, file strin
 type noteError string
 
 func (e noteError) Error() string { return string(e) }
+
+// checkCertificates says until when those are valid that the configuration names. Whether they are trusted, those say that they are shown to.
+func checkCertificates(c *config.Config, now time.Time, say sayer) {
+	for _, files := range c.Certificates() {
+		key, until := files.Soonest()
+		if key == "" {
+			continue
+		}
+		err := files.Judge(now)
+		if left := until.Sub(now); err == nil && left < expiresSoon {
+			err = noteError(fmt.Sprintf("it expires in %v: put its successor in its place, no restart is needed", left.Round(time.Minute)))
+		}
+		say(err, "%s: valid until %s", key, until.UTC().Format(time.RFC3339))
+	}
+}
+
+// expiresSoon is when somebody should see to it, unless something does so by itself.
+const expiresSoon = 14 * 24 * time.Hour
 
 type sayer func(err error, format string, args ...any)
 

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
+	"nearline/internal/config"
 	"nearline/internal/deadletters"
 	"nearline/internal/dev"
+	"nearline/internal/harness/certstest"
+	"nearline/serving"
 )
 
 func TestCheckPrintsEveryProblem(t *testing.T) {
@@ -162,4 +168,33 @@ func TestFilesThatAreNoneAreRefused(t *testing.T) {
 	inspected.fails(t)
 	wantAll(t, "all output", inspected.out+inspected.err, "is a pipe")
 	execute(t, "good", "score", "--model", "sentiment", "--models", filepath.Join(folder, "models")).fails(t, "is a pipe")
+}
+
+func TestCheckSaysUntilWhenCertificatesAreValid(t *testing.T) {
+	folder, authority, now := t.TempDir(), certstest.New("authority"), time.Now()
+	for name, o := range map[string]certstest.Options{
+		"good": {To: now.Add(20 * 24 * time.Hour)}, "soon": {To: now.Add(24 * time.Hour)}, "old": {From: now.Add(-2 * time.Hour), To: now.Add(-time.Hour)},
+	} {
+		authority.Issue(name, o).Write(folder, name)
+	}
+	for name, want := range map[string]string{
+		"good": "", "soon": "it expires in 24h0m0s: put its successor in its place", "old": "serving.tls.cert: the certificate of CN=old expired at ",
+	} {
+		c := config.Default()
+		c.Serving.TLS = &serving.TLS{Cert: filepath.Join(folder, name+".crt"), Key: filepath.Join(folder, name+".key")}
+		said := 0
+		checkCertificates(c, now.Truncate(time.Second), func(err error, format string, args ...any) {
+			said++
+			what := fmt.Sprintf(format, args...)
+			if _, note := errors.AsType[noteError](err); note != (name == "soon") || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %q, %v; want %q", name, what, err, want)
+			}
+			if !strings.HasPrefix(what, "serving.tls.cert: valid until ") {
+				t.Errorf("%s: got %q, want until when", name, what)
+			}
+		})
+		if said != 1 {
+			t.Errorf("%s: %d lines, want one", name, said)
+		}
+	}
 }

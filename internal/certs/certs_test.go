@@ -296,6 +296,12 @@ func TestExpiryIsKnown(t *testing.T) {
 	if got := kafka.certificates()["kafka.tls.cert"].NotAfter; !got.Equal(to) {
 		t.Errorf("got %v, want %v", got, to)
 	}
+	if key, at := kafka.Soonest(); key != "kafka.tls.cert" || !at.Equal(to) {
+		t.Errorf("%s expires first, at %v: want the certificate, at %v", key, at, to)
+	}
+	if key, _ := redis.Soonest(); key != "" {
+		t.Errorf("%s expires first, want that nothing does", key)
+	}
 	if err := kafka.Judge(time.Now()); err != nil {
 		t.Errorf("got %v, want that all is valid", err)
 	}

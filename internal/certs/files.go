@@ -169,6 +169,16 @@ func (f *Files) Judge(now time.Time) error {
 	return nil
 }
 
+// Soonest is what expires first of all that the files hold, and its key; "" where they hold nothing, or could never be read.
+func (f *Files) Soonest() (key string, at time.Time) {
+	for k, c := range f.certificates() {
+		if key == "" || c.NotAfter.Before(at) {
+			key, at = k, c.NotAfter
+		}
+	}
+	return key, at
+}
+
 // certificates by which the files are known to expire, each under its key.
 func (f *Files) certificates() map[string]*x509.Certificate {
 	found := make(map[string]*x509.Certificate, 2)

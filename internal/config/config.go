@@ -15,6 +15,7 @@ import (
 	"nearline/features/dynamodb"
 	"nearline/features/firestore"
 	"nearline/features/redis"
+	"nearline/internal/certs"
 	regular "nearline/internal/files"
 	"nearline/internal/secret"
 	"nearline/internal/veil"
@@ -194,6 +195,17 @@ func (c *Config) resolve(folder string) {
 	for _, path := range paths {
 		*path = beside(folder, *path)
 	}
+}
+
+// Certificates that the configuration names, each section's for itself.
+func (c *Config) Certificates() (all []*certs.Files) {
+	if c.Features.Store.Redis != nil && c.Features.Store.Redis.TLS != nil {
+		all = append(all, certs.New("features.store.redis.tls", *c.Features.Store.Redis.TLS))
+	}
+	if c.Serving.TLS != nil {
+		all = append(all, c.Serving.TLS.Files("serving.tls"))
+	}
+	return all
 }
 
 // certificates are the paths of all files of TLS.
