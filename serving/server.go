@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -57,7 +58,8 @@ func Open(
 		s.tls = config.TLS.listener(s.files)
 	}
 	read, answers := cmp.Or(config.ReadTimeout, defaultTimeout), newAnswers()
-	registry.MustRegister(answers, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	said := newServerLog(log)
+	registry.MustRegister(answers, said.failures, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "nearline_http_connections",
 		Help: "Connections that are open over HTTP. At serving.max_connections, those that wait for their client make room for new ones, and where all are at work only probes are answered.",
 	}, func() float64 { return float64(s.listener.count()) }))
@@ -70,7 +72,7 @@ func Open(
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: read,
 		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          stdlog.New(said, "", 0),
 	}
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.Handle("GET /metrics", "Prometheus metrics", bounded(observe.MetricsHandler(registry, log)))

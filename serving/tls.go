@@ -3,6 +3,10 @@ package serving
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"nearline/internal/certs"
 	"nearline/internal/problems"
@@ -79,4 +83,30 @@ func (c Config) Client() (*tls.Config, error) {
 		return nil, fmt.Errorf("ask by TLS: %w", err)
 	}
 	return pinned, nil
+}
+
+// serverLog is what the library's server says by itself. A handshake that fails is told of in detail only, and counted: balancers connect and hang up
+// every few seconds, and scanners knock at every port.
+type serverLog struct {
+	log      *slog.Logger
+	failures prometheus.Counter
+}
+
+func newServerLog(log *slog.Logger) *serverLog {
+	return &serverLog{log, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nearline_http_tls_failures_total",
+		Help: "TLS handshakes that failed: clients without TLS, that do not trust serving.tls.cert, whose certificate is refused, or that hung up. At --log-level debug each says why.",
+	})}
+}
+
+// Write implements io.Writer for a log.Logger: a line each.
+func (l *serverLog) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	if why, ok := strings.CutPrefix(text, "http: TLS handshake error "); ok {
+		l.failures.Inc()
+		l.log.Debug("a TLS handshake failed", "why", why)
+	} else {
+		l.log.Warn(text)
+	}
+	return len(line), nil
 }

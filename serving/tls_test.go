@@ -1,13 +1,18 @@
 package serving
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+
+	dto "github.com/prometheus/client_model/go"
 
 	"nearline/internal/harness/certstest"
 	"nearline/internal/observe"
@@ -180,5 +185,24 @@ func TestTLSConfigNamesItsProblem(t *testing.T) {
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+func TestFailedHandshakesAreCountedAndDoNotFillTheLog(t *testing.T) {
+	var out bytes.Buffer
+	l := newServerLog(slog.New(slog.NewTextHandler(&out, nil)))
+	lines := log.New(l, "", 0)
+	lines.Print("http: TLS handshake error from 10.0.0.1:4711: EOF")
+	lines.Print("http: TLS handshake error from 10.0.0.1:4712: remote error: tls: unknown certificate authority")
+	if out.Len() > 0 {
+		t.Errorf("got %s in the log, want nothing", out.String())
+	}
+	var m dto.Metric
+	if err := l.failures.Write(&m); err != nil || m.GetCounter().GetValue() != 2 {
+		t.Errorf("counted %v, %v; want 2", m.GetCounter().GetValue(), err)
+	}
+	lines.Print("http: Accept error: too many open files; retrying in 5ms")
+	if !strings.Contains(out.String(), "level=WARN") || !strings.Contains(out.String(), "too many open files") {
+		t.Errorf("got %q in the log, want what else is said", out.String())
 	}
 }
