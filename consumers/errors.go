@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -16,8 +17,6 @@ var permanent = []error{
 	kerr.GroupAuthorizationFailed,
 	kerr.ClusterAuthorizationFailed,
 	kerr.TransactionalIDAuthorizationFailed,
-	kerr.SaslAuthenticationFailed,
-	kerr.UnsupportedSaslMechanism,
 	kerr.UnsupportedVersion,
 	kerr.InvalidTopicException,
 	kerr.UnknownTopicOrPartition,
@@ -37,6 +36,11 @@ var refusals = []error{
 	kerr.UnsupportedForMessageFormat,
 }
 
+// isPermanent says that no retry changes an error. A login that may soon succeed is looked at first: it is a refused login in the broker's words.
+func isPermanent(err error) bool {
+	return !kafka.Passing(err) && (kafka.Refused(err) || isAny(err, permanent))
+}
+
 // Refused says that the broker blamed a record for itself, or another in its batch.
 func Refused(err error) bool { return isAny(err, refusals) }
 
@@ -54,7 +58,7 @@ func blame(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case isAny(err, permanent):
+	case isPermanent(err):
 		return fmt.Errorf("%w: %w", pipeline.ErrPermanent, err)
 	case errors.Is(err, kgo.ErrClientClosed):
 		return fmt.Errorf("the member's client was closed: %w", err)

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // clientLogger passes the client's own log on. What the client calls a warning is detail to an operator: above all every
@@ -26,7 +28,13 @@ func (l clientLogger) Level() kgo.LogLevel {
 	return kgo.LogLevelError
 }
 
-// Log one line of the client.
+// Log one line of the client. What is about credentials was told by the connection, once and with what to do: see kafka.Connection.Log.
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	l.Logger.Log(context.Background(), l.level(level), "kafka client: "+msg, keyvals...)
+	at := l.level(level)
+	for _, value := range keyvals {
+		if err, ok := value.(error); ok && (kafka.Refused(err) || kafka.Passing(err)) {
+			at = slog.LevelDebug
+		}
+	}
+	l.Logger.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
 }

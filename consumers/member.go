@@ -81,8 +81,8 @@ type Member struct {
 	// work on the records in hand, from the Poll that returns them to the Commit or Abort that ends their cycle.
 	work    *work
 	resumes resumption
-	// named says that the brokers were asked for the producer.
-	named bool
+	// introduced says that the brokers were asked for the producer.
+	introduced bool
 	// background has the search for orphans after each assignment.
 	background sync.WaitGroup
 }
@@ -234,7 +234,9 @@ const maxPlaces = 1 << 16
 // When it returns, the attempt at the records is marked, where it has to be (see attempt), and the work on them has begun: Publish is told when
 // it is done (see work).
 func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.Record, error) {
-	m.name(ctx)
+	if err := m.introduce(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		if err := m.over(); err != nil {
 			return nil, err
@@ -289,19 +291,32 @@ func (m *Member) Poll(ctx context.Context, limits pipeline.Limits) ([]*pipeline.
 // fetchMaxWait is Kafka's own default (fetch.max.wait.ms).
 const fetchMaxWait = 500 * time.Millisecond
 
-// name makes the producer known before the member takes records: what an earlier one of the same name left open is ended by
-// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for. Where it does not succeed, the
-// first transaction tries again, and says so.
-func (m *Member) name(ctx context.Context) {
-	if m.session == nil || m.named {
-		return
+// introduce the member to the cluster before it takes records, and its producer: what an earlier one of the same name left open is ended by
+// that, which readers of the outputs, and whoever has its partitions now, would otherwise wait for.
+//
+// Only an answer that no retry changes is an error: a client that is not let in would wait for its group without a word. Any other trouble is told by
+// the first poll or transaction that has it.
+func (m *Member) introduce(ctx context.Context) error {
+	if m.introduced {
+		return nil
 	}
-	m.named = true
+	m.introduced = true
 	ctx, cancel := m.inTime(ctx)
 	defer cancel()
-	if _, _, err := m.client.ProducerID(ctx); err != nil && ctx.Err() == nil {
-		m.config.Logger.Debug("the producer is not known yet", "transactional_id", m.config.TransactionalID(), "error", err)
+	var err error
+	if m.session != nil {
+		_, _, err = m.client.ProducerID(ctx)
+	} else if m.config.Connection.Secured() {
+		err = m.client.Ping(ctx)
 	}
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case kafka.Refused(err):
+		return fmt.Errorf("reach the cluster as %s: %w", m.config.TransactionalID(), blame(err))
+	}
+	m.config.Logger.Debug("the member is not known yet", "transactional_id", m.config.TransactionalID(), "error", err)
+	return nil
 }
 
 func (m *Member) beginTransaction(ctx context.Context) error {

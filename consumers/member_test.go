@@ -87,7 +87,7 @@ func TestBlameTellsThePermanentFromThePassing(t *testing.T) {
 		t.Error("no error is blamed")
 	}
 	for _, err := range refusals {
-		if isAny(err, permanent) {
+		if isPermanent(err) {
 			t.Errorf("%v is both a record's fault and permanent", err)
 		}
 	}

@@ -94,7 +94,7 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 		if e.Topic == "" { // the group's error
 			// The client joins again by itself, under the same name. A new member would leave the old one behind as a ghost
 			// that each rebalance waits for until its session ends, and a coordinator that is away makes many of them.
-			if isAny(e.Err, permanent) || errors.Is(e.Err, kerr.FencedInstanceID) || errors.Is(e.Err, pipeline.ErrPermanent) {
+			if isPermanent(e.Err) || errors.Is(e.Err, kerr.FencedInstanceID) || errors.Is(e.Err, pipeline.ErrPermanent) {
 				return fmt.Errorf("poll: %w", blame(e.Err))
 			}
 			m.config.Logger.Debug("the member joins its group again", "error", e.Err)

@@ -2,32 +2,36 @@ package kafka
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"nearline/internal/certs"
 	"nearline/kafka/decompress"
 )
 
 // Connection says how to reach a cluster, and as whom. Whoever needs a client takes one, never bare addresses: what a cluster asks of its
 // clients is then said once, and holds for all of them. A test of internal/harness/layers finds clients that are made in another way.
 //
-// It is a value, and what is made of it does not change it: a client with a name or a bound of its own is made of a copy.
+// It is a value, and what is made of it does not change it: a client with a name or a bound of its own is made of a copy. All copies share the
+// credentials, and what brokers have said of these.
 type Connection struct {
 	// Brokers to ask first, host:port; the rest of the cluster is discovered.
 	Brokers []string
 	// ClientID is what brokers call the client, in their logs and quotas; "" is the library's own.
 	ClientID string
-	// Dial is called for each new connection to a broker, for as long as a client lives. Nil is TCP; tests have virtual networks.
+	// Dial is called for each new connection to a broker, for as long as a client lives. Nil is TCP; tests have virtual networks. TLS comes on top.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// DialTimeout bounds one dial; 0 is the library's own, 10 s. A Dial keeps its own time.
+	// DialTimeout bounds one dial, and one handshake of TLS after it; 0 is the library's own, 10 s. A Dial keeps its own time.
 	DialTimeout time.Duration
-	// Options go to each client after those that it is made with, and win: hooks for metrics and traces, ways to authenticate.
+	// Options go to each client after those that it is made with, and win: hooks for metrics and traces.
 	Options []kgo.Opt
 
-	bound *decompress.Bounded // nil is one of its own for each client
+	bound       *decompress.Bounded // nil is one of its own for each client
+	credentials *credentials        // nil for a cluster that wants none
 }
 
 // As is the connection of a client that brokers call by that name.
@@ -41,6 +45,42 @@ func (c Connection) As(clientID string) Connection {
 func (c Connection) Bounded(by *decompress.Bounded) Connection {
 	c.bound = by
 	return c
+}
+
+// Secured says that there are credentials, or certificates, to be refused.
+func (c Connection) Secured() bool { return c.credentials != nil }
+
+// Log what keeps credentials and certificates from being accepted, once each, and when new ones are. Without a logger only the errors of clients tell
+// of it, and clients retry much without an error.
+func (c Connection) Log(logger *slog.Logger) {
+	if c.credentials != nil {
+		c.credentials.trouble.tell(logger)
+	}
+}
+
+// Trouble says in words why brokers and this process do not come together, as far as credentials and certificates go; "" where they do, or where it
+// may only be a matter of seconds.
+func (c Connection) Trouble() string {
+	if c.credentials == nil {
+		return ""
+	}
+	return c.credentials.trouble.reason()
+}
+
+// Certificates that the connection uses, for whoever watches files and when they expire. Secrets have their own reports.
+func (c Connection) Certificates() (all []*certs.Files) {
+	if c.credentials == nil {
+		return nil
+	}
+	if c.credentials.files != nil {
+		all = append(all, c.credentials.files)
+	}
+	if c.credentials.login != nil {
+		if e, ok := c.credentials.login.source.(*endpoint); ok {
+			all = append(all, e.files)
+		}
+	}
+	return all
 }
 
 // Client makes a client; nothing is connected to before the first question. Unless the connection is Bounded, what it fetches stays within
@@ -59,15 +99,33 @@ func (c Connection) options(own []kgo.Opt) []kgo.Opt {
 	if c.ClientID != "" {
 		all = append(all, kgo.ClientID(c.ClientID))
 	}
-	if c.Dial != nil {
-		all = append(all, kgo.Dialer(c.Dial))
-	}
-	if c.DialTimeout > 0 {
-		all = append(all, kgo.DialTimeout(c.DialTimeout))
-	}
+	all = append(all, c.ways()...)
 	bound := c.bound
 	if bound == nil {
 		bound = decompress.NewBounded(decompress.DefaultBytes)
 	}
 	return append(slices.Concat(all, own, c.Options), kgo.WithDecompressor(bound))
+}
+
+// ways to a broker.
+func (c Connection) ways() []kgo.Opt {
+	if c.credentials == nil {
+		var all []kgo.Opt
+		if c.Dial != nil {
+			all = append(all, kgo.Dialer(c.Dial))
+		}
+		if c.DialTimeout > 0 {
+			all = append(all, kgo.DialTimeout(c.DialTimeout))
+		}
+		return all
+	}
+	all := []kgo.Opt{kgo.Dialer(c.credentials.dialer(c.Dial, c.DialTimeout))}
+	if c.credentials.login != nil {
+		all = append(all, kgo.SASL(c.credentials.login))
+	}
+	if c.credentials.files != nil {
+		// By itself the client takes an end before the first answer for a port without TLS, and gives up; here it is a broker that goes.
+		all = append(all, kgo.AlwaysRetryEOF())
+	}
+	return all
 }

@@ -16,6 +16,7 @@ import (
 	"nearline/engine"
 	"nearline/internal/config"
 	"nearline/internal/service"
+	"nearline/kafka"
 	"nearline/models"
 	"nearline/steps"
 )
@@ -179,7 +180,10 @@ func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) e
 	defer cancel()
 	brokers, err := cluster.Brokers(asked)
 	if err != nil {
-		say(fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here?", err), "brokers %s", strings.Join(c.Kafka.Brokers, ", "))
+		if !kafka.Refused(err) && !kafka.Passing(err) { // which say themselves what to look at
+			err = fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here?", err)
+		}
+		say(err, "brokers %s", strings.Join(c.Kafka.Brokers, ", "))
 		return nil
 	}
 	say(nil, "brokers %s: %d in the cluster", strings.Join(c.Kafka.Brokers, ", "), brokers)

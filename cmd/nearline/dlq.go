@@ -69,6 +69,7 @@ func lettersFlags(c *cobra.Command) func(context.Context) (*deadletters.Topic, *
 	file := c.Flags().String("config", "", "take brokers and topic from this configuration, a YAML `FILE`")
 	name := c.Flags().String("pipeline", "", "`NAME` of the pipeline, where the configuration has several")
 	c.MarkFlagsMutuallyExclusive("config", "kafka")
+	c.MarkFlagsMutuallyExclusive("config", "kafka-config")
 	c.MarkFlagsMutuallyExclusive("config", "topic")
 	return func(ctx context.Context) (*deadletters.Topic, *config.Config, error) {
 		if *file == "" {

@@ -69,21 +69,29 @@ func configFlag(c *cobra.Command) *string {
 // From then on, neither what the command writes to standard error nor the error that it ends with shows what variables hold.
 func loadConfig(c *cobra.Command, file string) (*config.Config, error) {
 	loaded, hides, err := config.Load(file)
+	if err := veiling(c, hides, err); err != nil {
+		return nil, err
+	}
+	return loaded, nil
+}
+
+// veiling has a command show nothing that the veil of a configuration hides, or prints what is wrong with the configuration.
+func veiling(c *cobra.Command, hides *veil.Veil, err error) error {
 	if err == nil {
 		c.SetErr(hides.Writer(c.ErrOrStderr()))
 		c.SetContext(context.WithValue(c.Context(), veiled{}, hides))
-		return loaded, nil
+		return nil
 	}
 	out := c.ErrOrStderr()
 	problems := config.Problems(err)
 	if len(problems) == 0 {
-		return nil, err
+		return err
 	}
 	for _, problem := range problems {
 		fmt.Fprintln(out, problem)
 	}
 	fmt.Fprintln(out, things(len(problems)))
-	return nil, errTold
+	return errTold
 }
 
 // veiled is the veil of the configuration that a command has loaded, in the command's context.
@@ -103,6 +111,11 @@ var says = map[string]bool{"check": true, "topics": true, "list": true, "inspect
 func hiding(c *cobra.Command) {
 	for _, below := range c.Commands() {
 		hiding(below)
+	}
+	if prepare := c.PreRunE; prepare != nil {
+		c.PreRunE = func(c *cobra.Command, args []string) error {
+			return observe.PrintableError(prepare(c, args))
+		}
 	}
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"nearline/internal/certs"
 	"nearline/internal/torture"
 )
 
@@ -164,6 +167,9 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 			kafka = map[string]any{}
 		}
 		kafka["replica"] = r.Name
+		if err := elsewhere(kafka, loaded.Kafka.TLS, filepath.Dir(file)); err != nil {
+			return nil, err
+		}
 		modelsSection, ok := whole["models"].(map[string]any)
 		if !ok {
 			modelsSection = map[string]any{}
@@ -195,4 +201,48 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 		})
 	}
 	return nil
+}
+
+// fileReference is one to a file, in a text of a configuration.
+var fileReference = regexp.MustCompile(`\$\{file:([^$}/][^}]*)\}`)
+
+// elsewhere makes a section kafka right for a configuration in another folder: paths in it are relative to the folder that it was written for.
+func elsewhere(section map[string]any, tls *certs.Config, folder string) error {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	if tls != nil {
+		files := *tls
+		for _, path := range files.Paths() {
+			if *path != "" {
+				if *path, err = filepath.Abs(*path); err != nil {
+					return err
+				}
+			}
+		}
+		section["tls"] = map[string]any{"ca": files.CA, "cert": files.Cert, "key": files.Key, "server_name": files.ServerName}
+	}
+	if sasl, ok := section["sasl"].(map[string]any); ok {
+		absolute(sasl, folder)
+	}
+	return nil
+}
+
+// absolute makes the references to files in all texts of a mapping absolute, and the files of TLS in it.
+func absolute(texts map[string]any, folder string) {
+	for key, value := range texts {
+		switch value := value.(type) {
+		case map[string]any:
+			absolute(value, folder)
+		case string:
+			text := fileReference.ReplaceAllStringFunc(value, func(match string) string {
+				return "${file:" + filepath.Join(folder, fileReference.FindStringSubmatch(match)[1]) + "}"
+			})
+			if file := key == "ca" || key == "cert" || key == "key"; file && text != "" && text[0] != '$' && !filepath.IsAbs(text) {
+				text = filepath.Join(folder, text)
+			}
+			texts[key] = text
+		}
+	}
 }

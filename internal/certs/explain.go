@@ -59,7 +59,12 @@ func (f *Files) remote(address, alert string) string {
 		return fmt.Sprintf("%s asks for a certificate, and %s: want one in %s.cert and %s.key", address, own, f.key, f.key)
 	case "bad certificate", "unsupported certificate", "unknown certificate", "unknown certificate authority", "revoked certificate", "expired certificate", "access denied":
 		return fmt.Sprintf("%s refuses the certificate (%s; %s): want one in %s.cert and %s.key that it trusts", address, alert, own, f.key, f.key)
-	case "protocol version not supported", "handshake failure", "insufficient security level":
+	case "handshake failure":
+		if f.Leaf() == nil { // with TLS 1.2 some servers say no more where a certificate is missing
+			return fmt.Sprintf("%s ended the handshake (%s), and %s: want one in %s.cert and %s.key if it asks for one, or TLS 1.2 or later there", address, alert, own, f.key, f.key)
+		}
+		fallthrough
+	case "protocol version not supported", "insufficient security level":
 		return fmt.Sprintf("%s and this program have no way of TLS in common (%s): want TLS 1.2 or later there", address, alert)
 	case "unrecognized name":
 		return fmt.Sprintf("%s does not know the name that it was called by: want another in %s.server_name", address, f.key)

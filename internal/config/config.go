@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"nearline/consumers"
 	"nearline/features"
@@ -162,15 +161,9 @@ func Parse(name string, data []byte) (*Config, *veil.Veil, error) {
 	return c, hides, nil
 }
 
-// fill sets what depends on other keys, on the file's folder, and on what variables hold: one may hold several brokers, as everywhere on Kafka.
+// fill sets what depends on other keys, on the file's folder, and on what variables hold.
 func (c *Config) fill(folder string) {
-	var brokers []string
-	for _, listed := range c.Kafka.Brokers {
-		for broker := range strings.SplitSeq(listed, ",") {
-			brokers = append(brokers, strings.TrimSpace(broker))
-		}
-	}
-	c.Kafka.Brokers = brokers
+	c.Kafka.Brokers = eachOf(c.Kafka.Brokers)
 	for _, path := range c.certificates() { // which are read to be validated
 		*path = beside(folder, *path)
 	}
@@ -199,6 +192,7 @@ func (c *Config) resolve(folder string) {
 
 // Certificates that the configuration names, each section's for itself.
 func (c *Config) Certificates() (all []*certs.Files) {
+	all = append(all, c.Kafka.Connection().Certificates()...)
 	if c.Features.Store.Redis != nil && c.Features.Store.Redis.TLS != nil {
 		all = append(all, certs.New("features.store.redis.tls", *c.Features.Store.Redis.TLS))
 	}
@@ -216,7 +210,7 @@ func (c *Config) certificates() (paths []*string) {
 	if c.Serving.TLS != nil {
 		paths = append(paths, c.Serving.TLS.Paths()...)
 	}
-	return paths
+	return append(paths, c.Kafka.Paths()...)
 }
 
 // beside is a path that is relative to a folder; "" stays.

@@ -94,14 +94,31 @@ func newDecoder(file string) *decoder {
 
 // decode reads the only document of data into the struct that target points to.
 func (d *decoder) decode(data []byte, target any) {
+	body := d.body(data)
+	if body == nil {
+		return
+	}
+	d.value("", body, reflect.ValueOf(target).Elem())
+	d.end()
+}
+
+// end tells whether a bound was passed.
+func (d *decoder) end() {
+	if p := d.budget.passed; p != nil {
+		d.add(p.Line, p.Path, p.Message)
+	}
+}
+
+// body of the only document of data; nil where there is none, or where something else was found, which is told.
+func (d *decoder) body(data []byte) ast.Node {
 	file, err := plainyaml.Parse(data)
 	if bound, ok := errors.AsType[*plainyaml.BoundError](err); ok {
 		d.add(bound.Line, "", bound.Error())
-		return
+		return nil
 	}
 	if err != nil {
 		d.refuse(err)
-		return
+		return nil
 	}
 	var body ast.Node
 	for _, document := range file.Docs {
@@ -110,18 +127,14 @@ func (d *decoder) decode(data []byte, target any) {
 		}
 		if body != nil {
 			d.add(lineOf(document.Body), "", "a second document begins here: want one, remove the ---")
-			return
+			return nil
 		}
 		body = document.Body
 	}
-	if body == nil {
-		return
+	if body != nil {
+		ast.Walk(anchorFinder(d.anchors), body)
 	}
-	ast.Walk(anchorFinder(d.anchors), body)
-	d.value("", body, reflect.ValueOf(target).Elem())
-	if p := d.budget.passed; p != nil {
-		d.add(p.Line, p.Path, p.Message)
-	}
+	return body
 }
 
 // refuse takes an error of the parser apart: its own text draws the source around the place.
@@ -199,7 +212,10 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		}
 		return
 	case *secret.Text:
-		d.secret(path, node, target)
+		d.secret(path, node, target, true)
+		return
+	case *secret.Name:
+		d.secret(path, node, &target.Text, false)
 		return
 	case encoding.TextUnmarshaler:
 		d.scalar(path, node, false, func(text string) error {
@@ -380,8 +396,9 @@ func (d *decoder) scalar(path string, node ast.Node, kept bool, set func(text st
 	}
 }
 
-// secret reads a text that no message shows. The files that it names are read again at each use.
-func (d *decoder) secret(path string, node ast.Node, target *secret.Text) {
+// secret reads a text that no message shows, or one that messages show where it stands in the configuration itself. The files that it names are read
+// again at each use.
+func (d *decoder) secret(path string, node ast.Node, target *secret.Text, hidden bool) {
 	written, ok := scalarText(node)
 	if !ok {
 		d.add(lineOf(node), path, fmt.Sprintf("%s is %s: want a single value", path, describe(node)))
@@ -400,12 +417,21 @@ func (d *decoder) secret(path string, node ast.Node, target *secret.Text) {
 		*target = secret.Text{}
 		return
 	}
-	text := secret.New(path, shown(written), load)
+	said := shown(written)
+	named := !hidden && said == secret.Hidden && !reference.MatchString(written)
+	if named {
+		said = written
+	}
+	text := secret.New(path, said, load)
 	if _, err := text.Read(); err != nil {
 		d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
 		return
 	}
-	d.texts.secrets = append(d.texts.secrets, text)
+	if named {
+		d.texts.literal[written] = true
+	} else {
+		d.texts.secrets = append(d.texts.secrets, text)
+	}
 	*target = text
 }
 

@@ -172,6 +172,19 @@ func (t Text) String() string {
 // MarshalText is String.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
+// Name is a text that may stand in a file as a secret does, and is none, such as a user that a rotation replaces by another. Where it is written as it
+// is, messages show it.
+type Name struct{ Text }
+
+// Format writes it.
+func (n Name) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, n.Value()) }
+
+// String is the name.
+func (n Name) String() string { return n.Value() }
+
+// MarshalText is String.
+func (n Name) MarshalText() ([]byte, error) { return []byte(n.Value()), nil }
+
 // File reads a text that stands in a file alone. One line end is cut off, since most editors and commands write one.
 func File(path string) (string, error) {
 	data, err := files.ReadText(path, maxBytes)

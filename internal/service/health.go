@@ -41,6 +41,9 @@ func (s *Service) checkModels() {
 func (s *Service) checkStream() {
 	defer s.health.Stream.Started()
 	s.health.Stream.Add("brokers", s.brokers.check)
+	if s.kafka.Secured() {
+		s.health.Stream.Add("credentials", func() observe.Finding { return observe.Finding{Problem: s.kafka.Trouble()} })
+	}
 	for _, w := range s.workers {
 		s.health.Stream.Add("pipeline "+w.config.Name, w.check)
 		if w.columnMetrics != nil {
@@ -70,6 +73,8 @@ type brokerWatch struct {
 	cluster   *consumers.Cluster
 	addresses []string
 	logger    *slog.Logger
+	// trouble says why credentials or certificates keep the brokers away, which was logged when it began.
+	trouble func() string
 
 	mu    sync.Mutex // guards err and since
 	err   error
@@ -104,7 +109,7 @@ func (w *brokerWatch) ask(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case err != nil && w.err == nil:
+	case err != nil && w.err == nil && w.trouble() == "":
 		w.logger.Warn("no broker answers", "brokers", w.addresses, "error", err)
 	case err == nil && w.err != nil:
 		w.logger.Info("the brokers answer again", "brokers", w.addresses, "after", time.Since(w.since).Round(time.Second))

@@ -78,6 +78,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 	s.credentials.watchSecrets(c.Secrets())
 	s.kafka = c.Kafka.Connection()
 	s.kafka.Dial = o.Dial
+	s.kafka.Log(o.Logger)
+	for _, files := range s.kafka.Certificates() {
+		s.credentials.watchFiles(files)
+	}
 	defer func() {
 		if err != nil {
 			err = o.Veil.Error(errors.Join(err, s.Close()))
@@ -120,7 +124,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 			return nil, err
 		}
 	}
-	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers, logger: o.Logger}
+	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers, logger: o.Logger, trouble: s.kafka.Trouble}
 	for i := range c.Pipelines {
 		w, err := s.worker(&c.Pipelines[i])
 		if err != nil {

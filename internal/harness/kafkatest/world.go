@@ -39,6 +39,7 @@ type World struct {
 	Seeds []string
 
 	network kfake.VirtualNetwork
+	login   kafka.Config // how clients log in
 	client  *kgo.Client
 	end     context.CancelFunc // of attend
 	ended   chan struct{}
@@ -57,6 +58,11 @@ type Shape struct {
 	// Outputs is how many partitions the output topics have; zero means as many as the input.
 	Outputs int32
 	Options []kfake.Opt
+	// Gate is who may log in, nil for a cluster that asks for no login; Users are all that may ever be admitted. Login is how the world's own client
+	// does, and members that do not say otherwise.
+	Gate  *Gate
+	Users []string
+	Login *Login
 }
 
 // Run runs f in a bubble with a new world, and ends both.
@@ -82,6 +88,10 @@ func newWorld(t *testing.T, shape Shape) *World {
 		ports[i] = 9092 + i
 		w.Seeds = append(w.Seeds, fmt.Sprintf("127.0.0.1:%d", ports[i]))
 	}
+	if shape.Gate != nil {
+		shape.Options = append(shape.Options, shape.Gate.options(shape.Users)...)
+		w.login = shape.Login.Config()
+	}
 	cluster, err := kfake.NewCluster(append([]kfake.Opt{
 		kfake.Ports(ports...),
 		kfake.ListenFn(w.network.Listen),
@@ -95,6 +105,9 @@ func newWorld(t *testing.T, shape Shape) *World {
 		t.Fatalf("start the cluster: %v", err)
 	}
 	w.Cluster = cluster
+	if shape.Gate != nil {
+		shape.Gate.watch(cluster)
+	}
 	cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), w.epochEnds)
 	w.client, err = w.Connection(w.Line()).Client(
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
@@ -230,7 +243,14 @@ func (w *World) Line() *Line {
 
 // Connection to the cluster over a line.
 func (w *World) Connection(line *Line) kafka.Connection {
-	return kafka.Connection{Brokers: w.Seeds, Dial: line.Dial}
+	return w.As(w.login, line)
+}
+
+// As is a connection to the cluster over a line that logs in as that says.
+func (w *World) As(login kafka.Config, line *Line) kafka.Connection {
+	connection := login.Connection()
+	connection.Brokers, connection.Dial = w.Seeds, line.Dial
+	return connection
 }
 
 // Remove a broker and all connections to it, and say whether it went. kfake leaves connections open, and does not know the

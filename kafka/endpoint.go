@@ -1,0 +1,244 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"nearline/internal/certs"
+)
+
+// endpoint has tokens from a token endpoint, one for all clients of the process. A token is renewed well before it expires, so that an endpoint that is
+// away for a while costs nothing; and none of the client library's errors is passed on, since that library would take them for a broker's.
+type endpoint struct {
+	config     ClientCredentials
+	extensions map[string]string
+	trouble    *trouble
+	files      *certs.Files
+	// accepts is what the endpoint makes of the client's secret.
+	accepts standing[digest]
+
+	mu    sync.Mutex // held while the endpoint is asked: whoever comes meanwhile wants the same token
+	token issuedToken
+	// failed is the last answer where that was none, kept for a moment: many connections ask at once.
+	failed     error
+	failedOf   digest
+	failedAt   time.Time
+	exchange   *clientcredentials.Config
+	exchangeOf digest
+}
+
+// issuedToken is one that the endpoint has issued.
+type issuedToken struct {
+	text string
+	of   digest // the secret that it was exchanged for
+	user string
+	// renew is when the next one is asked for, until is when it expires.
+	renew, from, until time.Time
+}
+
+func (t issuedToken) good(now time.Time) bool { return t.text != "" && now.Before(t.until) }
+
+const (
+	// endpointPatience bounds one question: a connection to a broker waits for the answer, and other requests to that broker with it.
+	endpointPatience = 2 * time.Second
+	// endpointPause is how long a failure counts for all that ask.
+	endpointPause = time.Second
+	// endless is how long a token is used that does not say when it expires.
+	endless = 5 * time.Minute
+)
+
+func newEndpoint(c ClientCredentials, extensions map[string]string, t *trouble) source {
+	e := &endpoint{config: c, extensions: extensions, trouble: t, files: certs.New("kafka.sasl.client_credentials.tls", c.TLS)}
+	return e
+}
+
+// secrets are the client's, as they are now.
+func (e *endpoint) secrets() (id, word string, of digest, err error) {
+	if id, err = e.config.ClientID.Read(); err != nil {
+		return "", "", digest{}, unreadable("kafka.sasl.client_credentials.client_id", e.config.ClientID.Text, err)
+	}
+	if word, err = e.config.ClientSecret.Read(); err != nil {
+		return "", "", digest{}, unreadable("kafka.sasl.client_credentials.client_secret", e.config.ClientSecret, err)
+	}
+	return id, word, digestOf(id, word), nil
+}
+
+func (e *endpoint) take(ctx context.Context) (shown, sasl.Mechanism, error) {
+	token, err := e.current(ctx)
+	if err != nil {
+		return shown{}, nil, err
+	}
+	with := shown{content: token.of, token: digestOf(token.text), user: token.user, from: token.from, until: token.until}
+	return with, oauth.Auth{Token: token.text, Extensions: e.extensions}.AsMechanism(), nil
+}
+
+// current token, renewed where it is time.
+func (e *endpoint) current(ctx context.Context) (issuedToken, error) {
+	id, word, of, err := e.secrets()
+	if err != nil {
+		return issuedToken{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	if e.token.of == of && e.token.good(now) && now.Before(e.token.renew) {
+		return e.token, nil
+	}
+	if e.failed == nil || e.failedOf != of || now.Sub(e.failedAt) > endpointPause {
+		e.failed = e.ask(ctx, id, word, of)
+		e.failedOf, e.failedAt = of, time.Now()
+	}
+	switch {
+	case e.failed == nil, e.token.good(time.Now()): // the old one still counts
+		return e.token, nil
+	default:
+		return issuedToken{}, e.failed
+	}
+}
+
+// ask the endpoint for a token.
+func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
+	if e.exchange == nil || e.exchangeOf != of {
+		parameters := make(url.Values, len(e.config.Parameters))
+		for name, value := range e.config.Parameters {
+			parameters.Set(name, value)
+		}
+		e.exchangeOf = of
+		e.exchange = &clientcredentials.Config{ClientID: id, ClientSecret: word, TokenURL: e.config.TokenURL, Scopes: e.config.Scopes, EndpointParams: parameters}
+	}
+	e.accepts.show(of)
+	within, cancel := context.WithTimeout(ctx, endpointPatience)
+	defer cancel()
+	issued, err := e.exchange.Token(context.WithValue(within, oauth2.HTTPClient, e.client()))
+	if err != nil {
+		return e.judge(ctx, of, err)
+	}
+	fresh := e.accepts.accept(e.config.TokenURL, of)
+	e.trouble.clear(place{kindToken, e.config.TokenURL}, fresh)
+	now := time.Now()
+	until := issued.Expiry
+	if until.IsZero() {
+		until = now.Add(endless)
+	}
+	e.token = issuedToken{text: issued.AccessToken, of: of, renew: now.Add(until.Sub(now) * 4 / 5), until: until}
+	e.token.user, e.token.from, _ = claims(issued.AccessToken)
+	e.config.ClientSecret.Hide(issued.AccessToken)
+	return nil
+}
+
+// client asks with the certificates of now, and follows no redirection: the secret is for this endpoint alone.
+func (e *endpoint) client() *http.Client {
+	secured := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return e.files.Handshake(ctx, conn, address)
+	}
+	return &http.Client{
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DialTLSContext: secured, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// judge why there is no token: the endpoint has refused the client, or does not answer as it should, which may pass.
+func (e *endpoint) judge(ctx context.Context, of digest, err error) error {
+	at := place{kindToken, e.config.TokenURL}
+	answer, answered := errors.AsType[*oauth2.RetrieveError](err)
+	if !answered || !final(answer.Response.StatusCode) {
+		cause := reason(err)
+		words := fmt.Sprintf("kafka.sasl: %s gives no token: %s", e.config.TokenURL, cause)
+		e.trouble.say(at, cause, words, false)
+		return &passing{refusal{words: words}}
+	}
+	changed := func() bool {
+		_, _, current, err := e.secrets()
+		return err == nil && current != of
+	}
+	current := of
+	if changed() {
+		current = digest{}
+	}
+	mayPass := e.accepts.refuse(e.config.TokenURL, of, current)
+	cause := said(answer)
+	words := fmt.Sprintf("kafka.sasl: %s refuses the client: %s; want the id and the secret in kafka.sasl.client_credentials that the endpoint knows, and scopes and parameters that it allows",
+		e.config.TokenURL, cause)
+	e.trouble.say(at, cause, words, !mayPass)
+	if !mayPass {
+		return &refusal{words: words}
+	}
+	e.accepts.wait(e.config.TokenURL, ctx.Done(), changed)
+	return &passing{refusal{words: words}}
+}
+
+// final says that an answer is about the question, and will be the same the next time.
+func final(status int) bool {
+	return status >= 300 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
+}
+
+// said is the endpoint's own words.
+func said(answer *oauth2.RetrieveError) string {
+	if answer.ErrorCode == "" {
+		return answer.Response.Status
+	}
+	words := answer.ErrorCode
+	if answer.ErrorDescription != "" {
+		words += ": " + answer.ErrorDescription
+	}
+	const most = 500
+	if len(words) > most {
+		words = strings.ToValidUTF8(words[:most], "") + "..."
+	}
+	return words
+}
+
+// reason of a failure, without the URL, which stands before it anyway.
+func reason(err error) string {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return "it answers " + answer.Response.Status
+	}
+	if in, ok := errors.AsType[*url.Error](err); ok {
+		err = in.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Sprintf("it does not answer within %v", endpointPatience)
+	}
+	if words, ok := errors.AsType[*certs.HandshakeError](err); ok {
+		return words.Error()
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "it does not speak TLS"
+	}
+	return err.Error()
+}
+
+func (e *endpoint) now() (shown, bool) {
+	_, _, of, err := e.secrets()
+	return shown{content: of}, err == nil
+}
+
+// refused is told of a token that a broker did not accept: another one is asked for.
+func (e *endpoint) refused(was shown) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if digestOf(e.token.text) == was.token {
+		e.token = issuedToken{}
+	}
+}
+
+func (*endpoint) remedy() string {
+	return "want tokens for an audience, and of an issuer, that the cluster accepts"
+}

@@ -1,0 +1,229 @@
+package kafka
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/internal/certs"
+	"nearline/internal/harness/certstest"
+	"nearline/internal/secret"
+)
+
+// issuer is a token endpoint.
+type issuer struct {
+	*httptest.Server
+	secret atomic.Pointer[string]
+	// status that it answers with; 0 is by the secret.
+	status   atomic.Int64
+	lifetime atomic.Int64 // of its tokens, in seconds
+	asked    atomic.Int64
+}
+
+func issue(t *testing.T) *issuer {
+	t.Helper()
+	i := &issuer{}
+	i.lifetime.Store(3600)
+	i.takes("right")
+	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i.asked.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		if status := i.status.Load(); status != 0 {
+			w.WriteHeader(int(status))
+			fmt.Fprint(w, "{}")
+			return
+		}
+		id, word, _ := r.BasicAuth()
+		if err := r.ParseForm(); err != nil || id != "svc" || word != *i.secret.Load() {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"error":"invalid_client","error_description":"Invalid client or Invalid client credentials"}`)
+			return
+		}
+		claims := fmt.Sprintf(`{"sub":"svc","n":%d,"scope":%q,"audience":%q}`, i.asked.Load(), r.Form.Get("scope"), r.Form.Get("audience"))
+		fmt.Fprintf(w, `{"access_token":"e30.%s.x","token_type":"Bearer","expires_in":%d}`, base64.RawURLEncoding.EncodeToString([]byte(claims)), i.lifetime.Load())
+	}))
+	t.Cleanup(i.Close)
+	return i
+}
+
+func (i *issuer) takes(secret string) { i.secret.Store(&secret) }
+
+// inFile is a text that stands in a file.
+func inFile(t *testing.T, key, content string) (secret.Text, func(content string)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	write := func(content string) {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(content)
+	return secret.New(key, "${file:"+path+"}", func() (string, error) { return secret.File(path) }), write
+}
+
+func named(text string) secret.Name { return secret.Name{Text: secret.Plain(text)} }
+
+// asking is an endpoint that asks the issuer.
+func asking(t *testing.T, i *issuer, word string) (of *endpoint, t2 *trouble, rotate func(string)) {
+	t.Helper()
+	text, rotate := inFile(t, "kafka.sasl.client_credentials.client_secret", word)
+	t2 = &trouble{}
+	of = newEndpoint(ClientCredentials{TokenURL: i.URL, ClientID: named("svc"), ClientSecret: text, Scopes: []string{"kafka", "other"},
+		Parameters: map[string]string{"audience": "brokers"}}, nil, t2).(*endpoint)
+	return of, t2, rotate
+}
+
+func TestATokenServesAllConnectionsUntilItIsTimeForTheNext(t *testing.T) {
+	i := issue(t)
+	of, _, _ := asking(t, i, "right")
+	for range 3 {
+		if _, _, err := of.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := i.asked.Load(); n != 1 {
+		t.Errorf("the endpoint was asked %d times, want once", n)
+	}
+	if subject, _, _ := claims(of.token.text); subject != "svc" || !strings.Contains(decoded(of.token.text), `"scope":"kafka other","audience":"brokers"`) {
+		t.Errorf("the token is %s, of %s: want scopes and parameters in it", decoded(of.token.text), subject)
+	}
+	if left := time.Until(of.token.renew); left < 45*time.Minute || left > 49*time.Minute {
+		t.Errorf("a token of an hour is renewed in %v, want after four fifths", left)
+	}
+	was, _, _ := of.take(t.Context())
+	of.refused(was)
+	if now, _, err := of.take(t.Context()); err != nil || now.token == was.token || i.asked.Load() != 2 {
+		t.Errorf("the brokers refused the token: want another one (%v)", err)
+	}
+	of.refused(was)
+	if _, _, err := of.take(t.Context()); err != nil || i.asked.Load() != 2 {
+		t.Errorf("the brokers refused the token before this one: want this one to be kept (%v)", err)
+	}
+}
+
+func decoded(token string) string {
+	body, _ := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	return string(body)
+}
+
+func TestAnEndpointThatIsAwayCostsNothingWhileATokenCounts(t *testing.T) {
+	i := issue(t)
+	of, trouble, _ := asking(t, i, "right")
+	first, _, err := of.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of.token.renew = time.Now()
+	i.status.Store(http.StatusServiceUnavailable)
+	if again, _, err := of.take(t.Context()); err != nil || again.token != first.token {
+		t.Errorf("got %v: want the token that still counts", err)
+	}
+	of.token.until = time.Now()
+	of.failedAt = time.Time{}
+	if _, _, err := of.take(t.Context()); !Passing(err) || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), i.URL) || !kgo.IsRetryableBrokerErr(err) {
+		t.Errorf("got %v: want the endpoint and its status, and another try", err)
+	}
+	if trouble.reason() != "" {
+		t.Errorf("the trouble is %q at once: want grace", trouble.reason())
+	}
+	i.Close()
+	of.failedAt = time.Time{}
+	if _, _, err := of.take(t.Context()); !Passing(err) || strings.Count(err.Error(), i.URL) != 1 {
+		t.Errorf("got %v: want what may pass, and the endpoint once", err)
+	}
+}
+
+func TestAWrongClientSecretIsRefusedInTheEndpointsWords(t *testing.T) {
+	i := issue(t)
+	of, trouble, rotate := asking(t, i, "wrong")
+	_, _, err := of.take(t.Context())
+	if !Refused(err) || kgo.IsRetryableBrokerErr(err) {
+		t.Fatalf("got %v: want a refusal that is not tried again in silence", err)
+	}
+	for _, words := range []string{i.URL, "invalid_client: Invalid client or Invalid client credentials", "kafka.sasl.client_credentials"} {
+		if !strings.Contains(err.Error(), words) {
+			t.Errorf("got %q: want %q in it", err, words)
+		}
+	}
+	if strings.Contains(err.Error(), "wrong") || !strings.Contains(trouble.reason(), "invalid_client") {
+		t.Errorf("got %q and %q: want the words in both, and the secret in none", err, trouble.reason())
+	}
+	asked := i.asked.Load()
+	for range 5 {
+		if _, _, err := of.take(t.Context()); !Refused(err) {
+			t.Errorf("got %v: want the refusal", err)
+		}
+	}
+	if i.asked.Load() != asked {
+		t.Errorf("the endpoint was asked %d times more within a moment, want none", i.asked.Load()-asked)
+	}
+	rotate("right")
+	if _, _, err := of.take(t.Context()); err != nil || trouble.reason() != "" {
+		t.Errorf("with the right secret: %v, and trouble %q; want none", err, trouble.reason())
+	}
+}
+
+func TestASecretThatHasJustChangedAtTheEndpointMayPass(t *testing.T) {
+	i := issue(t)
+	of, _, rotate := asking(t, i, "right")
+	first, _, err := of.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.takes("new")
+	of.token.renew = time.Now()
+	if again, _, err := of.take(t.Context()); err != nil || again.token != first.token {
+		t.Errorf("got %v: want the token that still counts", err)
+	}
+	of.token, of.failedAt = issuedToken{}, time.Time{}
+	if _, _, err := of.take(t.Context()); !Passing(err) {
+		t.Errorf("got %v: want what may pass, since the secret was right a moment ago", err)
+	}
+	rotate("new")
+	if _, _, err := of.take(t.Context()); err != nil {
+		t.Errorf("with the new secret: %v", err)
+	}
+}
+
+func TestTheSecretFollowsNoRedirection(t *testing.T) {
+	thief := issue(t)
+	i := httptest.NewServer(http.RedirectHandler(thief.URL, http.StatusTemporaryRedirect))
+	defer i.Close()
+	of, _, _ := asking(t, &issuer{Server: i}, "right")
+	if _, _, err := of.take(t.Context()); !Refused(err) || thief.asked.Load() != 0 {
+		t.Errorf("got %v, and the other server was asked %d times: want a refusal, and none", err, thief.asked.Load())
+	}
+}
+
+func TestTheEndpointsCertificateIsJudgedByItsOwnSection(t *testing.T) {
+	authority := certstest.New("authority of logins")
+	pair := authority.Issue("login", certstest.Options{Hosts: []string{"127.0.0.1"}})
+	l := &listener{}
+	l.show(pair, nil)
+	secured := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"x","token_type":"Bearer"}`)
+	}))
+	secured.TLS = l.config.Load()
+	secured.StartTLS()
+	defer secured.Close()
+	config := ClientCredentials{TokenURL: secured.URL, ClientID: named("svc"), ClientSecret: secret.Plain("right")}
+	_, _, err := newEndpoint(config, nil, &trouble{}).take(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "kafka.sasl.client_credentials.tls.ca") {
+		t.Errorf("got %v: want the key that takes the authority", err)
+	}
+	config.TLS = certs.Config{CA: certstest.Write(t.TempDir(), "ca.pem", authority.PEM)}
+	if _, _, err := newEndpoint(config, nil, &trouble{}).take(context.Background()); err != nil {
+		t.Errorf("with the authority: %v", err)
+	}
+}
