@@ -82,55 +82,96 @@ type Topic struct {
 // Missing says that there is no such topic.
 func (t Topic) Missing() bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
 
-// Topics looks the names up. Every name is in the answer.
+// Topics looks the names up. Every name is in the answer. The admin client's own questions are not asked: of several topics, they fail for all when
+// one of them may not be seen, or its settings not be read.
 func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic, error) {
-	details, err := c.admin.ListTopics(ctx, names...)
+	topics := make(map[string]Topic, len(names))
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	for _, name := range names {
+		if _, asked := topics[name]; asked {
+			continue
+		}
+		topics[name] = Topic{Name: name, ID: noTopicID, Times: pipeline.DefaultTopicTimes()}
+		one := kmsg.NewMetadataRequestTopic()
+		one.Topic = &name
+		request.Topics = append(request.Topics, one)
+	}
+	if len(topics) == 0 {
+		return topics, nil
+	}
+	response, err := c.client.RequestCachedMetadata(ctx, request, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", err)
 	}
-	topics := make(map[string]Topic, len(names))
+	told := 0
 	var present []string
-	for _, name := range names {
-		detail := details[name]
-		topics[name] = Topic{Name: name, ID: detail.ID.String(), Partitions: len(detail.Partitions), Replicas: detail.Partitions.NumReplicas(),
-			Times: pipeline.DefaultTopicTimes(), Err: detail.Err}
-		if detail.Err == nil {
-			present = append(present, name)
-		}
-	}
-	if len(present) == 0 {
-		return topics, nil
-	}
-	configs, err := c.admin.DescribeTopicConfigs(ctx, present...)
-	if err != nil {
-		// Often not allowed to a service; the broker's own answer to a record then tells.
-		return topics, nil //nolint:nilerr // the limits stay unknown, as their comments say
-	}
-	for _, config := range configs {
-		if config.Err != nil {
+	for i := range response.Topics {
+		found := &response.Topics[i]
+		if found.Topic == nil {
 			continue
 		}
-		topic := topics[config.Name]
-		topic.Settings = make(map[string]string, len(config.Configs))
-		for _, entry := range config.Configs {
-			if entry.Value == nil {
-				continue
-			}
-			topic.Settings[entry.Key] = *entry.Value
-			if entry.Key == "cleanup.policy" {
-				topic.Compacted = strings.Contains(*entry.Value, "compact")
-			}
-			n, err := strconv.ParseInt(*entry.Value, 10, 64)
-			switch {
-			case err != nil:
-			case entry.Key == "max.message.bytes":
-				topic.MaxRecordBytes = int(n)
-			case entry.Key == "retention.ms":
-				topic.Retention = time.UnixMilli(max(n, -1)).Sub(time.UnixMilli(0))
+		topic, asked := topics[*found.Topic]
+		if !asked {
+			continue
+		}
+		told++
+		topic.ID, topic.Partitions, topic.Err = kadm.TopicID(found.TopicID).String(), len(found.Partitions), explainDenial(kerr.ErrorForCode(found.ErrorCode))
+		if len(found.Partitions) > 0 {
+			topic.Replicas = len(found.Partitions[0].Replicas)
+		}
+		topics[topic.Name] = topic
+		if topic.Err == nil {
+			present = append(present, topic.Name)
+		}
+	}
+	if told < len(topics) {
+		return nil, fmt.Errorf("list topics: the brokers tell of %d of %d that they were asked for", told, len(topics))
+	}
+	c.describe(ctx, topics, present)
+	return topics, nil
+}
+
+// describe topics by their settings. A service is often not allowed to read them, of some topics or of all; the limits of these stay unknown, as
+// their comments say, and the broker's own answer to a record then tells.
+func (c *Cluster) describe(ctx context.Context, topics map[string]Topic, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	for _, name := range names {
+		one := kmsg.NewDescribeConfigsRequestResource()
+		one.ResourceType, one.ResourceName = kmsg.ConfigResourceTypeTopic, name
+		request.Resources = append(request.Resources, one)
+	}
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return
+	}
+	for _, of := range response.Resources {
+		topic, asked := topics[of.ResourceName]
+		if of.ErrorCode != 0 || !asked {
+			continue
+		}
+		topic.Settings = make(map[string]string, len(of.Configs))
+		for _, entry := range of.Configs {
+			if entry.Value != nil {
+				topic.Settings[entry.Name] = *entry.Value
 			}
 		}
-		topic.Times = timesOf(topic.Settings)
-		topics[config.Name] = topic
+		topic.configure()
+		topics[topic.Name] = topic
 	}
-	return topics, nil
+}
+
+// configure the topic by its settings.
+func (t *Topic) configure() {
+	t.Compacted = strings.Contains(t.Settings["cleanup.policy"], "compact")
+	if n, err := strconv.ParseInt(t.Settings["max.message.bytes"], 10, 64); err == nil {
+		t.MaxRecordBytes = int(n)
+	}
+	if n, err := strconv.ParseInt(t.Settings["retention.ms"], 10, 64); err == nil {
+		t.Retention = time.UnixMilli(max(n, -1)).Sub(time.UnixMilli(0))
+	}
+	t.Times = timesOf(t.Settings)
 }

@@ -59,7 +59,7 @@ func blame(err error) error {
 	case err == nil:
 		return nil
 	case isPermanent(err):
-		return fmt.Errorf("%w: %w", pipeline.ErrPermanent, err)
+		return fmt.Errorf("%w: %w", pipeline.ErrPermanent, explainDenial(err))
 	case errors.Is(err, kgo.ErrClientClosed):
 		return fmt.Errorf("the member's client was closed: %w", err)
 	default:

@@ -100,7 +100,7 @@ func (s *StateTopic) Follow(ctx context.Context, f Following) error {
 			}
 			if told != e.Err.Error() {
 				told = e.Err.Error()
-				s.logger.Warn("the states of a view cannot be read for its store, which is tried again", "topic", e.Topic, "partition", e.Partition, "group", group, "error", e.Err)
+				s.logger.Warn("the states of a view cannot be read for its store, which is tried again", "topic", e.Topic, "partition", e.Partition, "group", group, "error", explainDenial(e.Err))
 			}
 		}
 		if fetches.NumRecords() == 0 && failed {

@@ -224,6 +224,7 @@ func (s *sending) refused(outputs []pipeline.Output, picked []int) ([]refusal, e
 	}
 	var refused []refusal
 	var other error
+	var to string // the topic of that
 	for i := range s.records {
 		err, failed := s.failed[&s.records[i]]
 		switch {
@@ -233,12 +234,12 @@ func (s *sending) refused(outputs []pipeline.Output, picked []int) ([]refusal, e
 				err = fmt.Errorf("%w: %w", pipeline.ErrTimestamp, err)
 			}
 			refused = append(refused, refusal{picked[i], err, outputs[picked[i]].Alone || len(picked) == 1})
-		default:
-			other = err
+		case other == nil, isAny(err, permanent): // others may have failed because of it
+			other, to = err, s.records[i].Topic
 		}
 	}
 	if len(refused) == 0 {
-		return nil, fmt.Errorf("publish: %d of %d records failed, one of them: %w", len(s.failed), len(s.records), blame(other))
+		return nil, fmt.Errorf("publish: %d of %d records failed, one of them to topic %s: %w", len(s.failed), len(s.records), to, blame(other))
 	}
 	return refused, nil
 }

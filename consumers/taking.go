@@ -95,12 +95,16 @@ func (m *Member) fetchError(ctx context.Context, fetches kgo.Fetches) error {
 			// The client joins again by itself, under the same name. A new member would leave the old one behind as a ghost
 			// that each rebalance waits for until its session ends, and a coordinator that is away makes many of them.
 			if isPermanent(e.Err) || errors.Is(e.Err, kerr.FencedInstanceID) || errors.Is(e.Err, pipeline.ErrPermanent) {
-				return fmt.Errorf("poll: %w", blame(e.Err))
+				return fmt.Errorf("poll as a member of group %s: %w", m.config.Group, blame(e.Err))
 			}
 			m.config.Logger.Debug("the member joins its group again", "error", e.Err)
 			continue
 		}
-		return fmt.Errorf("poll %s[%d]: %w", e.Topic, e.Partition, blame(e.Err))
+		of := e.Topic
+		if e.Partition >= 0 { // what is wrong with the whole topic is no partition's
+			of = fmt.Sprintf("%s[%d]", e.Topic, e.Partition)
+		}
+		return fmt.Errorf("poll %s: %w", of, blame(e.Err))
 	}
 	return nil
 }

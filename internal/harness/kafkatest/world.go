@@ -57,6 +57,8 @@ type Shape struct {
 	Partitions int32
 	// Outputs is how many partitions the output topics have; zero means as many as the input.
 	Outputs int32
+	// Denies has the brokers deny what no ACL allows. The world's own connections are those of Super, who may do everything.
+	Denies  bool
 	Options []kfake.Opt
 	// Gate is who may log in, nil for a cluster that asks for no login; Users are all that may ever be admitted. Login is how the world's own client
 	// does, and members that do not say otherwise.
@@ -78,6 +80,9 @@ func Run(t *testing.T, shape Shape, f func(w *World)) {
 func newWorld(t *testing.T, shape Shape) *World {
 	t.Helper()
 	w := &World{TB: t}
+	if shape.Denies {
+		shape.Options, w.login = append(denying(), shape.Options...), LogIn(Super)
+	}
 	shape.Brokers = max(shape.Brokers, 1)
 	shape.Partitions = max(shape.Partitions, 1)
 	if shape.Outputs == 0 {
