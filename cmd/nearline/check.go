@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"nearline/consumers"
 	"nearline/engine"
@@ -188,6 +189,7 @@ func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) e
 	}
 	say(nil, "brokers %s: %d in the cluster", strings.Join(c.Kafka.Brokers, ", "), brokers)
 	checkGroups(ctx, c, cluster, say)
+	checkRights(ctx, c, say)
 	for _, p := range c.Pipelines {
 		names := slices.DeleteFunc([]string{p.Input.Topic, p.Output.Topic, p.DeadLetters}, func(name string) bool { return name == "" })
 		topics, err := cluster.Topics(ctx, names...)
@@ -200,6 +202,9 @@ func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) e
 			if topic.Missing() {
 				say(fmt.Errorf("it does not exist: create it, as nearline topics --config %s --create does", quoted(file)), "pipeline %s: topic %s", p.Name, name)
 				continue
+			}
+			if errors.Is(topic.Err, kerr.TopicAuthorizationFailed) {
+				continue // checkRights has told
 			}
 			say(topic.Err, "pipeline %s: topic %s: %s", p.Name, name, describe(topic))
 		}

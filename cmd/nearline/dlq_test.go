@@ -22,11 +22,16 @@ import (
 // bury writes the dead letters of n reviews, and the reviews themselves, to a broker's topics.
 func bury(t *testing.T, broker string, n int) {
 	t.Helper()
+	buryBy(t, kafka.Connection{Brokers: []string{broker}}, n)
+}
+
+func buryBy(t *testing.T, connection kafka.Connection, n int) {
+	t.Helper()
 	builder, err := producers.New(producers.Config{Topic: dev.TopicScored, DeadLetters: dev.TopicDeadLetters}, noEncoder{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kafka.Connection{Brokers: []string{broker}}.Client(kgo.MaxBufferedRecords(n + 1))
+	client, err := connection.Client(kgo.MaxBufferedRecords(n + 1))
 	if err != nil {
 		t.Fatal(err)
 	}

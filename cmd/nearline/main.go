@@ -111,7 +111,7 @@ many lines. A second interrupt ends a command by its signal.`,
 		fmt.Fprintln(c.OutOrStdout(), observe.ReadBuild())
 		return nil
 	}
-	root.AddCommand(devCommand(), runCommand(), checkCommand(), topicsCommand(), healthCommand(), scoreCommand(), modelsCommand(),
+	root.AddCommand(devCommand(), runCommand(), checkCommand(), topicsCommand(), aclsCommand(), healthCommand(), scoreCommand(), modelsCommand(),
 		dlqCommand(), featuresCommand(), sendCommand(), tailCommand(), tortureCommand(), versionCommand(), brokerCommand())
 	heedSlips(root)
 	hiding(root) // after all that adds to errors

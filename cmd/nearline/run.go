@@ -105,7 +105,7 @@ func veilOf(c *cobra.Command) *veil.Veil {
 
 // says are the commands that print what they have found: names from files and from the cluster, which are to do nothing to a terminal. Others print
 // data, or draw.
-var says = map[string]bool{"check": true, "topics": true, "list": true, "inspect": true, "replay": true, "count": true, "health": true}
+var says = map[string]bool{"check": true, "topics": true, "acls": true, "list": true, "inspect": true, "replay": true, "count": true, "health": true}
 
 // hiding has the errors of all commands below c show what is written in a configuration, and never what it stands for; and nothing that they say drive a terminal.
 func hiding(c *cobra.Command) {

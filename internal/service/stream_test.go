@@ -44,7 +44,12 @@ func (b *bench) stopAll() {
 // with runs a test on a cluster that has no topics but those made in the test.
 func with(t *testing.T, f func(b *bench)) {
 	t.Helper()
-	kafkatest.Run(t, kafkatest.Shape{Partitions: 1}, func(w *kafkatest.World) {
+	withShape(t, kafkatest.Shape{Partitions: 1}, f)
+}
+
+func withShape(t *testing.T, shape kafkatest.Shape, f func(b *bench)) {
+	t.Helper()
+	kafkatest.Run(t, shape, func(w *kafkatest.World) {
 		client, err := w.Connection(w.Line()).Client()
 		if err != nil {
 			w.Fatal(err)

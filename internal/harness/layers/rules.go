@@ -67,6 +67,7 @@ var layers = []layer{
 	{"internal/committed", []string{"pipeline", "kafka", "kafka/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "kafka", "kafka/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/export", []string{"pipeline", "schemas", "features", "offline", "kafka", "internal/committed"}, "it replays what views were told, by their own code"},
+	{"internal/acls", []string{"pipeline", "kafka", "features", "internal/config", "internal/deadletters"}, "what a configuration's commands do to the cluster is known from the configuration alone"},
 	{"internal/observe", []string{"internal/problems"}, "whoever has something to report comes to it"},
 	{"internal/harness/kafkatest", []string{"pipeline", "kafka", "internal/secret"}, "a fake cluster for any room's tests"},
 	{"internal/harness/hostile", []string{"pipeline", "producers", "kafka"}, "records for any room's tests"},
@@ -101,7 +102,7 @@ var outside = []struct {
 }{
 	{"C", []string{"models/onnx"}, "the only cgo in the repository"},
 	{"github.com/yalue/onnxruntime_go", []string{"models/onnx"}, "the rest builds and runs without the library"},
-	{"github.com/twmb/franz-go", []string{"kafka", "consumers", "internal/service", "internal/harness/bench", "internal/committed", "internal/deadletters", "internal/export", "internal/dev", "internal/harness/hostile", "internal/harness/kafkatest", "internal/torture", "cmd", "e2e"},
+	{"github.com/twmb/franz-go", []string{"kafka", "consumers", "internal/acls", "internal/service", "internal/harness/bench", "internal/committed", "internal/deadletters", "internal/export", "internal/dev", "internal/harness/hostile", "internal/harness/kafkatest", "internal/torture", "cmd", "e2e"},
 		"the member owns the client; schemas and producers handle bytes"},
 	{"github.com/redis/go-redis", []string{"features/redis", "internal/harness/bench", "cmd", "e2e"}, "the rest sees a store"},
 	{"github.com/aws", []string{"features/dynamodb", "kafka/mskiam"}, "the rest sees a store, or credentials"},
