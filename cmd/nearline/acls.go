@@ -16,9 +16,9 @@ import (
 
 // aclFlags are what `nearline acls` can be told.
 type aclFlags struct {
-	by           acls.Grantor
-	purposes     []string
-	least, table bool
+	by                      acls.Grantor
+	purposes                []string
+	least, table, zookeeper bool
 }
 
 func aclsCommand() *cobra.Command {
@@ -45,6 +45,7 @@ torture (nearline torture --config).`,
 	c.Flags().StringVar(&f.by.Config, "command-config", "", "`FILE` that kafka-acls.sh authenticates with")
 	c.Flags().StringSliceVar(&f.purposes, "for", nil, "`PURPOSES` whose commands are printed: run, topics, dlq, export, torture (default: run)")
 	c.Flags().BoolVar(&f.least, "least", false, "only what a purpose cannot be served without")
+	c.Flags().BoolVar(&f.zookeeper, "zookeeper", false, "for brokers that keep ACLs in ZooKeeper, where no name may have a slash")
 	c.Flags().BoolVar(&f.table, "table", false, "a table of the rights instead of commands")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		purposes, err := acls.ParsePurposes(f.purposes)
@@ -74,6 +75,9 @@ torture (nearline torture --config).`,
 // rights of a purpose that are to be printed.
 func (f aclFlags) rights(c *config.Config, purpose acls.Purpose) []acls.Right {
 	rights := acls.Of(c, purpose)
+	if f.zookeeper {
+		rights = acls.ForZooKeeper(rights)
+	}
 	if f.least {
 		rights = slices.DeleteFunc(rights, func(r acls.Right) bool { return !r.Needed() })
 	}

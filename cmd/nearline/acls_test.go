@@ -52,6 +52,11 @@ func TestAclsPrintsCommandsThatAShellRuns(t *testing.T) {
 	replay.ok(t)
 	wantAll(t, "standard output", replay.out, "\nkafka-acls.sh --bootstrap-server k1:9092 --add --allow-principal User:ann --operation Write --operation Read --topic reviews.raw\n")
 
+	old := execute(t, "", "acls", "--config", path, "--principal", "User:nearline", "--zookeeper")
+	old.ok(t)
+	wantAll(t, "standard output", old.out, "\n"+grant+"Write --transactional-id nearline-reviews --resource-pattern-type prefixed\n",
+		"\n# "+grant+"Write --transactional-id nearline-dlq-replay --resource-pattern-type prefixed\n")
+
 	table := execute(t, "", "acls", "--config", path, "--principal", "User:nearline", "--table")
 	table.ok(t)
 	wantAll(t, "standard output", table.out, "FOR ", "run  ", "topic reviews.raw ", "transactional-id nearline-reviews/ ", "prefixed", "dlq ", "torture ")
@@ -142,6 +147,27 @@ func TestCheckNamesEachRightThatIsMissingAndWhatGrantsIt(t *testing.T) {
 			wantAll(t, "standard output", r.out, "WRONG  "+rights[without].says, "1 thing is wrong", "note   rights: nearline acls --config FILE",
 				fmt.Sprintf(": kafka-acls.sh --bootstrap-server %s --add --allow-principal User:SERVICE --operation %s\n", broker, rights[without].grant))
 		})
+	}
+}
+
+// A producer without transactions is let in by brokers since Kafka 2.8 where it may write to any topic. Earlier ones want a right to the cluster.
+func TestCheckAsksForTheRightOfOldBrokersOnlyWhereTheyDenyIt(t *testing.T) {
+	const topic, writes = kmsg.ACLResourceTypeTopic, kmsg.ACLOperationWrite
+	check := func(rights ...kfake.ACL) result {
+		path := configFile(t, denying(t, rights...))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, strings.Replace(string(text), "  - name: reviews\n", "  - name: reviews\n    delivery: at_least_once\n", 1))
+		r := execute(t, "", "check", "--config", path)
+		r.fails(t) // other rights are missing
+		return r
+	}
+	for name, r := range map[string]result{"one that may write": check(allowed(topic, "reviews.scored", writes)), "one that may write nothing": check()} {
+		if strings.Contains(r.out, "IdempotentWrite") {
+			t.Errorf("%s: got\n%s\nwant nothing of the right to the cluster", name, r.out)
+		}
 	}
 }
 

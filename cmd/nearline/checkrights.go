@@ -22,6 +22,9 @@ func checkRights(ctx context.Context, c *config.Config, say sayer) {
 		return
 	}
 	by := acls.Grantor{Bootstrap: strings.Join(c.Kafka.Brokers, ","), Principal: cmp.Or(acls.Principal(c.Kafka.Config), "User:SERVICE")}
+	if answer.ZooKeeper {
+		answer.Missing = acls.ForZooKeeper(answer.Missing)
+	}
 	needed := 0
 	for _, grant := range acls.Grants(answer.Missing) {
 		switch {

@@ -99,6 +99,19 @@ func (r *rights) add(one Right, operations ...Operation) {
 	}
 }
 
+// ForZooKeeper are rights as brokers take them that keep ACLs in ZooKeeper, as all did before KRaft. There a name is a path, and none may have a slash. So
+// what is left is the prefix before the slash, which also covers groups whose names begin alike.
+func ForZooKeeper(all []Right) []Right {
+	var r rights
+	for _, one := range all {
+		if before, _, found := strings.Cut(one.Resource.Name, "/"); found {
+			one.Resource.Name, one.Resource.Prefixed = before, true
+		}
+		r.add(one, one.Operation)
+	}
+	return r.all
+}
+
 // Grant is what one command grants: operations on one resource.
 type Grant struct {
 	Resource   Resource

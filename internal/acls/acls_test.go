@@ -211,6 +211,40 @@ func TestACommandGrantsWhatIsNeededOfOneResource(t *testing.T) {
 	}
 }
 
+// Brokers that keep ACLs in ZooKeeper refuse such names: "Path must not end with / character".
+func TestZooKeeperGetsNoNameWithASlash(t *testing.T) {
+	var got []string
+	for _, r := range acls.ForZooKeeper(append(acls.Of(parse(t, shop), acls.Service), acls.Of(parse(t, shop), acls.Letters)...)) {
+		if strings.Contains(r.Resource.Name, "/") {
+			t.Errorf("got %s, want no slash", said(r))
+		}
+		if r.Resource.Kind == acls.TransactionalID {
+			got = append(got, said(r))
+		}
+	}
+	want := []string{"Write transactional ids nearline-reviews…", "Write transactional ids shop-features-item…", "(Write transactional ids nearline-dlq-replay…)"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A topic may be read because it has to be, and because it would be well to.
+func TestWhatSomebodyNeedsIsNotOnlyWanted(t *testing.T) {
+	// The second pipeline reads the first one's dead letters, so these are also originals to be read again.
+	text := strings.Replace(shop, "input: {topic: reviews.scored}", "input: {topic: reviews.dlq}", 1)
+	again := parse(t, strings.Replace(text, "copies}\n    dead_letters: reviews.dlq", "copies}\n    dead_letters: copies.dlq", 1))
+	for _, r := range acls.Of(again, acls.Letters) {
+		if r.Resource.Name == "reviews.dlq" && r.Operation == acls.Read && (!r.Needed() || len(r.Why) < 2) {
+			t.Errorf("got %s for %v, want it needed, with all reasons", said(r), r.Why)
+		}
+	}
+	for _, g := range acls.Grants(acls.Of(again, acls.Letters)) {
+		if g.Resource.Name == "reviews.dlq" && g.Needed() && !slices.Contains(g.Operations, acls.Read) {
+			t.Errorf("got %v, want Read among what is needed of reviews.dlq", g.Operations)
+		}
+	}
+}
+
 func TestAPrincipalHasATypeAndAName(t *testing.T) {
 	for _, good := range []string{"User:nearline", "User:CN=nearline,OU=a b", "Role:x"} {
 		if err := acls.CheckPrincipal(good); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,6 +22,8 @@ type Answer struct {
 	Unseen map[string]bool
 	// Untold are rights that the brokers say nothing about. Brokers that are not Apache's may do so.
 	Untold []Right
+	// ZooKeeper says that the brokers keep ACLs there: see ForZooKeeper.
+	ZooKeeper bool
 }
 
 // scratch ends the name of what is asked about where rights are of all names with a prefix. Nothing of the service has that name.
@@ -36,7 +39,9 @@ func Ask(ctx context.Context, connection kafka.Connection, rights []Right) (Answ
 	}
 	defer client.Close()
 	a := asking{client: client, rights: rights, answer: Answer{Unseen: make(map[string]bool)}}
-	err = a.topics(ctx)
+	if err = a.topics(ctx); err == nil {
+		err = a.keeper(ctx)
+	}
 	for _, r := range rights {
 		if err == nil && r.Resource.Kind != Topic {
 			err = a.other(ctx, r)
@@ -157,8 +162,9 @@ func (a *asking) other(ctx context.Context, r Right) error {
 		err = a.beat(ctx, r.Resource.named())
 	case r.Resource.Kind == TransactionalID && r.Operation == Write:
 		err = a.end(ctx, r.Resource.named())
-	case r.Operation == IdempotentWrite:
+	case r.Operation == IdempotentWrite && a.mayWrite():
 		err = a.produce(ctx)
+	case r.Operation == IdempotentWrite: // whoever may write to no topic is denied it everywhere
 	default:
 		a.answer.Untold = append(a.answer.Untold, r)
 	}
@@ -184,6 +190,17 @@ func isDenied(err error) bool {
 		}
 	}
 	return false
+}
+
+// keeper asks where ACLs are kept: only brokers with ZooKeeper have others tell them who leads.
+func (a *asking) keeper(ctx context.Context) error {
+	request := kmsg.NewPtrApiVersionsRequest()
+	response, err := request.RequestWith(ctx, a.client)
+	if err != nil {
+		return fmt.Errorf("ask what the brokers answer: %w", err)
+	}
+	a.answer.ZooKeeper = slices.ContainsFunc(response.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return kmsg.Key(k.ApiKey) == kmsg.LeaderAndISR })
+	return nil
 }
 
 // denial is the answer's error where that is a denial. Any other answer, such as that there is no such member, comes only to who may ask.
@@ -214,6 +231,18 @@ func (a *asking) end(ctx context.Context, id string) error {
 		return err
 	}
 	return denial(response.ErrorCode)
+}
+
+// mayWrite says that there is a topic that may be written to. Topics are asked about first.
+func (a *asking) mayWrite() bool {
+	writes := func(r Right) bool { return r.Resource.Kind == Topic && r.Operation == Write }
+	for _, r := range a.rights {
+		denied := slices.ContainsFunc(a.answer.Missing, func(m Right) bool { return m.Resource == r.Resource && writes(m) })
+		if writes(r) && !denied {
+			return true
+		}
+	}
+	return false
 }
 
 // produce asks for the id of a producer without transactions. It costs a number.
