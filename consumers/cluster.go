@@ -82,6 +82,9 @@ type Topic struct {
 // Missing says that there is no such topic.
 func (t Topic) Missing() bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }
 
+// Hidden says that there may be such a topic, and that the brokers show it to others.
+func (t Topic) Hidden() bool { return errors.Is(t.Err, kerr.TopicAuthorizationFailed) }
+
 // Topics looks the names up. Every name is in the answer. The admin client's own questions are not asked: of several topics, they fail for all when
 // one of them may not be seen, or its settings not be read.
 func (c *Cluster) Topics(ctx context.Context, names ...string) (map[string]Topic, error) {

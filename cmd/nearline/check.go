@@ -28,24 +28,35 @@ func checkCommand() *cobra.Command {
 		Short: "Say everything that is wrong with a configuration, and with the world it names",
 		Long: `Prints every problem of the configuration at once, each with its key, its value and what to do. If there is none, it asks the
 world: are the brokers reached, are the topics there with limits that fit each other, does the store of features answer and have
-what it needs, does every model load and reproduce the golden examples that it has. The exit status is 0 when nothing is wrong.`,
+what it needs, does every model load and reproduce the golden examples that it has. The exit status is 0 when nothing is wrong.
+
+With --production it holds configuration and cluster against the production checklist, too (docs/production.md): encryption, tokens, replication, retention,
+timeouts, names. What you know and want otherwise is accepted by the name of its rule.`,
+		Example: `  nearline check --config nearline.yaml
+  nearline check --config nearline.yaml --production --accept delivery`,
 		Args: cobra.NoArgs,
 	}
 	file := configFlag(c)
+	var f productionFlags
+	c.Flags().BoolVar(&f.asked, "production", false, "hold it against the production checklist, too")
+	c.Flags().StringSliceVar(&f.accepted, "accept", nil, "`RULES` of the production checklist that need not hold")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := f.validate(); err != nil {
+			return err
+		}
 		loaded, err := loadConfig(c, *file)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 		defer cancel()
-		return checkWorld(ctx, veilOf(c).Writer(c.OutOrStdout()), loaded, *file)
+		return checkWorld(ctx, veilOf(c).Writer(c.OutOrStdout()), loaded, *file, f)
 	}
 	return c
 }
 
 // checkWorld prints a line for each thing that the configuration names and that is there or is not.
-func checkWorld(ctx context.Context, out io.Writer, c *config.Config, file string) error {
+func checkWorld(ctx context.Context, out io.Writer, c *config.Config, file string, f productionFlags) error {
 	wrong := 0
 	say := func(err error, format string, args ...any) {
 		var note noteError
@@ -63,7 +74,7 @@ func checkWorld(ctx context.Context, out io.Writer, c *config.Config, file strin
 	checkCertificates(c, time.Now(), say)
 	checkModels(ctx, c, say)
 	checkStore(ctx, c, say)
-	if err := checkKafka(ctx, c, file, say); err != nil {
+	if err := checkKafka(ctx, c, file, f, say); err != nil {
 		return err
 	}
 	if wrong > 0 {
@@ -171,7 +182,7 @@ func checkStore(ctx context.Context, c *config.Config, say sayer) {
 // storePatience is how long the store may take to answer at all.
 const storePatience = 10 * time.Second
 
-func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) error {
+func checkKafka(ctx context.Context, c *config.Config, file string, f productionFlags, say sayer) error {
 	cluster, err := consumers.Dial(c.Kafka.Connection(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -185,6 +196,7 @@ func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) e
 			err = fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here?", err)
 		}
 		say(err, "brokers %s", strings.Join(c.Kafka.Brokers, ", "))
+		f.check(ctx, c, nil, 0, say)
 		return nil
 	}
 	say(nil, "brokers %s: %d in the cluster", strings.Join(c.Kafka.Brokers, ", "), brokers)
@@ -213,6 +225,7 @@ func checkKafka(ctx context.Context, c *config.Config, file string, say sayer) e
 		}
 	}
 	checkUpdates(ctx, cluster, c, say)
+	f.check(ctx, c, cluster, brokers, say)
 	return nil
 }
 

@@ -34,8 +34,12 @@ type Config struct {
 	Pipelines []Pipeline            `yaml:"pipelines"`
 	Serving   serving.Config        `yaml:"serving"`
 
-	secrets []secret.Text
+	secrets   []secret.Text
+	variables map[string]bool // the paths of keys whose texts have something from the environment, or from a file, in them
 }
+
+// FromVariable says that the text at a path, such as kafka.replica, was taken from the environment or from a file, or a part of it.
+func (c *Config) FromVariable(path string) bool { return c.variables[path] }
 
 // Secrets that the configuration has. Those in files are read at each use.
 func (c *Config) Secrets() []secret.Text { return c.secrets }
@@ -148,7 +152,7 @@ func Parse(name string, data []byte) (*Config, *veil.Veil, error) {
 	c := Default()
 	d.decode(data, c)
 	hides := d.texts.veil()
-	c.secrets = d.texts.secrets
+	c.secrets, c.variables = d.texts.secrets, d.texts.variables()
 	c.fill(filepath.Dir(name))
 	// Nothing can be said of values when there is no YAML to take them from.
 	if len(d.problems) == 0 || len(d.lines) > 0 {

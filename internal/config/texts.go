@@ -39,6 +39,18 @@ func (t *texts) note(path, text, written string, held []reading) {
 	t.whole = append(t.whole, reading{path, text, written})
 }
 
+// variables are the paths of texts that came from the environment or from files, nil where none did.
+func (t *texts) variables() map[string]bool {
+	var paths map[string]bool
+	for _, w := range t.whole {
+		if paths == nil {
+			paths = make(map[string]bool)
+		}
+		paths[w.path] = true
+	}
+	return paths
+}
+
 // veil that hides secrets, and what came from the environment or from files; nil where nothing did. A value that stands in the file as well is no
 // secret; one that messages are made of, such as kafka, tells nothing, and could not be read any more if it were taken out of them.
 func (t *texts) veil() *veil.Veil {

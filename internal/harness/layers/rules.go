@@ -64,6 +64,7 @@ var layers = []layer{
 		"features/firestore", "offline", "serving", "models", "steps", "internal/observe", "internal/files", "internal/plainyaml", "internal/problems", "internal/secret", "internal/certs",
 		"internal/spelling", "internal/veil",
 	}, "the whole configuration is made of the rooms' own"},
+	{"internal/production", []string{"pipeline", "consumers", "kafka", "internal/config", "internal/secret"}, "it judges what others have found, and asks nobody"},
 	{"internal/committed", []string{"pipeline", "kafka", "kafka/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "kafka", "kafka/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/export", []string{"pipeline", "schemas", "features", "offline", "kafka", "internal/committed"}, "it replays what views were told, by their own code"},
