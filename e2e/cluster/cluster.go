@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,8 @@ type Options struct {
 	Brokers int
 	// Properties are added to every broker's configuration, or replace what is there: "broker.session.timeout.ms": "3000".
 	Properties map[string]string
+	// Security that the cluster has; nil is none, and everything is spoken in the clear.
+	Security *Security
 	// DiskMiB is the size of each broker's disk, which is in memory; 0 is 1024.
 	DiskMiB int
 }
@@ -49,14 +52,15 @@ type Cluster struct {
 	Version string
 	Image   string
 
-	options Options
-	engine  *client.Client
-	network *testcontainers.DockerNetwork
-	proxies *proxies
-	brokers []*broker
-	others  []testcontainers.Container // ZooKeeper, and the keeper of the disks
-	keeper  testcontainers.Container
-	volumes []string
+	options  Options
+	identity *identity // nil without security
+	engine   *client.Client
+	network  *testcontainers.DockerNetwork
+	proxies  *proxies
+	brokers  []*broker
+	others   []testcontainers.Container // ZooKeeper, and the keeper of the disks
+	keeper   testcontainers.Container
+	volumes  []string
 }
 
 // broker is one container.
@@ -84,6 +88,11 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
+	if o.Security != nil {
+		if c.identity, err = newIdentity(o.Security); err != nil {
+			return nil, err
+		}
+	}
 	if c.engine, err = dial(ctx); err != nil {
 		return nil, err
 	}
@@ -152,6 +161,9 @@ func (c *Cluster) Close() error {
 	if c.engine != nil {
 		errs = append(errs, c.engine.Close())
 	}
+	if c.identity != nil {
+		errs = append(errs, os.RemoveAll(c.identity.folder))
+	}
 	return errors.Join(errs...)
 }
 
@@ -216,7 +228,7 @@ const clusterID = "bmVhcmxpbmUtZTJlLWthZg"
 
 // properties of a broker. Replication is three with two in sync where there are three brokers; timings are Kafka's own,
 // except that a group need not wait for more members at its birth.
-func (c *Cluster) properties(b *broker) map[string]string {
+func (c *Cluster) properties(b *broker) (map[string]string, error) {
 	listeners := fmt.Sprintf("INTERNAL://:%d,DIRECT://:%d,PROXIED://:%d", internalPort, directPort, behindPort)
 	protocols := "INTERNAL:PLAINTEXT,DIRECT:PLAINTEXT,PROXIED:PLAINTEXT"
 	replicas := strconv.Itoa(min(3, c.options.Brokers))
@@ -251,14 +263,23 @@ func (c *Cluster) properties(b *broker) map[string]string {
 	}
 	p["listeners"] = listeners
 	p["listener.security.protocol.map"] = protocols
+	if c.options.Security != nil {
+		if err := c.secure(p); err != nil {
+			return nil, err
+		}
+	}
 	maps.Copy(p, c.options.Properties)
-	return p
+	return p, nil
 }
 
 // start makes a broker's container.
 func (c *Cluster) start(ctx context.Context, b *broker) error {
-	env := map[string]string{"CLUSTER_ID": clusterID, "KAFKA_HEAP_OPTS": "-Xms128m -Xmx400m"}
-	for name, value := range c.properties(b) {
+	properties, err := c.properties(b)
+	if err != nil {
+		return err
+	}
+	env := map[string]string{"CLUSTER_ID": clusterID, "KAFKA_HEAP_OPTS": "-Xms128m -Xmx400m", "KAFKA_OPTS": c.securityOptions()}
+	for name, value := range properties {
 		env["KAFKA_"+strings.ToUpper(strings.NewReplacer("_", "__", "-", "___", ".", "_").Replace(name))] = value
 	}
 	ports := network.PortMap{}
@@ -266,7 +287,7 @@ func (c *Cluster) start(ctx context.Context, b *broker) error {
 		ports[network.MustParsePort(fmt.Sprintf("%d/tcp", inside))] = []network.PortBinding{
 			{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(outside)}}
 	}
-	made, err := testcontainers.Run(ctx, c.Image,
+	made, err := testcontainers.Run(ctx, c.Image, append(c.securityCustomizer(b.node),
 		testcontainers.WithEnv(env),
 		testcontainers.WithExposedPorts(fmt.Sprintf("%d/tcp", directPort), fmt.Sprintf("%d/tcp", behindPort)),
 		tcnetwork.WithNetwork([]string{alias(b.node)}, c.network),
@@ -275,7 +296,7 @@ func (c *Cluster) start(ctx context.Context, b *broker) error {
 			config.PortBindings = ports
 			config.Mounts = append(config.Mounts, mount.Mount{Type: mount.TypeVolume, Source: c.volumes[b.node-1], Target: diskPath})
 		}),
-	)
+	)...)
 	b.container = made
 	if err != nil {
 		return fmt.Errorf("start broker %d of %s: %w", b.node, c.Image, err)

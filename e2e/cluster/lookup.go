@@ -16,7 +16,7 @@ var errRunning = errors.New("it runs")
 
 // Client dials the brokers directly.
 func (c *Cluster) Client(options ...kgo.Opt) (*kgo.Client, error) {
-	return reach(kafka.Connection{Brokers: c.Direct()}, options...)
+	return reach(c.connection(c.Direct()...), options...)
 }
 
 // reach brokers that are hurt. One that hangs up in a greeting is one that goes down here, never one that wants TLS.
@@ -97,7 +97,7 @@ func (c *Cluster) AwaitBroker(ctx context.Context, node int) error {
 			logs, _ := c.Logs(ctx, node)
 			return final{fmt.Errorf("broker %d has ended: %s", node, logs[max(0, len(logs)-2000):])}
 		}
-		client, err := reach(kafka.Connection{Brokers: []string{host(b.direct)}}, kgo.RetryTimeout(3*time.Second))
+		client, err := reach(c.connection(host(b.direct)), kgo.RetryTimeout(3*time.Second))
 		if err != nil {
 			return err
 		}

@@ -25,10 +25,22 @@ type redis struct {
 	story   *story
 	port    int
 	command *exec.Cmd
+	serves  []string // arguments of the server beside its port
+	asks    []string // arguments of its client beside the port
 }
 
 // redis starts one, or skips the test where there is none to start, unless NEARLINE_E2E_REQUIRED is set.
 func (s *story) redis() *redis {
+	s.t.Helper()
+	r := s.newRedis()
+	r.serves = []string{"--port", strconv.Itoa(r.port)}
+	r.start()
+	s.t.Cleanup(r.kill)
+	return r
+}
+
+// newRedis is one that is yet to be started.
+func (s *story) newRedis() *redis {
 	s.t.Helper()
 	for _, program := range []string{"redis-server", "redis-cli"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -42,8 +54,6 @@ func (s *story) redis() *redis {
 	s.must("find a port", err)
 	r := &redis{story: s, port: listener.Addr().(*net.TCPAddr).Port}
 	s.must("free the port", listener.Close())
-	r.start()
-	s.t.Cleanup(r.kill)
 	return r
 }
 
@@ -53,7 +63,7 @@ func (r *redis) start() {
 	log, err := os.OpenFile(filepath.Join(s.folder, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	s.must("open a log", err)
 	defer log.Close()
-	r.command = exec.Command("redis-server", "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no") //nolint:gosec // its own port
+	r.command = exec.Command("redis-server", append([]string{"--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}, r.serves...)...) //nolint:gosec // its own port
 	r.command.Stdout, r.command.Stderr, r.command.Dir = log, log, s.folder
 	r.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.must("start redis-server", r.command.Start())
@@ -71,7 +81,7 @@ func (r *redis) kill() {
 
 // ask the server by its own client.
 func (r *redis) ask(ctx context.Context, arguments ...string) ([]string, error) {
-	out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"-p", strconv.Itoa(r.port)}, arguments...)...).Output() //nolint:gosec // of this test
+	out, err := exec.CommandContext(ctx, "redis-cli", slices.Concat([]string{"-p", strconv.Itoa(r.port)}, r.asks, arguments)...).Output() //nolint:gosec // of this test
 	if err != nil {
 		return nil, fmt.Errorf("redis-cli: %w: %s", err, out)
 	}

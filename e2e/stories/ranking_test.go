@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -173,9 +172,9 @@ func (s *story) posted(r *replica, page, body string) (answer ranked) {
 	s.t.Helper()
 	ctx, cancel := s.withDeadline()
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.address+page, strings.NewReader(body))
+	request, err := r.request(ctx, http.MethodPost, page, []byte(body))
 	s.must("make a request", err)
-	response, err := http.DefaultClient.Do(request)
+	response, err := r.do(request)
 	s.must("post a request", err)
 	defer response.Body.Close()
 	s.must("read an answer", json.NewDecoder(response.Body).Decode(&answer))

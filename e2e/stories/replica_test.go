@@ -31,6 +31,15 @@ type settings struct {
 	features, steps string
 	// pipelines are further ones, each with a line break after it.
 	pipelines string
+	// kafka and serving are further keys of these sections, each with a comma before it.
+	kafka, serving string
+}
+
+// web says how replicas are asked over HTTP. The zero value asks in the clear.
+type web struct {
+	client *http.Client // nil is the default one
+	scheme string       // http when empty
+	token  func() string
 }
 
 // setting changes them.
@@ -45,7 +54,7 @@ func realModel(s *settings) {
 
 // config of a replica.
 func (s *story) config(name string, o settings) string {
-	return fmt.Sprintf(`kafka: {brokers: ['%s'], replica: %s, static_membership: %v}
+	return fmt.Sprintf(`kafka: {brokers: ['%s'], replica: %s, static_membership: %v%s}
 models: {repository: %s}
 %spipelines:
   - name: story
@@ -55,8 +64,8 @@ models: {repository: %s}
     steps: [{predict: {model: %s, %s}}%s]
     output: {topic: %s, %s}
     dead_letters: %s
-%sserving: {http: '127.0.0.1:0'}
-`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.repository, o.features, s.group, cmp.Or(o.start, "earliest"), s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead, o.pipelines)
+%sserving: {http: '127.0.0.1:0'%s}
+`, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.kafka, o.repository, o.features, s.group, cmp.Or(o.start, "earliest"), s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead, o.pipelines, o.serving)
 }
 
 // replica of the service: a child process, and those that follow it under its name.
@@ -194,17 +203,34 @@ func (r *replica) restart(with ...setting) {
 }
 
 func (r *replica) get(ctx context.Context, page string) (status int, body string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.address+page, http.NoBody)
+	request, err := r.request(ctx, http.MethodGet, page, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := r.do(request)
 	if err != nil {
 		return 0, "", err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(text), err
+}
+
+// request to the replica, with the token that readers have.
+func (r *replica) request(ctx context.Context, method, page string, body []byte) (*http.Request, error) {
+	w := r.story.web
+	request, err := http.NewRequestWithContext(ctx, method, cmp.Or(w.scheme, "http")+"://"+r.address+page, bytes.NewReader(body))
+	if err == nil && w.token != nil {
+		request.Header.Set("Authorization", "Bearer "+w.token())
+	}
+	return request, err
+}
+
+func (r *replica) do(request *http.Request) (*http.Response, error) {
+	if client := r.story.web.client; client != nil {
+		return client.Do(request)
+	}
+	return http.DefaultClient.Do(request)
 }
 
 // expectStream waits until /streamz answers so, and says that.

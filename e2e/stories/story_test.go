@@ -33,15 +33,22 @@ type story struct {
 	raw, scored, dead string // topics
 	group             string
 	folder            string // of configurations and logs
+	web               web    // how the replicas are asked
 	models            string // repository with the model named constant
 	replicas          map[string]*replica
 	written           int // events, by produce and load
 }
 
-// begin a story. Its topics are yet to be made.
+// begin a story on the cluster that all share. Its topics are yet to be made.
 func begin(t *testing.T, name string) *story {
 	t.Helper()
-	s := &story{t: t, cluster: sharedCluster(t), raw: name + ".raw", scored: name + ".scored", dead: name + ".raw.dlq",
+	return beginOn(t, sharedCluster(t), name)
+}
+
+// beginOn a cluster of its own.
+func beginOn(t *testing.T, c *cluster.Cluster, name string) *story {
+	t.Helper()
+	s := &story{t: t, cluster: c, raw: name + ".raw", scored: name + ".scored", dead: name + ".raw.dlq",
 		group: "nearline-" + name, folder: filepath.Join(kept, name), replicas: map[string]*replica{}}
 	s.models = filepath.Join(s.folder, "models")
 	constant := filepath.Join(s.models, "constant", "1")
