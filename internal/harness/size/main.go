@@ -26,8 +26,8 @@ type budget struct {
 
 // budgets are the only place where they are set; a test compares them with what README.md, DESIGN.md and CONTRIBUTING.md say.
 var budgets = []budget{
-	{"the program", "grpcnotrace", 46},
-	{"the program without the clouds' clients", "grpcnotrace,nocloud", 28},
+	{"the program", "grpcnotrace", 47},
+	{"the program without the clouds' clients", "grpcnotrace,nocloud", 29},
 }
 
 const megabyte = 1_000_000
