@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The conformance suite of stores on real Redis servers: one alone, and a cluster of three. Needs Debian's redis-server; ARGS go to go test.
+# The conformance suite of stores on real Redis servers: one alone, a cluster of three, and both over TLS, where credentials are replaced in use. Needs Debian's redis-server; ARGS go to go test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,3 +60,7 @@ for node in "${nodes[@]}"; do
 done
 printf 'a cluster of three: '
 suite "$(IFS=, && echo "${nodes[*]}")" "$@"
+
+# These start their own, with certificates of their own.
+printf 'one, and a cluster, over TLS: '
+go test -count=1 -tags 'synctests redisserver' -run Secured "$@" ./features/redis

@@ -118,7 +118,7 @@ func (s *Store) keeps(ctx context.Context) error {
 		switch {
 		case i.forbidden != nil:
 			return fmt.Errorf("%s.username is %q: this user may not ask by INFO whether a server was started again or removes keys, so a loss may not be seen; "+
-				"allow it: ACL SETUSER %[2]s +info: %w", key, s.username, i.forbidden)
+				"allow it: ACL SETUSER %[2]s +info: %w", key, s.username.Value(), i.forbidden)
 		case i.evicts(s.ttl > 0):
 			return fmt.Errorf("%s.addresses is %q: a server there removes keys once it has %d bytes (maxmemory-policy %s), and lookups then have defaults; "+
 				"want maxmemory-policy noeviction, and enough memory: CONFIG SET maxmemory-policy noeviction", key, s.addresses, i.memory, i.policy)

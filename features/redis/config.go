@@ -19,9 +19,9 @@ type Config struct {
 	// Cluster says that a single address is one of a cluster, such as a cloud's endpoint. Several are anyway.
 	Cluster bool `yaml:"cluster"`
 	// Master is the name under which sentinels know the server.
-	Master   string `yaml:"master"`
-	Username string `yaml:"username"`
-	// Password of each new connection: one in a file may be replaced while the service runs.
+	Master string `yaml:"master"`
+	// Username and Password of each new connection: those in files may be replaced while the service runs.
+	Username secret.Name `yaml:"username"`
 	Password secret.Text `yaml:"password"`
 	// Database by its number; a cluster has only 0.
 	Database int `yaml:"database"`
@@ -67,8 +67,8 @@ func (c Config) Validate(path string) error {
 	if c.Database < 0 || c.Database > 1_000_000 {
 		p.Add(path+".database", "is %d: want 0 or more, and at most 1000000", c.Database)
 	}
-	if c.Username != "" && c.Password.Empty() {
-		p.Add(path+".username", "is %q and %s.password is empty: want both, such as password: ${file:/run/secrets/redis}", c.Username, path)
+	if !c.Username.Empty() && c.Password.Empty() {
+		p.Add(path+".username", "is %q and %s.password is empty: want both, such as password: ${file:/run/secrets/redis}", c.Username.Written(), path)
 	}
 	if c.TLS != nil {
 		p.Join(c.TLS.Validate(path + ".tls"))

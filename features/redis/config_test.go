@@ -15,6 +15,8 @@ import (
 
 const path = "features.store.redis"
 
+func named(text string) secret.Name { return secret.Name{Text: secret.Plain(text)} }
+
 func TestTheDefaultsWantAnAddressOnly(t *testing.T) {
 	c := DefaultConfig()
 	if err := c.Validate(path); err == nil || err.Error() != path+".addresses is empty: want at least one host:port, such as redis:6379" {
@@ -43,14 +45,18 @@ func TestConfigsThatCannotWorkAreRefused(t *testing.T) {
 		{"sentinels have databases", func(c *Config) { c.Addresses, c.Master, c.Database = []string{"a:1", "b:2"}, "main", 3 }, nil},
 		{"but no cluster", func(c *Config) { c.Master, c.Cluster = "main", true }, []string{"master"}},
 		{"a negative database", func(c *Config) { c.Database = -1 }, []string{"database"}},
-		{"a user without a password", func(c *Config) { c.Username = "ann" }, []string{"username"}},
+		{"a user without a password", func(c *Config) { c.Username = named("ann") }, []string{"username"}},
+		{"a user in a file without a password", func(c *Config) {
+			c.Username = secret.Name{Text: secret.New("", "${file:user}", func() (string, error) { return "ann", nil })}
+		},
+			[]string{"username"}},
 		{"a password without a user", func(c *Config) { c.Password = secret.Plain("secret") }, nil},
 		{"prefixes", func(c *Config) { c.Prefix = "" }, []string{"prefix"}},
 		{"a prefix for one slot", func(c *Config) { c.Prefix = "{shop}" }, []string{"prefix"}},
 		{"a short ttl", func(c *Config) { c.TTL = time.Millisecond }, []string{"ttl"}},
 		{"a negative ttl", func(c *Config) { c.TTL = -time.Hour }, []string{"ttl"}},
 		{"a ttl", func(c *Config) { c.TTL = time.Hour }, nil},
-		{"all at once", func(c *Config) { *c = Config{Username: "ann", Database: -1, TTL: -1} },
+		{"all at once", func(c *Config) { *c = Config{Username: named("ann"), Database: -1, TTL: -1} },
 			[]string{"addresses", "database", "username", "prefix", "ttl", "timeout", "pool_size"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,7 +81,7 @@ func TestConfigsThatCannotWorkAreRefused(t *testing.T) {
 
 func TestNothingShowsThePassword(t *testing.T) {
 	c := DefaultConfig()
-	c.Username, c.Password = "ann", secret.Plain("hunter2")
+	c.Username, c.Password = named("ann"), secret.Plain("hunter2")
 	shown := []string{c.Password.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%t"} {
 		shown = append(shown, fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c), fmt.Sprintf(verb, c.Password))

@@ -22,6 +22,7 @@ import (
 
 	"nearline/features"
 	"nearline/internal/certs"
+	"nearline/internal/secret"
 )
 
 // Fields of a hash that are not features: no feature's name has an @.
@@ -52,7 +53,7 @@ type Store struct {
 	client    goredis.UniversalClient
 	files     *certs.Files // nil without TLS
 	addresses []string
-	username  string
+	username  secret.Name
 	prefix    string
 	ttl       time.Duration
 	timeout   time.Duration
@@ -86,7 +87,7 @@ func open(c Config, dial func(ctx context.Context, network, address string) (net
 	}
 	if !c.Password.Empty() {
 		options.CredentialsProviderContext = func(context.Context) (username, password string, err error) {
-			return c.Username, c.Password.Value(), nil
+			return c.Username.Value(), c.Password.Value(), nil
 		}
 	}
 	var files *certs.Files

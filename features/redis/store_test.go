@@ -396,7 +396,7 @@ func TestNobodyThereIsAnErrorThatSaysWhatToLookAt(t *testing.T) {
 	address := server.Addr()
 	server.RequireUserAuth("ann", "right")
 	c := patient(address)
-	c.Username, c.Password = "ann", secret.Plain("wrong-and-secret")
+	c.Username, c.Password = named("ann"), secret.Plain("wrong-and-secret")
 	refused := opened(t, c)
 	c.Password = secret.Plain("right")
 	if err := opened(t, c).Ping(t.Context()); err != nil {

@@ -62,7 +62,9 @@ func TestStoreIsReachedByTLSWithTheFilesOfNow(t *testing.T) {
 
 	c := patient(server.Addr())
 	c.TLS = &own
-	c.Username, c.Password = "ann", secret.New("features.store.redis.password", "${file:password}", func() (string, error) { return secret.File(password) })
+	user := certstest.Write(folder, "user", []byte("ann\n"))
+	c.Username = secret.Name{Text: secret.New("features.store.redis.username", "${file:user}", func() (string, error) { return secret.File(user) })}
+	c.Password = secret.New("features.store.redis.password", "${file:password}", func() (string, error) { return secret.File(password) })
 	if err := c.Validate(path); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +88,11 @@ func TestStoreIsReachedByTLSWithTheFilesOfNow(t *testing.T) {
 	server.RequireUserAuth("ann", "password-two")
 	certstest.Write(folder, "password", []byte("password-two\n"))
 	answers("with another password")
+	server.RequireUserAuth("joe", "password-three")
+	certstest.Write(folder, "user", []byte("joe\n"))
+	certstest.Write(folder, "password", []byte("password-three\n"))
+	server.RequireUserAuth("ann", "nothing that is known here")
+	answers("with another user")
 	if s.Certificates() == nil {
 		t.Error("nobody knows when the certificates expire")
 	}
