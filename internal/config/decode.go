@@ -196,8 +196,12 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		return
 	}
 	if node.Type() == ast.NullType {
-		if v.Kind() == reflect.Pointer && d.defaults[v.Type().Elem()].IsValid() {
+		switch {
+		case v.Kind() != reflect.Pointer || !d.defaults[v.Type().Elem()].IsValid():
+		case d.mayBeEmpty(v.Type().Elem()):
 			d.add(lineOf(node), path, path+" is empty: want {} for its defaults, or no such key")
+		default:
+			d.add(lineOf(node), path, path+" is empty: want keys in it, or no such key")
 		}
 		return
 	}
@@ -286,13 +290,25 @@ func (d *decoder) setDefault(v reflect.Value) {
 	}
 }
 
+// mayBeEmpty says that {} is enough for a choice with defaults. A server has no certificate by default.
+func (d *decoder) mayBeEmpty(t reflect.Type) bool {
+	return d.defaults[t].IsValid() && t != reflect.TypeFor[serving.TLS]()
+}
+
 func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 	fields := map[string]reflect.Value{}
 	var names []string
 	collectFields(v, fields, &names)
 	wanted := "a mapping of " + strings.Join(names, ", ")
-	if d.defaults[v.Type()].IsValid() && !strings.HasSuffix(path, "]") { // none of a list can do without
-		wanted += ", or {} for its defaults"
+	if d.mayBeEmpty(v.Type()) && !strings.HasSuffix(path, "]") { // none of a list can do without
+		switch text, _ := scalarText(node); text {
+		case "true": // as tls: true was once written
+			wanted = "{} in its place, for its defaults, or " + wanted
+		case "false":
+			wanted = "no such key, or " + wanted
+		default:
+			wanted += ", or {} for its defaults"
+		}
 	}
 	pairs, ok := d.pairs(path, node, wanted)
 	if !ok {
