@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/internal/dev"
-	"nearline/kafka"
 )
 
 // partitions of every topic here.
@@ -37,25 +36,19 @@ func serveBroker() error {
 // broker is the embedded broker in a process of its own, so that its memory and its garbage are not the service's; or a real
 // cluster, where one is named.
 type broker struct {
-	addr  string // the first to ask
+	cluster
 	admin *kadm.Client
 	child *exec.Cmd // nil for a cluster
 	stdin io.Closer
 	made  []string // topics, which are not left behind on a cluster
 }
 
-func (b *broker) connection() kafka.Connection { return kafka.Connection{Brokers: []string{b.addr}} }
-
 func (b *broker) real() bool { return b.child == nil }
 
-func startBroker(listed string) (*broker, error) {
-	if listed != "" {
-		brokers := strings.Split(listed, ",")
-		client, err := kafka.Connection{Brokers: brokers}.Client(kgo.MetadataMinAge(50 * time.Millisecond))
-		if err != nil {
-			return nil, err
-		}
-		return &broker{addr: brokers[0], admin: kadm.NewClient(client)}, client.Ping(context.Background())
+// startBroker is the cluster that is listed, or that a file has the section kafka of, or else one of its own.
+func startBroker(listed, file string) (*broker, error) {
+	if listed != "" || file != "" {
+		return reachCluster(listed, file)
 	}
 	child := exec.Command(os.Args[0], "broker")
 	child.Stderr = os.Stderr
@@ -74,13 +67,36 @@ func startBroker(listed string) (*broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the broker's process said nothing: %w", err)
 	}
-	b := &broker{addr: strings.TrimSpace(addr), child: child, stdin: stdin}
-	client, err := b.connection().Client()
+	b := &broker{cluster: clusterAt(strings.TrimSpace(addr)), child: child, stdin: stdin}
+	client, err := b.Connection.Client()
 	if err != nil {
 		return nil, err
 	}
 	b.admin = kadm.NewClient(client)
 	return b, nil
+}
+
+func reachCluster(listed, file string) (*broker, error) {
+	var brokers []string
+	if listed != "" {
+		brokers = strings.Split(listed, ",")
+	}
+	at := clusterAt(brokers...)
+	if file != "" {
+		var err error
+		if at, err = clusterIn(file, brokers); err != nil {
+			return nil, fmt.Errorf("-kafka-config %s: %w", file, err)
+		}
+	}
+	client, err := at.Client(kgo.MetadataMinAge(50 * time.Millisecond))
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Ping(context.Background()); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("ask the brokers at %q: %w", at.Brokers, err)
+	}
+	return &broker{cluster: at, admin: kadm.NewClient(client)}, nil
 }
 
 func (b *broker) close() error {
@@ -118,7 +134,7 @@ func (b *broker) drop(ctx context.Context, names ...string) error {
 
 // fill writes the events to a topic, n in all, each under a key of its own.
 func (b *broker) fill(ctx context.Context, topic string, events [][]byte, n int) error {
-	client, err := b.connection().Client(kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
+	client, err := b.Connection.Client(kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
 	if err != nil {
 		return err
 	}

@@ -93,15 +93,15 @@ func featuring(ctx context.Context, b *bench) ([]figure, error) {
 	return figures, nil
 }
 
-func viewYAML(brokers, repository, model, name, in, out, redis, steps string) []byte {
+func viewYAML(cluster, repository, model, name, in, out, redis, steps string) []byte {
 	return fmt.Appendf(nil, `
-kafka: {brokers: [%q], replica: bench}
+kafka: %s
 models: {repository: %q}
 features: {topics: bench.%s, partitions: %d, dead_letters: bench.%s.dlq, store: {redis: {addresses: [%q], prefix: bench-%s, timeout: 1s}}, views: [%s]}
 pipelines:
   - {name: %s, input: {topic: %s, map: {id: event_id, text: text}}, steps: [%s], %s dead_letters: %s.dlq}
 serving: {http: "off"}
-`, brokers, repository, name, partitions, name, redis, name, benchView, name, in, steps, out, name)
+`, cluster, repository, name, partitions, name, redis, name, benchView, name, in, steps, out, name)
 }
 
 // viewTopics are those that a service makes for the view of such a configuration.
@@ -139,7 +139,7 @@ func aggregating(ctx context.Context, b *bench, address string) ([]figure, error
 		if err != nil {
 			return nil, err
 		}
-		yaml := viewYAML(b.broker.addr, repository, "", name, in, "", address, "{aggregate: {view: item}}")
+		yaml := viewYAML(b.broker.section, repository, "", name, in, "", address, "{aggregate: {view: item}}")
 		began := time.Now()
 		running, err := serve(ctx, yaml, nil)
 		if err != nil {
@@ -282,7 +282,7 @@ func lookupShare(ctx context.Context, b *bench, address string) ([]figure, error
 	if err := b.broker.fill(ctx, in, events, n); err != nil {
 		return nil, err
 	}
-	yaml := viewYAML(b.broker.addr, "models/zoo", "", name, in, fmt.Sprintf("output: {topic: %s.out},", name), address,
+	yaml := viewYAML(b.broker.section, "models/zoo", "", name, in, fmt.Sprintf("output: {topic: %s.out},", name), address,
 		"{predict: {model: sentiment}}, {lookup: {views: [item]}}, {aggregate: {view: item}}")
 	running, err := serve(ctx, yaml, nil)
 	if err != nil {
@@ -339,7 +339,7 @@ func aging(ctx context.Context, b *bench, address string) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	yaml := viewYAML(b.broker.addr, repository, "", name, in, fmt.Sprintf("output: {topic: %s.out},", name), address,
+	yaml := viewYAML(b.broker.section, repository, "", name, in, fmt.Sprintf("output: {topic: %s.out},", name), address,
 		"{predict: {model: constant}}, {aggregate: {view: item}}")
 	c, _, err := config.Parse("bench.yaml", yaml)
 	if err != nil {
@@ -352,7 +352,7 @@ func aging(ctx context.Context, b *bench, address string) ([]figure, error) {
 		return nil, err
 	}
 	defer running.stop()
-	writer, err := b.broker.connection().Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := b.broker.Connection.Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

@@ -228,7 +228,7 @@ func (g *gpuCheck) paces(ctx context.Context, out io.Writer, cuda bool) error {
 
 // endToEnd runs the whole service over a backlog, from the input topic to committed results.
 func (g *gpuCheck) endToEnd(ctx context.Context, out io.Writer, device onnx.Device, texts []string) (err error) {
-	broker, err := startBroker("")
+	broker, err := startBroker("", "")
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func (g *gpuCheck) pass(ctx context.Context, out io.Writer, b *broker, device on
 	if err := b.topic(ctx, name+".out", name+".dlq"); err != nil {
 		return err
 	}
-	yaml, err := g.yaml(b.addr, name, in)
+	yaml, err := g.yaml(b.section, name, in)
 	if err != nil {
 		return err
 	}
@@ -295,7 +295,7 @@ func (g *gpuCheck) pass(ctx context.Context, out io.Writer, b *broker, device on
 }
 
 // yaml is the configuration of the service.
-func (g *gpuCheck) yaml(broker, name, in string) ([]byte, error) {
+func (g *gpuCheck) yaml(cluster, name, in string) ([]byte, error) {
 	repository, err := filepath.Abs(g.repository)
 	if err != nil {
 		return nil, err
@@ -312,7 +312,7 @@ func (g *gpuCheck) yaml(broker, name, in string) ([]byte, error) {
 		keys = append(keys, g.with)
 	}
 	return fmt.Appendf(nil, `
-kafka: {brokers: [%q], replica: bench}
+kafka: %s
 models: {%s}
 pipelines:
   - name: %[3]s
@@ -322,7 +322,7 @@ pipelines:
     dead_letters: %[3]s.dlq
     cycle: {members: %[6]d}
 serving: {http: "off"}
-`, broker, strings.Join(keys, ", "), name, in, g.model, g.members), nil
+`, cluster, strings.Join(keys, ", "), name, in, g.model, g.members), nil
 }
 
 // deviceName says what the figures were measured on, or that there is no such thing.

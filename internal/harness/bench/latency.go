@@ -23,18 +23,18 @@ func latency(ctx context.Context, b *bench) ([]figure, error) {
 	if err := b.broker.topic(ctx, in, out, dead); err != nil {
 		return nil, err
 	}
-	running, err := serveConstant(ctx, b.broker.addr, "latency", in, out, dead)
+	running, err := serveConstant(ctx, b.broker.section, "latency", in, out, dead)
 	if err != nil {
 		return nil, err
 	}
 	defer running.stop()
 
-	reader, err := b.broker.connection().Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	reader, err := b.broker.Connection.Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	writer, err := b.broker.connection().Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := b.broker.Connection.Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

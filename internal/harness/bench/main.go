@@ -5,6 +5,7 @@
 //	go run ./internal/harness/bench -only plumbing,latency  # some
 //	go run ./internal/harness/bench -reviews my.jsonl       # on your own reviews: {"review_id": …, "text": …} a line
 //	go run ./internal/harness/bench -kafka k1:9092,k2:9092  # on your own Kafka; topics scoring.…, latency.… and so on are made there
+//	go run ./internal/harness/bench -kafka-config FILE      # the same with TLS and a login: FILE has a section kafka
 //	go run ./internal/harness/bench -only gpu               # is the GPU right, how fast, how busy: `make gpu-check`
 package main
 
@@ -57,9 +58,10 @@ func main() {
 		return
 	}
 	var b bench
-	var only, kafka, profile string
+	var only, kafka, kafkaConfig, profile string
 	flag.StringVar(&only, "only", "", "figures to measure, of: "+names()+"; or "+gpuName+" alone, for the check of a GPU")
 	flag.StringVar(&kafka, "kafka", "", "brokers of a cluster to measure on, host:port with commas (default: an embedded one)")
+	flag.StringVar(&kafkaConfig, "kafka-config", "", "`FILE` whose section kafka says how a cluster is reached, and as whom: brokers, TLS and login")
 	flag.StringVar(&b.redis, "redis", "", "host:port of a Redis to measure lookups with (default: a redis-server of its own)")
 	flag.StringVar(&b.reviews, "reviews", "", "file of JSON lines to take the reviews from")
 	flag.IntVar(&b.rounds, "rounds", 7, "rounds of each comparison")
@@ -71,7 +73,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	run := func() error { return b.run(ctx, only, kafka) }
+	run := func() error { return b.run(ctx, only, kafka, kafkaConfig) }
 	if only == gpuName {
 		g.reviews, g.n, g.rounds = b.reviews, b.n, min(b.rounds, 3)
 		run = func() error { return g.run(ctx, os.Stdout) }
@@ -107,7 +109,7 @@ func names() string {
 	return strings.Join(all, ", ")
 }
 
-func (b *bench) run(ctx context.Context, only, kafka string) (err error) {
+func (b *bench) run(ctx context.Context, only, kafka, kafkaConfig string) (err error) {
 	wanted := strings.FieldsFunc(only, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, name := range wanted {
 		if !slices.ContainsFunc(figures, func(f struct {
@@ -119,7 +121,7 @@ func (b *bench) run(ctx context.Context, only, kafka string) (err error) {
 			return fmt.Errorf("-only %s: want some of %s, or %s alone", name, names(), gpuName)
 		}
 	}
-	b.broker, err = startBroker(kafka)
+	b.broker, err = startBroker(kafka, kafkaConfig)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func memory(ctx context.Context, b *bench) ([]figure, error) {
 
 // trickle keeps a little in front of the service, and never a backlog.
 func (b *bench) trickle(ctx context.Context, topic string, events [][]byte) error {
-	client, err := b.broker.connection().Client(kgo.DefaultProduceTopic(topic))
+	client, err := b.broker.Connection.Client(kgo.DefaultProduceTopic(topic))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (b *bench) resident(ctx context.Context, name string, before, during func(c
 	if err != nil {
 		return 0, err
 	}
-	service, err := b.process(ctx, pipelineYAML(b.broker.addr, repository, "sentiment", name, in, out, dead))
+	service, err := b.process(ctx, pipelineYAML(b.broker.section, repository, "sentiment", name, in, out, dead))
 	if err != nil {
 		return 0, err
 	}

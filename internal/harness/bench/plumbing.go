@@ -22,7 +22,7 @@ func plumbing(ctx context.Context, b *bench) ([]figure, error) {
 			return 0, err
 		}
 		began := time.Now()
-		running, err := serveConstant(ctx, b.broker.addr, name, in, out, dead)
+		running, err := serveConstant(ctx, b.broker.section, name, in, out, dead)
 		if err != nil {
 			return 0, err
 		}
@@ -39,7 +39,7 @@ func plumbing(ctx context.Context, b *bench) ([]figure, error) {
 		if err := b.broker.topic(ctx, name); err != nil {
 			return 0, err
 		}
-		rate, err := copyRecords(ctx, b.broker.connection(), name, in, name, members, n)
+		rate, err := copyRecords(ctx, b.broker.Connection, name, in, name, members, n)
 		if err != nil {
 			return 0, err
 		}

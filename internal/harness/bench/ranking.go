@@ -79,9 +79,9 @@ func rankItems() (items []string, err error) {
 
 // rankYAML has the views that rankings read, and a pipeline of one of the two kinds. Lookups may take as long as a first look at everything takes on a
 // machine that has brokers on it, too. What was looked up is used for as long as by default, or for as long as is said.
-func rankYAML(brokers, name, redis, pipelineOf string, fresh time.Duration) []byte {
+func rankYAML(cluster, name, redis, pipelineOf string, fresh time.Duration) []byte {
 	return fmt.Appendf(nil, `
-kafka: {brokers: [%q], replica: bench}
+kafka: %s
 models: {repository: models/zoo}
 features:
   topics: bench.%s
@@ -95,7 +95,7 @@ features:
 pipelines:
   - %s
 serving: {http: "off"}
-`, brokers, name, partitions, name, fresh, redis, name, pipelineOf)
+`, cluster, name, partitions, name, fresh, redis, name, pipelineOf)
 }
 
 func learnYAML(name string) string {
@@ -124,7 +124,7 @@ func (b *bench) learn(ctx context.Context, name, address string, items []string)
 	if err := b.broker.fill(ctx, name+".events", events, len(events)); err != nil {
 		return err
 	}
-	running, err := serve(ctx, rankYAML(b.broker.addr, name, address, learnYAML(name), byDefault), nil)
+	running, err := serve(ctx, rankYAML(b.broker.section, name, address, learnYAML(name), byDefault), nil)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (b *bench) rankings(ctx context.Context, name, address string, model *model
 			return 0, err
 		}
 		used, err := watchCores(func() error {
-			running, err := serve(ctx, rankYAML(b.broker.addr, name, address, ranksYAML(name, in, out, top), byDefault), nil)
+			running, err := serve(ctx, rankYAML(b.broker.section, name, address, ranksYAML(name, in, out, top), byDefault), nil)
 			if err != nil {
 				return err
 			}
@@ -286,13 +286,13 @@ func (b *bench) changing(ctx context.Context, name, address string, items []stri
 	if err := b.broker.topic(ctx, in, out); err != nil {
 		return nil, err
 	}
-	yaml := rankYAML(b.broker.addr, name, address, learnYAML(name)+"\n  - "+ranksYAML(name, in, out, 0), soon)
+	yaml := rankYAML(b.broker.section, name, address, learnYAML(name)+"\n  - "+ranksYAML(name, in, out, 0), soon)
 	running, err := serve(ctx, yaml, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer running.stop()
-	client, err := b.broker.connection().Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
+	client, err := b.broker.Connection.Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

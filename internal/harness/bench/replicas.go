@@ -61,7 +61,7 @@ func (b *bench) shared(ctx context.Context, name, in string, n, count int) (rate
 		err = errors.Join(err, b.broker.drop(context.WithoutCancel(ctx), out, dead))
 	}()
 	for i := range count {
-		yaml := pipelineYAML(b.broker.addr, repository, "constant", name, in, out, dead)
+		yaml := pipelineYAML(b.broker.section, repository, "constant", name, in, out, dead)
 		yaml = bytes.Replace(yaml, []byte("replica: bench"), fmt.Appendf(nil, "replica: bench-%d", i), 1)
 		service, err := b.process(ctx, yaml)
 		if err != nil {

@@ -105,7 +105,7 @@ func (b *bench) score(ctx context.Context, name, in string, n int, limits *batch
 	if err := b.broker.topic(ctx, out, dead); err != nil {
 		return 0, 0, err
 	}
-	running, err := serve(ctx, pipelineYAML(b.broker.addr, "models/zoo", "sentiment", name, in, out, dead), limits)
+	running, err := serve(ctx, pipelineYAML(b.broker.section, "models/zoo", "sentiment", name, in, out, dead), limits)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -181,12 +181,12 @@ func (r *running) stop() error {
 }
 
 // serveConstant is a service whose model answers at once.
-func serveConstant(ctx context.Context, brokers, name, in, out, dead string) (*running, error) {
+func serveConstant(ctx context.Context, cluster, name, in, out, dead string) (*running, error) {
 	repository, err := constantRepository()
 	if err != nil {
 		return nil, err
 	}
-	return serve(ctx, pipelineYAML(brokers, repository, "constant", name, in, out, dead), nil)
+	return serve(ctx, pipelineYAML(cluster, repository, "constant", name, in, out, dead), nil)
 }
 
 // constantRepository is a folder with the constant model, for as long as the process lives.
@@ -201,9 +201,9 @@ func constantRepository() (string, error) {
 }
 
 // pipelineYAML is a configuration of one pipeline, with every default.
-func pipelineYAML(brokers, repository, model, name, in, out, dead string) []byte {
+func pipelineYAML(cluster, repository, model, name, in, out, dead string) []byte {
 	return fmt.Appendf(nil, `
-kafka: {brokers: [%q], replica: bench}
+kafka: %s
 models: {repository: %q}
 pipelines:
   - name: %s
@@ -212,5 +212,5 @@ pipelines:
     output: {topic: %s}
     dead_letters: %s
 serving: {http: "off"}
-`, brokers, repository, name, in, model, out, dead)
+`, cluster, repository, name, in, model, out, dead)
 }
