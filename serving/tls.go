@@ -2,7 +2,6 @@ package serving
 
 import (
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"strings"
 
@@ -73,16 +72,12 @@ func (c TLS) listener(files *certs.Files) *tls.Config {
 }
 
 // Client is how a program with the same configuration, such as a prober on the same machine, knows the server: by the certificate in its file, whatever
-// names there are in it. It is nil where no TLS is spoken.
-func (c Config) Client() (*tls.Config, error) {
-	if c.TLS == nil {
-		return nil, nil
+// names there are in it. Unread is told why it was not looked at: see certs.Files.Pinned. It is nil where no TLS is spoken, or without a file.
+func (c Config) Client(unread func(error)) *tls.Config {
+	if c.TLS == nil || c.TLS.Cert == "" {
+		return nil
 	}
-	pinned, err := c.TLS.Files("serving.tls").Pinned()
-	if err != nil {
-		return nil, fmt.Errorf("ask by TLS: %w", err)
-	}
-	return pinned, nil
+	return c.TLS.Files("serving.tls").Pinned(unread)
 }
 
 // serverLog is what the library's server says by itself. A handshake that fails is told of in detail only, and counted: balancers connect and hang up

@@ -137,33 +137,47 @@ func TestAProberKnowsTheServerByItsCertificate(t *testing.T) {
 	config.CA = ""
 	url, _ := serveHTTP(t, Config{TLS: config}, nil)
 	url = strings.Replace(url, "http://", "https://", 1)
-	probe := func() error {
-		client, err := (Config{TLS: config}).Client()
-		if err != nil {
-			t.Fatal(err)
+	var unread error
+	prober := func(config *TLS) *tls.Config { return Config{TLS: config}.Client(func(err error) { unread = err }) }
+	probe := func(client *tls.Config) error { return observe.Probe(context.Background(), url+"/healthz", client) }
+	well := func(when string, client *tls.Config) {
+		t.Helper()
+		if err := probe(client); err != nil || unread != nil {
+			t.Errorf("%s: got %v, and %v of the files; want that all is well", when, err, unread)
 		}
-		return observe.Probe(context.Background(), url+"/healthz", client)
 	}
-	if err := probe(); err != nil {
-		t.Errorf("got %v, want that all is well", err)
-	}
-	authority.Issue("elsewhere", certstest.Options{Hosts: []string{"elsewhere.example"}}).Write(folder, "server")
-	if err := probe(); err != nil {
-		t.Errorf("a certificate of another name: got %v, want that all is well", err)
-	}
-	client, err := (Config{TLS: config}).Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	authority.Issue("imposter", certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(folder, "server")
-	if err := observe.Probe(context.Background(), url+"/healthz", client); err == nil || !strings.Contains(err.Error(), "CN=imposter, which is not the one in serving.tls.cert") {
+	well("at first", prober(config))
+	next := authority.Issue("elsewhere", certstest.Options{Hosts: []string{"elsewhere.example"}})
+	before := prober(config)
+	next.Write(folder, "server")
+	well("a certificate of another name", prober(config))
+	well("one that came between the look at the file and the answer", before)
+
+	other := t.TempDir()
+	theirs := *config
+	theirs.Cert, theirs.Key = authority.Issue("another", certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(other, "server")
+	if err := probe(prober(&theirs)); err == nil || !strings.Contains(err.Error(), "CN=elsewhere, which is not the one in serving.tls.cert") {
 		t.Errorf("got %v, want that another certificate is shown", err)
+	}
+
+	// The server goes on with the pair that it has while the files hold none, and a prober that begins then cannot know it.
+	third := authority.Issue("third", certstest.Options{Hosts: []string{"127.0.0.1"}})
+	for name, c := range map[string]struct{ cert, key []byte }{
+		"a certificate before its key": {third.Cert, next.Key}, "a key before its certificate": {next.Cert, third.Key}, "half a certificate": {third.Cert[:100], next.Key},
+		"nothing": {}, "no certificate": {nil, next.Key},
+	} {
+		certstest.Write(folder, "server.crt", c.cert)
+		certstest.Write(folder, "server.key", c.key)
+		unread = nil
+		if err := probe(prober(config)); err != nil || unread == nil || !strings.Contains(unread.Error(), "serving.tls.cert and serving.tls.key: ") {
+			t.Errorf("%s: got %v, and %v of the files; want that the service is well, and that its certificate was not looked at", name, err, unread)
+		}
 	}
 	if got, err := (Config{HTTP: ":8443", TLS: config}).URL(); err != nil || got != "https://127.0.0.1:8443" {
 		t.Errorf("got %s, %v; want https", got, err)
 	}
-	if client, err := (Config{}).Client(); client != nil || err != nil {
-		t.Errorf("without TLS: got %v, %v; want none", client, err)
+	if client := (Config{}).Client(nil); client != nil {
+		t.Errorf("without TLS: got %v; want none", client)
 	}
 }
 

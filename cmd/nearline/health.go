@@ -43,7 +43,8 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 		if strings.HasSuffix(page, ".yaml") || strings.HasSuffix(page, ".yml") {
 			return fmt.Errorf("there is no page %q: did you mean nearline health --config %s?", args[0], args[0])
 		}
-		base, secured, err := serviceURL(*address, *ca, *file)
+		var unread error
+		base, secured, err := serviceURL(*address, *ca, *file, func(err error) { unread = err })
 		if err != nil {
 			return err
 		}
@@ -55,6 +56,9 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 			}
 			return fmt.Errorf("%s: %w", page, err)
 		}
+		if unread != nil { // no reason to end a service that is well, and one to tell whoever looks
+			fmt.Fprintf(c.ErrOrStderr(), "nearline: %v; the service uses its last good pair, and the certificate that it shows was not looked at\n", unread)
+		}
 		fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", page)
 		return nil
 	}
@@ -64,8 +68,9 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 // pages that say whether a service is well.
 var pages = []string{"healthz", "readyz", "streamz"}
 
-// serviceURL is where the service that is asked listens, without a slash at the end, and how TLS is spoken with it if it is.
-func serviceURL(service, ca, file string) (string, *tls.Config, error) {
+// serviceURL is where the service that is asked listens, without a slash at the end, and how TLS is spoken with it if it is. Unread is as of
+// serving.Config.Client.
+func serviceURL(service, ca, file string, unread func(error)) (string, *tls.Config, error) {
 	if service != "" && !strings.HasPrefix(service, "http://") && !strings.HasPrefix(service, "https://") {
 		return "", nil, fmt.Errorf("--url is %q: want one with its scheme, such as http://127.0.0.1:8080", service)
 	}
@@ -77,18 +82,17 @@ func serviceURL(service, ca, file string) (string, *tls.Config, error) {
 	}
 	server := serving.DefaultConfig()
 	if file != "" {
-		loaded, _, err := config.Load(file)
+		loaded, err := config.LoadServing(file)
 		if err != nil {
 			return "", nil, errors.Join(fmt.Errorf("%s says no address, since it is wrong: name it with --url", file), err)
 		}
-		server = loaded.Serving
+		server = loaded
 	}
 	base, err := server.URL()
 	if err != nil {
 		return "", nil, err
 	}
-	secured, err := server.Client()
-	return base, secured, err
+	return base, server.Client(unread), nil
 }
 
 // trusting is a service whose certificate authorities in a file have issued.

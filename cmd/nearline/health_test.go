@@ -84,6 +84,20 @@ func TestHealthAsksByTLSAsTheConfigurationHasIt(t *testing.T) {
 	execute(t, "", "health", "--url", "https://"+address, "--ca", ca).ok(t)
 	execute(t, "", "health", "--url", "https://"+address).fails(t, "unknown authority")
 	execute(t, "", "health", "--url", "http://"+address, "--ca", ca).fails(t, "want a --url that begins with https://")
+
+	// A service that is well stays so while files are being replaced, its own or others', and while its configuration is changed for the next start.
+	certstest.Write(folder, "server.key", nil)
+	r := execute(t, "", "health", "--config", path)
+	r.ok(t)
+	wantAll(t, "standard error", r.err, "serving.tls.cert and serving.tls.key: ", "no private key in it", "was not looked at")
+	changing, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, strings.NewReplacer("kafka: {", "kafka: {sasl: {mechanism: plain, user: a, password: \"${file:nowhere}\"}, ", token, `"${file:nowhere}"`).Replace(string(changing)))
+	execute(t, "", "health", "--config", path).ok(t)
+	write(t, path, strings.Replace(string(changing), "http: ", "htp: ", 1))
+	execute(t, "", "health", "--config", path).fails(t, "says no address, since it is wrong: name it with --url", "did you mean http?")
 	p.interrupt()
 	p.ends("nearline has stopped")
 }

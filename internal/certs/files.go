@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -127,23 +128,27 @@ func (f *Files) Server(auth tls.ClientAuthType, protocols ...string) *tls.Config
 	}}
 }
 
-// Pinned is what a client is made with that has the server's own files: it takes the certificate that is in them now, by whatever name it called the
-// server, and no other.
-func (f *Files) Pinned() (*tls.Config, error) {
-	own, err := f.pair.Read()
-	if err != nil {
-		return nil, fmt.Errorf("%s.cert and %s.key: %w", f.key, f.key, err)
-	}
+// Pinned is what a client is made with that has the server's own files: it takes the certificate that is in them, by whatever name it called the
+// server, and no other. The files may be replaced meanwhile, so it reads them before and after. While they hold no pair, the server shows the last one
+// that it has read, which is not known here: then any is taken, and unread is told why.
+func (f *Files) Pinned(unread func(error)) *tls.Config {
+	before, failed := f.pair.Read()
 	return &tls.Config{
 		MinVersion:         oldest,
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection is stricter
 		VerifyConnection: func(state tls.ConnectionState) error {
-			if shown := state.PeerCertificates[0]; !shown.Equal(own.chain[0]) {
-				return fmt.Errorf("the server shows the certificate of %s, which is not the one in %s.cert: does another program listen there?", nameOf(shown), f.key)
+			shown := state.PeerCertificates[0]
+			now, err := f.pair.Read()
+			switch failed := cmp.Or(f.pair.Trouble(), failed); {
+			case before != nil && shown.Equal(before.chain[0]), err == nil && shown.Equal(now.chain[0]):
+				return nil
+			case failed != nil:
+				unread(fmt.Errorf("%s.cert and %s.key: %w", f.key, f.key, failed))
+				return nil
 			}
-			return nil
+			return fmt.Errorf("the server shows the certificate of %s, which is not the one in %s.cert: does another program listen there?", nameOf(shown), f.key)
 		},
-	}, nil
+	}
 }
 
 // Leaf is the own certificate of now; nil where there is none.

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/goccy/go-yaml/ast"
+
 	regular "nearline/internal/files"
 	"nearline/internal/veil"
 	"nearline/kafka"
@@ -19,7 +21,14 @@ func LoadKafka(path string) (kafka.Config, *veil.Veil, error) {
 		return kafka.Config{}, nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}
 	d, section := newDecoder(path), Default().Kafka
-	d.section("kafka", data, reflect.ValueOf(&section).Elem())
+	wanted := "a mapping with the key kafka, as a configuration has it"
+	body := d.body(data)
+	switch {
+	case body == nil && len(d.problems) == 0:
+		d.add(0, "", "the file is empty: want "+wanted)
+	case body != nil && !d.section("kafka", body, wanted, reflect.ValueOf(&section).Elem()) && len(d.problems) == 0:
+		d.add(lineOf(body), "", "there is no key kafka: want "+wanted)
+	}
 	hides := d.texts.veil()
 	section.Brokers = eachOf(section.Brokers)
 	for _, file := range section.Paths() {
@@ -34,29 +43,18 @@ func LoadKafka(path string) (kafka.Config, *veil.Veil, error) {
 	return section.Config, hides, nil
 }
 
-// section decodes one key of a document, and no other.
-func (d *decoder) section(key string, data []byte, into reflect.Value) {
-	wanted := fmt.Sprintf("a mapping with the key %s, as a configuration has it", key)
-	body := d.body(data)
-	if body == nil {
-		if len(d.problems) == 0 {
-			d.add(0, "", "the file is empty: want "+wanted)
-		}
-		return
-	}
-	pairs, ok := d.pairs("", body, wanted)
-	if !ok {
-		return
-	}
+// section decodes one key of a document, and no other. It says whether there is such a key.
+func (d *decoder) section(key string, body ast.Node, wanted string, into reflect.Value) bool {
+	pairs, _ := d.pairs("", body, wanted)
 	for _, p := range pairs {
 		if p.key == key {
 			d.lines[key] = p.line
 			d.value(key, p.value, into)
 			d.end()
-			return
+			return true
 		}
 	}
-	d.add(lineOf(body), "", fmt.Sprintf("there is no key %s: want %s", key, wanted))
+	return false
 }
 
 // eachOf the brokers: one text may have several, with commas, as everywhere on Kafka.
