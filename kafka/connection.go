@@ -31,7 +31,7 @@ type Connection struct {
 	Options []kgo.Opt
 
 	bound       *decompress.Bounded // nil is one of its own for each client
-	credentials *credentials        // nil for a cluster that wants none
+	credentials *credentials        // nil where no Config has said anything of them
 }
 
 // As is the connection of a client that brokers call by that name.
@@ -48,7 +48,9 @@ func (c Connection) Bounded(by *decompress.Bounded) Connection {
 }
 
 // Secured says that there are credentials, or certificates, to be refused.
-func (c Connection) Secured() bool { return c.credentials != nil }
+func (c Connection) Secured() bool {
+	return c.credentials != nil && (c.credentials.files != nil || c.credentials.login != nil)
+}
 
 // Log what keeps credentials and certificates from being accepted, once each, and when new ones are. Without a logger only the errors of clients tell
 // of it, and clients retry much without an error.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"nearline/internal/certs"
@@ -22,21 +23,21 @@ type credentials struct {
 	authority standing[*x509.CertPool]
 	ours      standing[digest]
 	trouble   trouble
+	// served are the addresses that have answered an ordinary request: what ends a connection there later is no setting of this process.
+	served sync.Map
 }
 
 // What fails, or succeeds, in the words of a log.
 const (
 	kindBrokers = "certificate of the brokers"
+	kindPlain   = "connection without TLS"
 	kindOurs    = "certificate that brokers are shown"
 	kindLogin   = "login"
 	kindToken   = "token endpoint"
 )
 
-// newCredentials are nil for a cluster that wants none.
+// newCredentials have neither files nor a login for a cluster that is said to want none.
 func newCredentials(c Config) *credentials {
-	if c.TLS == nil && c.SASL == nil {
-		return nil
-	}
 	own := &credentials{}
 	if c.TLS != nil {
 		own.files = certs.New("kafka.tls", *c.TLS)
@@ -99,13 +100,13 @@ func (c *credentials) handshake(ctx context.Context, conn net.Conn, address stri
 	case ctx.Err() != nil:
 		return nil, pair, ctx.Err()
 	case within.Err() != nil:
-		return nil, pair, c.unfinished(address, fmt.Sprintf("is not done after %v: does this port speak TLS?", timeout))
+		return nil, pair, c.unfinished(address, fmt.Sprintf("is not done after %v", timeout))
 	case isAlert(err):
 		return nil, pair, c.refusedPair(address, pair, err, ctx.Done())
 	}
 	words := c.files.Explain(address, err)
 	if words == "" { // of the network, or of who does not speak TLS and hangs up
-		return nil, pair, c.unfinished(address, fmt.Sprintf("is ended by the other side (%v): does this port speak TLS?", cut(err)))
+		return nil, pair, c.unfinished(address, fmt.Sprintf("is ended by the other side (%v)", cut(err)))
 	}
 	return nil, pair, c.distrusted(address, config.RootCAs, words, ctx.Done())
 }
@@ -120,7 +121,7 @@ func cut(err error) error {
 
 // unfinished handshakes are faults of the network, or of a broker that comes or goes.
 func (c *credentials) unfinished(address, how string) error {
-	cause := "the TLS handshake " + how
+	cause := "the TLS handshake " + how + ": does this port speak TLS? Want one that does in kafka.brokers, or no kafka.tls"
 	words := fmt.Sprintf("kafka.tls: with %s %s", address, cause)
 	c.trouble.say(place{kindBrokers, address}, cause, words, false)
 	return &passing{refusal{words: words}}
@@ -195,6 +196,45 @@ func (c *credentials) wrongMechanism(address string, known []string) error {
 // noLogin says that a listener wants none.
 func (c *credentials) noLogin(address string) error {
 	return c.login.unable(address, "this port takes no login: want the port of a listener with SASL in kafka.brokers, or no kafka.sasl")
+}
+
+// wantsTLS says that a port speaks TLS and was spoken to without.
+func (c *credentials) wantsTLS(address string) error {
+	const cause = "the port speaks TLS"
+	words := fmt.Sprintf("kafka.tls is missing: %s speaks TLS; want kafka.tls ({} trusts the system's authorities, {ca: FILE} others), "+
+		"for a command without a configuration in the file of --kafka-config", address)
+	c.trouble.say(place{kindPlain, address}, cause, words, true)
+	return &refusal{words: words}
+}
+
+// mute says what it may mean that a port ends a connection without any answer. A broker that goes does so, too, but has answered before.
+func (c *credentials) mute(address string, err error) error {
+	if _, known := c.served.Load(address); known || c.files != nil {
+		return err
+	}
+	words := fmt.Sprintf("%s ends the connection without an answer: want kafka.tls ({} trusts the system's authorities, {ca: FILE} others), if this port speaks TLS; "+
+		"for a command without a configuration in the file of --kafka-config", address)
+	c.trouble.say(place{kindPlain, address}, "no answer", words, false)
+	return &unanswered{refusal{words: words}}
+}
+
+// noRequest says what it may mean that a port ends a connection at the first ordinary request: brokers have no other words for a login that is missing.
+func (c *credentials) noRequest(address string) {
+	if _, known := c.served.Load(address); !known && c.login == nil {
+		c.trouble.say(place{kindLogin, address}, "no login", fmt.Sprintf("kafka.sasl: %s ends the connection at the first request: "+
+			"want kafka.sasl, if this port asks for a login", address), false)
+	}
+}
+
+// serves notes that an address answers ordinary requests: there is nothing to log in for that is not done.
+func (c *credentials) serves(address string) {
+	c.served.Store(address, true)
+	if c.login == nil {
+		c.trouble.clear(place{kindLogin, address}, false)
+	}
+	if c.files == nil {
+		c.trouble.clear(place{kindPlain, address}, false)
+	}
 }
 
 func orNothing(names []string) string {

@@ -113,14 +113,22 @@ func (g *guard) Read(into []byte) (int, error) {
 	}
 	n, err := g.Conn.Read(into)
 	if n > 0 {
+		if g.isTLS(into[:n]) {
+			return 0, g.credentials.wantsTLS(g.address)
+		}
 		g.hear()
 		g.serve()
 	}
 	if err != nil {
-		err = g.unheard(err)
-		g.unserved(err)
+		err = g.unserved(g.unheard(err))
 	}
 	return n, err
+}
+
+// isTLS says that the first that is heard on a connection without TLS is an alert of it: no answer of a broker is as long as that would be.
+func (g *guard) isTLS(said []byte) bool {
+	const alert, major = 0x15, 0x03
+	return !g.heard && g.credentials.files == nil && len(said) > 1 && said[0] == alert && said[1] == major
 }
 
 // hear the first answer: the broker has taken the certificate, or wants none.
@@ -135,18 +143,20 @@ func (g *guard) hear() {
 func (g *guard) serve() {
 	if !g.served && g.in.Load() {
 		g.served = true
-		if g.credentials.login == nil {
-			g.credentials.trouble.clear(place{kindLogin, g.address}, false)
-		}
+		g.credentials.serves(g.address)
 	}
 }
 
-// unserved says what it may mean that a broker ends the connection at the first ordinary request: it has no other words for a login that is missing.
-func (g *guard) unserved(err error) {
-	if g.credentials.login == nil && g.in.Load() && !g.served && errors.Is(err, io.EOF) {
-		g.credentials.trouble.say(place{kindLogin, g.address}, "no login", fmt.Sprintf("kafka.sasl: %s ends the connection at the first request: "+
-			"want kafka.sasl, if this port asks for a login", g.address), false)
+// unserved says what it may mean that a broker ends the connection before it has served anything.
+func (g *guard) unserved(err error) error {
+	switch {
+	case !errors.Is(err, io.EOF):
+	case !g.heard:
+		return g.credentials.mute(g.address, err)
+	case g.in.Load() && !g.served:
+		g.credentials.noRequest(g.address)
 	}
+	return err
 }
 
 // unheard judges an error in place of the first answer. With TLS 1.3 a broker's refusal of the certificate arrives only there.
@@ -168,6 +178,9 @@ func (g *guard) answer() error {
 	var size [4]byte
 	if _, err := io.ReadFull(g.Conn, size[:]); err != nil {
 		return g.unheard(err)
+	}
+	if g.isTLS(size[:]) {
+		return g.credentials.wantsTLS(g.address)
 	}
 	g.hear()
 	g.rest = size[:]

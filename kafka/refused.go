@@ -35,6 +35,10 @@ type passing struct{ refusal }
 // Temporary is what the client library asks.
 func (*passing) Temporary() bool { return true }
 
+// unanswered says what a port may want that says nothing. The client gives its request up, as it does by itself; whoever asked may try again, since a
+// proxy whose broker is not there yet does the same.
+type unanswered struct{ refusal }
+
 // Refused says that credentials, certificates or their settings were refused, here or by a broker, so that somebody must mend something first. What
 // is just being changed is not refused yet.
 func Refused(err error) bool {

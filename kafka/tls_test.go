@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"nearline/internal/certs"
 	"nearline/internal/harness/certstest"
+	"nearline/internal/secret"
 )
 
 // listener of a broker whose certificates may change between two handshakes.
@@ -236,8 +238,84 @@ func TestAPortWithoutTLSIsSuspectedInWords(t *testing.T) {
 	if !Passing(err) || !strings.Contains(err.Error(), "does this port speak TLS?") {
 		t.Errorf("got %v: want the question whether the port speaks TLS, and another try, since a broker that ends looks the same", err)
 	}
-	if log.lines("does this port speak TLS?") != 1 {
+	if log.lines("does this port speak TLS? Want one that does in kafka.brokers, or no kafka.tls") != 1 {
 		t.Errorf("the log is\n%s: want the question once", log.text.String())
+	}
+}
+
+// answering is a port that reads once, says something, and hangs up.
+func answering(t *testing.T, with []byte) (address string) {
+	t.Helper()
+	port, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := port.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1024))
+			_, _ = conn.Write(with)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = port.Close(); <-ended })
+	return port.Addr().String()
+}
+
+func TestAPortWithTLSThatIsSpokenToWithoutIsToldByItsKey(t *testing.T) {
+	for name, c := range map[string]struct {
+		says    []byte
+		words   string
+		refused bool
+	}{
+		// Brokers answer what is no TLS with an alert: internal_error, or another one.
+		"an alert": {[]byte{0x15, 3, 3, 0, 2, 2, 80}, "kafka.tls is missing: ADDRESS speaks TLS; want kafka.tls ({} trusts", true},
+		// Others hang up, as does a proxy whose broker is not there yet.
+		"nothing": {nil, "ADDRESS ends the connection without an answer: want kafka.tls ({} trusts", false},
+	} {
+		for login, sasl := range map[string]*SASL{
+			"no login": nil, "a login": {Mechanism: Plain, User: named("joe"), Password: secret.Plain("password")},
+		} {
+			address := answering(t, c.says)
+			words := strings.ReplaceAll(c.words, "ADDRESS", address)
+			connection, log := Config{Brokers: []string{address}, SASL: sasl}.Connection(), &journal{}
+			connection.Log(log.logger())
+			for range 3 {
+				if err := ping(t, connection); err == nil || Refused(err) != c.refused || Passing(err) || !strings.Contains(err.Error(), words) {
+					t.Errorf("%s, %s: got %v, refused %v; want %q, refused %v", name, login, err, Refused(err), words, c.refused)
+				}
+			}
+			if log.lines(words) != 1 || strings.Contains(connection.Trouble(), words) != c.refused {
+				t.Errorf("%s, %s: the log is\n%s, the trouble %q: want it once, and in the trouble if nothing else can be meant", name, login, log.text.String(), connection.Trouble())
+			}
+		}
+	}
+}
+
+func TestAPortThatHasServedIsNotSuspected(t *testing.T) {
+	for _, login := range []*login{nil, {}} {
+		own, log := newCredentials(Config{}), &journal{}
+		own.login = login
+		own.trouble.tell(log.logger())
+		own.serves("b:9092")
+		for _, heard := range []bool{false, true} {
+			ours, theirs := net.Pipe()
+			_ = theirs.Close()
+			g := &guard{Conn: ours, credentials: own, address: "b:9092", ended: make(chan struct{}), heard: heard}
+			g.in.Store(true)
+			if _, err := g.Read(make([]byte, 4)); err != io.EOF { //nolint:errorlint // as the client library asks
+				t.Errorf("got %v, want the end as it is", err)
+			}
+			_ = ours.Close()
+		}
+		if log.lines("b:9092") != 0 {
+			t.Errorf("the log is\n%s: want nothing", log.text.String())
+		}
 	}
 }
 

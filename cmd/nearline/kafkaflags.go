@@ -21,7 +21,7 @@ func kafkaFlag(c *cobra.Command) *kafka.Connection {
 	file := c.Flags().String("kafka-config", "", "take brokers, TLS and login from the section kafka of this `FILE`, a configuration or that section alone")
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		if *file == "" {
-			*connection = kafka.Connection{Brokers: *brokers}
+			*connection = kafka.Config{Brokers: *brokers}.Connection() // which has words where the port wants more
 			return nil
 		}
 		section, hides, err := config.LoadKafka(*file)

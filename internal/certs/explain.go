@@ -12,8 +12,7 @@ import (
 
 // Explain says in words what a connection to the server at address failed of, and which key helps; "" where it is not about TLS.
 func (f *Files) Explain(address string, err error) string {
-	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		_ = record
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return fmt.Sprintf("%s answers, but does not speak TLS there: want its port for TLS, or no %s", address, f.key)
 	}
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
