@@ -56,10 +56,16 @@ func access() []Rule {
 }
 
 func (l *look) kafkaTLS() {
-	if l.config.Kafka.TLS == nil {
+	s := l.config.Kafka.SASL
+	switch {
+	case l.config.Kafka.TLS != nil:
+	case s != nil && (s.Mechanism == kafka.Plain || s.Mechanism == kafka.OAuthBearer):
+		l.finds("set kafka.tls: {ca: FILE}, or {} for the authorities of the system, and kafka.brokers to a listener with TLS; then replace what has been shown",
+			"kafka.tls is missing, and kafka.sasl.mechanism is %q, which shows every broker, and all on the way, what it logs in with", s.Mechanism)
+	default:
 		l.finds("set kafka.tls: {ca: FILE}, or {} for the authorities of the system, and kafka.brokers to a listener with TLS", "kafka.tls is missing")
 	}
-	if s := l.config.Kafka.SASL; s != nil && s.ClientCredentials != nil && inTheClear(s.ClientCredentials.TokenURL) {
+	if s != nil && s.ClientCredentials != nil && inTheClear(s.ClientCredentials.TokenURL) {
 		l.finds("set kafka.sasl.client_credentials.token_url to one that begins with https://", "kafka.sasl.client_credentials.token_url is %q", s.ClientCredentials.TokenURL)
 	}
 }

@@ -105,6 +105,8 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 		says    []string
 	}{
 		{name: "brokers in the clear", replace: []string{"tls: {}, sasl:", "sasl:"}, rule: "kafka-tls", says: []string{"kafka.tls is missing", "set kafka.tls: {ca: FILE}"}},
+		{name: "a password in the clear", replace: []string{"tls: {}, sasl: {mechanism: scram-sha-512", "sasl: {mechanism: plain"}, rule: "kafka-tls",
+			says: []string{`kafka.tls is missing, and kafka.sasl.mechanism is "plain"`, "set kafka.tls: {ca: FILE}"}},
 		{name: "tokens in the clear", replace: []string{`mechanism: scram-sha-512, user: nearline, password: "${env:PRODUCTION_TEST_SECRET}"`,
 			`mechanism: oauthbearer, client_credentials: {token_url: "http://login.example/token", client_id: nearline, client_secret: "${env:PRODUCTION_TEST_SECRET}"}`},
 			rule: "kafka-tls", says: []string{`kafka.sasl.client_credentials.token_url is "http://login.example/token"`}},
