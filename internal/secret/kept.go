@@ -17,11 +17,14 @@ type Kept[T any] struct {
 	key  string
 	load func(last T) (T, error)
 
-	mu      sync.Mutex // guards all below, and has one load follow the other: a late one would bring old content back
+	mu      sync.Mutex // guards the four below, and has one load follow the other: a late one would bring old content back
 	last    T
 	loaded  bool
 	trouble error
 	report  Report
+
+	telling sync.Mutex // held while report is told, so that what it hears last is what holds; taken before mu
+	told    error
 }
 
 // NewKept is for the files behind a key of the configuration. Load reads them; it is given what it returned last, to be returned again where
@@ -37,10 +40,13 @@ func (k *Kept[T]) Read() (T, error) {
 	if err == nil {
 		k.last, k.loaded = value, true
 	}
-	say := k.note(err)
+	news := differ(k.trouble, err)
+	k.trouble = err
 	last, loaded := k.last, k.loaded
 	k.mu.Unlock()
-	say()
+	if news {
+		k.tell(false)
+	}
 	if !loaded {
 		return last, err
 	}
@@ -51,11 +57,8 @@ func (k *Kept[T]) Read() (T, error) {
 func (k *Kept[T]) Report(to Report) {
 	k.mu.Lock()
 	k.report = to
-	trouble := k.trouble
 	k.mu.Unlock()
-	if to != nil {
-		to(k.key, trouble)
-	}
+	k.tell(true)
 }
 
 // Trouble is what was wrong with the files when they were read last.
@@ -65,13 +68,21 @@ func (k *Kept[T]) Trouble() error {
 	return k.trouble
 }
 
-// note what is wrong now, and return what says so if it is news. The caller holds the lock, and says it without.
-func (k *Kept[T]) note(err error) (say func()) {
-	before := k.trouble
-	k.trouble = err
-	news := (before == nil) != (err == nil) || err != nil && before.Error() != err.Error()
-	if to := k.report; news && to != nil {
-		return func() { to(k.key, err) }
+// tell what is wrong with the files now, if that is news. Whoever found another state meanwhile is waiting for its turn, and then has none.
+func (k *Kept[T]) tell(always bool) {
+	k.telling.Lock()
+	defer k.telling.Unlock()
+	k.mu.Lock()
+	to, trouble := k.report, k.trouble
+	k.mu.Unlock()
+	news := always || differ(k.told, trouble)
+	k.told = trouble
+	if news && to != nil {
+		to(k.key, trouble)
 	}
-	return func() {}
+}
+
+// differ says that two troubles are not told in the same words.
+func differ(a, b error) bool {
+	return (a == nil) != (b == nil) || a != nil && a.Error() != b.Error()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -132,6 +133,70 @@ func TestAnEmptySecretIsOne(t *testing.T) {
 	}
 	if plain := Plain("word"); plain.Value() != "word" || plain.Empty() || plain.Written() != Hidden {
 		t.Errorf("got %q written %q, want word, hidden", plain.Value(), plain.Written())
+	}
+}
+
+// What is told last is what holds, whoever of many readers finds it out: an alert would stay on for ever.
+func TestWhatIsToldLastOfAFileIsWhatHolds(t *testing.T) {
+	bad := errors.New("it cannot be used")
+	found := make(chan error, 1)
+	k := NewKept("key", func(string) (string, error) { return "", <-found })
+	telling, goOn := make(chan struct{}), make(chan struct{})
+	var told []error
+	k.Report(func(_ string, err error) {
+		if err != nil {
+			close(telling)
+			<-goOn
+		}
+		told = append(told, err)
+	})
+	var readers sync.WaitGroup
+	read := func(finds error) {
+		found <- finds
+		_, _ = k.Read()
+	}
+	readers.Go(func() { read(bad) })
+	<-telling // and before that is done, another one finds that all is well again
+	readers.Go(func() { read(nil) })
+	for k.Trouble() != nil {
+		runtime.Gosched()
+	}
+	close(goOn)
+	readers.Wait()
+	if n := len(told); n != 3 || told[1] == nil || told[2] != nil {
+		t.Errorf("told %v: want that all is well, that it is not, and at last that it is", told)
+	}
+}
+
+// Kubernetes replaces what it mounts by another folder behind the link ..data.
+func TestASecretIsReadThroughLinksThatAreSwapped(t *testing.T) {
+	folder := t.TempDir()
+	link := func(to, name string) {
+		t.Helper()
+		if err := errors.Join(os.Symlink(to, filepath.Join(folder, "new")), os.Rename(filepath.Join(folder, "new"), filepath.Join(folder, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, version := range []string{"..1", "..2"} {
+		if err := errors.Join(os.Mkdir(filepath.Join(folder, version), 0o700), os.WriteFile(filepath.Join(folder, version, "password"), []byte("of"+version), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("..1", "..data")
+	link("..data/password", "password")
+	text := New("key", "${file:password}", func() (string, error) { return File(filepath.Join(folder, "password")) })
+	if got := text.Value(); got != "of..1" {
+		t.Errorf("got %q, want the first", got)
+	}
+	link("..2", "..data")
+	if got := text.Value(); got != "of..2" {
+		t.Errorf("got %q, want the second", got)
+	}
+	if err := os.RemoveAll(filepath.Join(folder, "..2")); err != nil {
+		t.Fatal(err)
+	}
+	if got := text.Value(); got != "of..2" || !errors.Is(text.Trouble(), os.ErrNotExist) {
+		t.Errorf("got %q, %v; want the last good one, and that it is gone", got, text.Trouble())
 	}
 }
 
