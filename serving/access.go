@@ -57,9 +57,12 @@ func (a *access) changing(next http.Handler) http.Handler {
 		switch {
 		case a.admin.none():
 			answer(w, http.StatusForbidden, problem("nobody may do this, since there is no token for it: set serving.admin_tokens, such as [\"${file:/run/secrets/nearline-admin}\"]"))
+		case a.admin.has(r) && a.read.has(r):
+			// What was copied into the wrong file while the service runs lets no reader change anything.
+			answer(w, http.StatusForbidden, problem("the token is one of serving.tokens, too: want another one in serving.admin_tokens"))
 		case a.admin.has(r):
 			next.ServeHTTP(w, r)
-		case !a.read.none() && a.read.has(r):
+		case a.read.has(r):
 			answer(w, http.StatusForbidden, problem("the token may read, and no more: want one of serving.admin_tokens"))
 		default:
 			unauthorized(w, r, "serving.admin_tokens")
@@ -107,7 +110,7 @@ func (t *tokens) none() bool { return len(t.texts) == 0 }
 // has says whether a request shows one of them.
 func (t *tokens) has(r *http.Request) bool {
 	shown, ok := bearer(r)
-	if !ok || t.none() {
+	if !ok || shown == "" || t.none() { // an empty one is nobody's, whatever a file may hold
 		return false
 	}
 	sum := sha256.Sum256([]byte(shown))

@@ -152,6 +152,31 @@ func TestTokensAreReplacedWhileTheServerRuns(t *testing.T) {
 	})
 }
 
+// It is refused at the start; this is of files that have come to hold the same.
+func TestAReadersTokenAmongTheAdminsChangesNothing(t *testing.T) {
+	url, _ := serveHTTP(t, Config{Pprof: true, Tokens: plain(reader, another, another), AdminTokens: plain(admin, reader)}, nil)
+	for token, want := range map[string]int{reader: 403, another: 403, admin: 200} {
+		response, body := shows(t, url+"/debug/pprof/cmdline", "Bearer "+token)
+		if response.StatusCode != want || token == reader && !strings.Contains(body, "want another one in serving.admin_tokens") {
+			t.Errorf("%s: got %s %q, want %d", token, response.Status, body, want)
+		}
+		if response, body := shows(t, url+"/metrics", "Bearer "+token); response.StatusCode != 200 {
+			t.Errorf("%s: got %s %q, want that it reads", token, response.Status, body)
+		}
+	}
+}
+
+func TestAnEmptyTokenIsNobodys(t *testing.T) {
+	url, _ := serveHTTP(t, Config{Pprof: true, Tokens: []secret.Text{{}}, AdminTokens: []secret.Text{{}}}, nil)
+	for _, page := range []string{"/metrics", "/debug/pprof/cmdline"} {
+		for _, authorization := range []string{"Bearer", "Bearer ", "Bearer  \t", "Basic Og=="} {
+			if response, body := shows(t, url+page, authorization); response.StatusCode != 401 {
+				t.Errorf("%s with %q: got %s %q, want 401", page, authorization, response.Status, body)
+			}
+		}
+	}
+}
+
 func TestTokensAreComparedWhole(t *testing.T) {
 	known := newTokens(plain(reader, another))
 	for token, want := range map[string]bool{reader: true, another: true, reader[:len(reader)-1]: false, reader + "x": false, "": false, reader + "," + another: false} {
