@@ -162,14 +162,17 @@ func TestAProberKnowsTheServerByItsCertificate(t *testing.T) {
 
 	// The server goes on with the pair that it has while the files hold none, and a prober that begins then cannot know it.
 	third := authority.Issue("third", certstest.Options{Hosts: []string{"127.0.0.1"}})
-	for name, c := range map[string]struct{ cert, key []byte }{
-		"a certificate before its key": {third.Cert, next.Key}, "a key before its certificate": {next.Cert, third.Key}, "half a certificate": {third.Cert[:100], next.Key},
-		"nothing": {}, "no certificate": {nil, next.Key},
+	for name, c := range map[string]struct {
+		cert, key []byte
+		of        string
+	}{
+		"a certificate before its key": {third.Cert, next.Key, "key"}, "a key before its certificate": {next.Cert, third.Key, "key"}, "half a certificate": {third.Cert[:100], next.Key, "cert"},
+		"nothing": {of: "cert"}, "no certificate": {nil, next.Key, "cert"},
 	} {
 		certstest.Write(folder, "server.crt", c.cert)
 		certstest.Write(folder, "server.key", c.key)
 		unread = nil
-		if err := probe(prober(config)); err != nil || unread == nil || !strings.Contains(unread.Error(), "serving.tls.cert and serving.tls.key: ") {
+		if err := probe(prober(config)); err != nil || unread == nil || !strings.HasPrefix(unread.Error(), "serving.tls."+c.of+": ") {
 			t.Errorf("%s: got %v, and %v of the files; want that the service is well, and that its certificate was not looked at", name, err, unread)
 		}
 	}

@@ -89,7 +89,7 @@ func TestHealthAsksByTLSAsTheConfigurationHasIt(t *testing.T) {
 	certstest.Write(folder, "server.key", nil)
 	r := execute(t, "", "health", "--config", path)
 	r.ok(t)
-	wantAll(t, "standard error", r.err, "serving.tls.cert and serving.tls.key: ", "no private key in it", "was not looked at")
+	wantAll(t, "standard error", r.err, "serving.tls.key: there is no private key in it", "was not looked at")
 	changing, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -128,7 +129,7 @@ func TestAPairCountsOnceBothAreThere(t *testing.T) {
 			t.Errorf("with a certificate whose key is not there yet: got %s, want the last pair", got)
 		}
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "kafka.tls.cert: it does not go with the certificate") {
+	if len(said) != 1 || !strings.Contains(said[0], "kafka.tls.cert: kafka.tls.key: it does not go with the certificate") {
 		t.Errorf("said %q, want once that they do not go together", said)
 	}
 	certstest.Write(p.folder, "client.key", next.Key)
@@ -173,24 +174,33 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 	other := certstest.Write(p.folder, "other.key", p.authority.Issue("other", certstest.Options{}).Key)
 	locked := certstest.Write(p.folder, "locked.key", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))
 	text := certstest.Write(p.folder, "text", []byte("hello\n"))
+	broken := bytes.Replace(p.authority.PEM, []byte("\n"), []byte("\n!"), 1)
+	damaged := certstest.Write(p.folder, "damaged", slices.Concat(broken, certstest.New("whole").PEM))
+	joe, err := os.ReadFile(p.client.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reversed := certstest.Write(p.folder, "reversed", slices.Concat(p.authority.PEM, joe))
 	for name, c := range map[string]struct {
 		config Config
 		want   []string
 	}{
-		"nothing":           {Config{}, nil},
-		"all":               {Config{CA: p.client.CA, Cert: p.client.Cert, Key: p.client.Key, ServerName: "kafka.example"}, nil},
-		"an address":        {Config{ServerName: "::1"}, nil},
-		"no such authority": {Config{CA: p.folder + "/none"}, []string{"x.ca is ", "no such file"}},
-		"no authority":      {Config{CA: text}, []string{"x.ca is ", "no certificate in it"}},
-		"a key for one":     {Config{CA: p.client.Key}, []string{"x.ca is ", "private key in it"}},
-		"a folder":          {Config{CA: p.folder}, []string{"x.ca is ", "is a folder"}},
-		"no key":            {Config{Cert: p.client.Cert}, []string{"x.key is missing", "want both, or neither"}},
-		"no certificate":    {Config{Key: p.client.Key}, []string{"x.cert is missing", "want both, or neither"}},
-		"another's key":     {Config{Cert: p.client.Cert, Key: other}, []string{"x.key is ", "does not go with the certificate"}},
-		"swapped":           {Config{Cert: p.client.Key, Key: p.client.Cert}, []string{"x.cert is ", "no certificate in it"}},
-		"a locked key":      {Config{Cert: p.client.Cert, Key: locked}, []string{"x.key is ", "passphrase", "openssl pkey"}},
-		"a text for a key":  {Config{Cert: p.client.Cert, Key: text}, []string{"x.key is ", "no private key in it"}},
-		"a port":            {Config{ServerName: "kafka:9093"}, []string{"x.server_name is ", "without a port"}},
+		"nothing":                  {Config{}, nil},
+		"all":                      {Config{CA: p.client.CA, Cert: p.client.Cert, Key: p.client.Key, ServerName: "kafka.example"}, nil},
+		"an address":               {Config{ServerName: "::1"}, nil},
+		"no such authority":        {Config{CA: p.folder + "/none"}, []string{"x.ca is ", "no such file"}},
+		"no authority":             {Config{CA: text}, []string{"x.ca is ", "no certificate in it"}},
+		"a key for one":            {Config{CA: p.client.Key}, []string{"x.ca is ", "private key in it"}},
+		"a folder":                 {Config{CA: p.folder}, []string{"x.ca is ", "is a folder"}},
+		"no key":                   {Config{Cert: p.client.Cert}, []string{"x.key is missing", "want both, or neither"}},
+		"no certificate":           {Config{Key: p.client.Key}, []string{"x.cert is missing", "want both, or neither"}},
+		"another's key":            {Config{Cert: p.client.Cert, Key: other}, []string{"x.key is ", "does not go with the certificate"}},
+		"swapped":                  {Config{Cert: p.client.Key, Key: p.client.Cert}, []string{"x.cert is ", "no certificate in it"}},
+		"a locked key":             {Config{Cert: p.client.Cert, Key: locked}, []string{"x.key is ", "passphrase", "openssl pkey"}},
+		"a text for a key":         {Config{Cert: p.client.Cert, Key: text}, []string{"x.key is ", "no private key in it"}},
+		"a damaged one of several": {Config{CA: damaged}, []string{"x.ca is ", "cut off or damaged"}},
+		"a chain the wrong way":    {Config{Cert: reversed, Key: p.client.Key}, []string{"x.cert is ", "that of CN=joe, is number 2 in it: want it first"}},
+		"a port":                   {Config{ServerName: "kafka:9093"}, []string{"x.server_name is ", "without a port"}},
 	} {
 		err := c.config.Validate("x")
 		if (err == nil) != (c.want == nil) {

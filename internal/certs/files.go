@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"nearline/internal/files"
 	"nearline/internal/secret"
 )
 
@@ -31,7 +32,7 @@ func New(key string, c Config) *Files {
 		f.ca = secret.NewKept(key+".ca", func(last *authorities) (*authorities, error) { return loadAuthorities(c.CA, last) })
 	}
 	if c.Cert != "" {
-		f.pair = secret.NewKept(key+".cert", func(last *pair) (*pair, error) { return loadPair(c.Cert, c.Key, last) })
+		f.pair = secret.NewKept(key+".cert", func(last *pair) (*pair, error) { return loadPair(files.ReadText, c.Cert, c.Key, last) })
 	}
 	return f
 }
@@ -42,8 +43,21 @@ func (f *Files) Report(to secret.Report) {
 		f.ca.Report(to)
 	}
 	if f.pair != nil {
-		f.pair.Report(to)
+		f.pair.Report(func(key string, err error) { // the pair has one name, whichever of its files it is
+			if isOfKey(err) {
+				err = fmt.Errorf("%s.key: %w", f.key, err)
+			}
+			to(key, err)
+		})
 	}
+}
+
+// ofPair names the key whose file keeps the pair from being used.
+func (f *Files) ofPair(err error) error {
+	if isOfKey(err) {
+		return fmt.Errorf("%s.key: %w", f.key, err)
+	}
+	return fmt.Errorf("%s.cert: %w", f.key, err)
 }
 
 // Client is what one connection to the server at address, host:port, is made with. An error says which file could never be read.
@@ -66,7 +80,7 @@ func (f *Files) Client(address string) (*tls.Config, error) {
 	if f.pair != nil {
 		own, err := f.pair.Read()
 		if err != nil {
-			return nil, fmt.Errorf("%s.cert and %s.key: %w", f.key, f.key, err)
+			return nil, f.ofPair(err)
 		}
 		// Shown also where the server names other authorities: its refusal says more than that none was shown.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own.certificate, nil }
@@ -110,7 +124,7 @@ func (f *Files) Server(auth tls.ClientAuthType, protocols ...string) *tls.Config
 		config := &tls.Config{MinVersion: oldest, NextProtos: protocols, ClientAuth: auth}
 		own, err := f.pair.Read()
 		if err != nil {
-			return nil, fmt.Errorf("%s.cert and %s.key: %w", f.key, f.key, err)
+			return nil, f.ofPair(err)
 		}
 		config.Certificates = []tls.Certificate{own.certificate}
 		if auth != tls.NoClientCert {
@@ -143,7 +157,7 @@ func (f *Files) Pinned(unread func(error)) *tls.Config {
 			case before != nil && shown.Equal(before.chain[0]), err == nil && shown.Equal(now.chain[0]):
 				return nil
 			case failed != nil:
-				unread(fmt.Errorf("%s.cert and %s.key: %w", f.key, f.key, failed))
+				unread(f.ofPair(failed))
 				return nil
 			}
 			return fmt.Errorf("the server shows the certificate of %s, which is not the one in %s.cert: does another program listen there?", nameOf(shown), f.key)

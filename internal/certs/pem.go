@@ -56,13 +56,13 @@ func (a *authorities) latest() (c *x509.Certificate) {
 // certificatesIn a file, at least one. A block that is cut off means that the file is still being written.
 func certificatesIn(text []byte) ([]*x509.Certificate, error) {
 	var found []*x509.Certificate
+	if isDamaged(text) {
+		return nil, errors.New("a block of it is cut off or damaged: want whole certificates in PEM, each -----BEGIN at the head of a line; is it still being written?")
+	}
 	for rest := text; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			switch {
-			case bytes.Contains(rest, []byte("-----BEGIN ")):
-				return nil, errors.New("a block of it is cut off or damaged: want whole certificates in PEM, is it still being written?")
-			case len(found) == 0:
+			if len(found) == 0 {
 				return nil, errors.New("there is no certificate in it: want PEM, with lines -----BEGIN CERTIFICATE-----")
 			}
 			return found, nil
@@ -79,6 +79,20 @@ func certificatesIn(text []byte) ([]*x509.Certificate, error) {
 		}
 		found = append(found, c)
 	}
+}
+
+// isDamaged says that a text has a block that cannot be read. The library passes over such a one without a word, and takes the next.
+func isDamaged(text []byte) bool {
+	const begin = "-----BEGIN "
+	begun := bytes.Count(text, []byte("\n"+begin))
+	if bytes.HasPrefix(text, []byte(begin)) {
+		begun++
+	}
+	read := 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		read++
+	}
+	return read != begun
 }
 
 // pair is a certificate, those between it and its authority, and its key.
@@ -98,29 +112,66 @@ func isOfKey(err error) bool {
 	return ok
 }
 
-// loadPair, or return the last one where the files are as they were. One without the other is none: whoever replaces both does so one by one.
-func loadPair(cert, key string, last *pair) (*pair, error) {
-	p := &pair{}
-	var err error
-	if p.cert, err = files.ReadText(cert, maxBytes); err != nil {
+// loadPair, or return the last one where the files are as they were. One without the other is none: whoever replaces both does so one by one. Where
+// both are replaced at once, as by the swap of a link, that may happen between the two reads: the files are then read again.
+func loadPair(read reading, cert, key string, last *pair) (*pair, error) {
+	p, err := readPair(read, cert, key, last)
+	for range 2 {
+		if err == nil {
+			break
+		}
+		again, stays := readPair(read, cert, key, last)
+		if stays != nil && stays.Error() == err.Error() && bytes.Equal(p.cert, again.cert) && bytes.Equal(p.key, again.key) {
+			break
+		}
+		p, err = again, stays
+	}
+	if err != nil {
 		return nil, err
 	}
-	if p.key, err = files.ReadText(key, maxBytes); err != nil {
-		return nil, keyError{err}
+	return p, nil
+}
+
+// reading is files.ReadText.
+type reading func(path string, most int64) ([]byte, error)
+
+// readPair has what was read beside an error, too.
+func readPair(read reading, cert, key string, last *pair) (*pair, error) {
+	p := &pair{}
+	var err error
+	if p.cert, err = read(cert, maxBytes); err != nil {
+		return p, err
+	}
+	if p.key, err = read(key, maxBytes); err != nil {
+		return p, keyError{err}
 	}
 	if last != nil && bytes.Equal(p.cert, last.cert) && bytes.Equal(p.key, last.key) {
 		return last, nil
 	}
 	if p.chain, err = certificatesIn(withoutKeys(p.cert)); err != nil {
-		return nil, err
+		return p, err
 	}
 	if err := checkKey(p.key); err != nil {
-		return nil, keyError{err}
+		return p, keyError{err}
 	}
 	if p.certificate, err = tls.X509KeyPair(p.cert, p.key); err != nil {
-		return nil, keyError{fmt.Errorf("it does not go with the certificate in %s (%s): want the key of that certificate", cert, strings.TrimPrefix(err.Error(), "tls: "))}
+		return p, p.unfit(cert, err)
 	}
 	return p, nil
+}
+
+// unfit says what is wrong with a certificate and a key that do not go together.
+func (p *pair) unfit(cert string, err error) error {
+	for i, c := range p.chain {
+		if i == 0 {
+			continue
+		}
+		own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		if _, err := tls.X509KeyPair(own, p.key); err == nil {
+			return fmt.Errorf("the certificate of the key, that of %s, is number %d in it: want it first, and then each one's issuer", nameOf(c), i+1)
+		}
+	}
+	return keyError{fmt.Errorf("it does not go with the certificate in %s (%s): want the key of that certificate", cert, strings.TrimPrefix(err.Error(), "tls: "))}
 }
 
 // withoutKeys is a file of a certificate without its key, which some have in it.
@@ -142,12 +193,12 @@ func withoutKeys(text []byte) []byte {
 
 // checkKey says what is wrong with a key's file by itself, in words that the library has not.
 func checkKey(text []byte) error {
+	if isDamaged(text) {
+		return errors.New("a block of it is cut off or damaged: want the whole key in PEM, is it still being written?")
+	}
 	for rest := text; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			if bytes.Contains(rest, []byte("-----BEGIN ")) {
-				return errors.New("a block of it is cut off or damaged: want the whole key in PEM, is it still being written?")
-			}
 			return errors.New("there is no private key in it: want PEM, with lines -----BEGIN PRIVATE KEY-----")
 		}
 		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
