@@ -122,7 +122,11 @@ func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
 	e.accepts.show(of)
 	within, cancel := context.WithTimeout(ctx, endpointPatience)
 	defer cancel()
-	issued, err := e.exchange.Token(context.WithValue(within, oauth2.HTTPClient, e.client()))
+	client, err := e.client()
+	if err != nil {
+		return e.judge(ctx, of, err)
+	}
+	issued, err := e.exchange.Token(context.WithValue(within, oauth2.HTTPClient, client))
 	if err != nil {
 		return e.judge(ctx, of, err)
 	}
@@ -139,8 +143,13 @@ func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
 	return nil
 }
 
-// client asks with the certificates of now, and follows no redirection: the secret is for this endpoint alone.
-func (e *endpoint) client() *http.Client {
+// client asks with the certificates of now, and follows no redirection: the secret is for this endpoint alone. Where the environment names a proxy, the
+// library speaks TLS by itself through it, with the same certificates.
+func (e *endpoint) client() (*http.Client, error) {
+	through, err := e.files.Client(e.host())
+	if err != nil {
+		return nil, err
+	}
 	secured := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err != nil {
@@ -149,9 +158,18 @@ func (e *endpoint) client() *http.Client {
 		return e.files.Handshake(ctx, conn, address)
 	}
 	return &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DialTLSContext: secured, DisableKeepAlives: true},
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DialTLSContext: secured, TLSClientConfig: through, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// host of the endpoint.
+func (e *endpoint) host() string {
+	at, err := url.Parse(e.config.TokenURL)
+	if err != nil {
+		return e.config.TokenURL // which the configuration does not let through
 	}
+	return at.Hostname()
 }
 
 // judge why there is no token: the endpoint has refused the client, or does not answer as it should, which may pass.
@@ -159,7 +177,7 @@ func (e *endpoint) judge(ctx context.Context, of digest, err error) error {
 	at := place{kindToken, e.config.TokenURL}
 	answer, answered := errors.AsType[*oauth2.RetrieveError](err)
 	if !answered || !final(answer.Response.StatusCode) {
-		cause := reason(err)
+		cause := e.reason(err)
 		words := fmt.Sprintf("kafka.sasl: %s gives no token: %s", e.config.TokenURL, cause)
 		e.trouble.say(at, cause, words, false)
 		return &passing{refusal{words: words}}
@@ -206,7 +224,7 @@ func said(answer *oauth2.RetrieveError) string {
 }
 
 // reason of a failure, without the URL, which stands before it anyway.
-func reason(err error) string {
+func (e *endpoint) reason(err error) string {
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return "it answers " + answer.Response.Status
 	}
@@ -221,6 +239,9 @@ func reason(err error) string {
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "it does not speak TLS"
+	}
+	if words := e.files.Explain(e.host(), err); words != "" {
+		return words
 	}
 	return err.Error()
 }

@@ -2,10 +2,15 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -225,5 +230,88 @@ func TestTheEndpointsCertificateIsJudgedByItsOwnSection(t *testing.T) {
 	config.TLS = certs.Config{CA: certstest.Write(t.TempDir(), "ca.pem", authority.PEM)}
 	if _, _, err := newEndpoint(config, nil, &trouble{}).take(context.Background()); err != nil {
 		t.Errorf("with the authority: %v", err)
+	}
+}
+
+// tunnel is a proxy that a company has all go through.
+func tunnel(t *testing.T) (*url.URL, *atomic.Int64) {
+	t.Helper()
+	var asked atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		there, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.Host)
+		if err != nil || r.Method != http.MethodConnect {
+			t.Errorf("%s %s: %v, want CONNECT", r.Method, r.Host, err)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		here, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		go func() {
+			_, _ = io.Copy(there, buffered)
+			_ = there.Close()
+		}()
+		_, _ = io.Copy(here, there)
+		_ = here.Close()
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at, &asked
+}
+
+func TestTheEndpointsCertificateIsJudgedTheSameThroughAProxy(t *testing.T) {
+	authority, folder := certstest.New("authority of the endpoint"), t.TempDir()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token":"t","token_type":"Bearer","expires_in":60}`)
+	}))
+	shown := authority.Issue("endpoint", certstest.Options{Hosts: []string{"127.0.0.1"}})
+	pair, err := tls.X509KeyPair(shown.Cert, shown.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	proxy, asked := tunnel(t)
+	ca := certstest.Write(folder, "ca.pem", authority.PEM)
+	for _, known := range []bool{true, false} {
+		config := ClientCredentials{TokenURL: server.URL, ClientID: named("svc"), ClientSecret: secret.Plain("word"), TLS: certs.Config{CA: ca}}
+		if !known {
+			config.TLS.CA = certstest.Write(folder, "other.pem", certstest.New("other").PEM)
+		}
+		of := newEndpoint(config, nil, &trouble{}).(*endpoint)
+		client, err := of.client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Transport.(*http.Transport).Proxy = http.ProxyURL(proxy)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Do(request)
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+		if (err == nil) != known {
+			t.Errorf("an authority that is known, %v: got %v", known, err)
+		}
+		if err != nil {
+			const want = "was issued by CN=authority of the endpoint, which is not among the authorities of kafka.sasl.client_credentials.tls.ca"
+			if words := of.reason(err); !strings.Contains(words, want) {
+				t.Errorf("got %q, want %q", words, want)
+			}
+		}
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("the proxy was asked %d times, want twice", n)
 	}
 }
