@@ -152,7 +152,7 @@ func Parse(name string, data []byte) (*Config, *veil.Veil, error) {
 	c := Default()
 	d.decode(data, c)
 	hides := d.texts.veil()
-	c.secrets, c.variables = d.texts.secrets, d.texts.variables()
+	c.secrets, c.variables = slices.Concat(d.texts.secrets, d.texts.names), d.texts.variables()
 	c.fill(filepath.Dir(name))
 	// Nothing can be said of values when there is no YAML to take them from.
 	if len(d.problems) == 0 || len(d.lines) > 0 {

@@ -434,8 +434,8 @@ func (d *decoder) secret(path string, node ast.Node, target *secret.Text, hidden
 		return
 	}
 	said := shown(written)
-	named := !hidden && said == secret.Hidden && !reference.MatchString(written)
-	if named {
+	literal := !hidden && said == secret.Hidden && !reference.MatchString(written)
+	if literal {
 		said = written
 	}
 	text := secret.New(path, said, load)
@@ -443,9 +443,12 @@ func (d *decoder) secret(path string, node ast.Node, target *secret.Text, hidden
 		d.add(lineOf(node), path, fmt.Sprintf("%s: %v", path, err))
 		return
 	}
-	if named {
+	switch {
+	case literal:
 		d.texts.literal[written] = true
-	} else {
+	case !hidden && !strings.Contains(written, "${env:"):
+		d.texts.names = append(d.texts.names, text)
+	default:
 		d.texts.secrets = append(d.texts.secrets, text)
 	}
 	*target = text

@@ -125,6 +125,29 @@ func TestWhatIsNoSecretStaysReadable(t *testing.T) {
 	}
 }
 
+// A rotation has the user in a file beside the password. A service is often called as its user is, and its topics as the service.
+func TestTheNameOfAUserInAFileLeavesMessagesReadable(t *testing.T) {
+	folder := t.TempDir()
+	for name, content := range map[string]string{"user": "shop", "password": "hunter2hunter2"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, hides, err := Parse(filepath.Join(folder, "nearline.yaml"), []byte(`
+kafka: {brokers: ["kafka:9092"], sasl: {mechanism: plain, user: "${file:user}", password: "${file:password}"}}
+pipelines: [{name: reviews, input: {topic: shop.raw}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.Secrets()); n != 2 {
+		t.Errorf("%d files are watched, want that of the user, too", n)
+	}
+	if got, want := hides.Text("shop may not read shop.raw with hunter2hunter2"), "shop may not read shop.raw with ${file:password}"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // secretsOf a configuration with this password of Redis, and its veil.
 func secretsOf(t *testing.T, folder, password string) (secret.Text, *veil.Veil, error) {
 	t.Helper()

@@ -26,6 +26,7 @@ type texts struct {
 	held    []reading // from the environment, and from files
 	whole   []reading // scalars with something of those in them
 	secrets []secret.Text
+	names   []secret.Text // in files: messages show them
 	literal map[string]bool
 	hides   *veil.Veil
 }
@@ -52,7 +53,8 @@ func (t *texts) variables() map[string]bool {
 }
 
 // veil that hides secrets, and what came from the environment or from files; nil where nothing did. A value that stands in the file as well is no
-// secret; one that messages are made of, such as kafka, tells nothing, and could not be read any more if it were taken out of them.
+// secret; one that messages are made of, such as kafka, tells nothing, and could not be read any more if it were taken out of them. Nor is the name of a
+// user one, which topics and groups may be called by, too.
 func (t *texts) veil() *veil.Veil {
 	t.hides = nil
 	if len(t.held)+len(t.whole)+len(t.secrets) == 0 {
