@@ -194,7 +194,7 @@ func (c *Cluster) known(ctx context.Context, topic string) error {
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.LeaderNotAvailable) && ctx.Err() == nil {
+		if !kerr.IsRetriable(err) && ctx.Err() == nil { // such as that a broker does not know the topic yet, or not yet that it leads
 			return fmt.Errorf("wait for topic %s: %w", topic, blame(err))
 		}
 		select {
