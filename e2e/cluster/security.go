@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"archive/tar"
 	"bytes"
 	"cmp"
 	"context"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -40,6 +42,9 @@ type Security struct {
 	// Reauthenticate is how long a login lasts; 0 is for ever.
 	Reauthenticate time.Duration
 }
+
+// ErrZooKeeper is that of a version to which security is not given here.
+var ErrZooKeeper = errors.New("security is for brokers that are their own controllers")
 
 // Audience is whom tokens have to be for, and Issuer whom they have to be from.
 const (
@@ -100,6 +105,13 @@ func (i *identity) signedBy(a *certstest.Authority) error {
 		os.WriteFile(i.path("admin.key"), own.Key, 0o600))
 }
 
+// Signer is the authority that has signed what the brokers show to clients, and whose certificates they trust.
+func (c *Cluster) Signer() *certstest.Authority {
+	c.identity.mu.Lock()
+	defer c.identity.mu.Unlock()
+	return c.identity.signer
+}
+
 // bundle of the certificates of authorities.
 func bundle(authorities []*certstest.Authority) (all []byte) {
 	for _, a := range authorities {
@@ -122,7 +134,7 @@ func (c *Cluster) connection(brokers ...string) kafka.Connection {
 func (c *Cluster) secure(p map[string]string) error {
 	s := c.options.Security
 	if c.zookeeper() {
-		return fmt.Errorf("security is for brokers that are their own controllers: want Kafka 3.3 or later, and not %s", c.Version)
+		return fmt.Errorf("%w: want Kafka 3.3 or later, and not %s", ErrZooKeeper, c.Version)
 	}
 	p["listener.security.protocol.map"] = "INTERNAL:SSL,CONTROLLER:SSL,DIRECT:SASL_SSL,PROXIED:SASL_SSL"
 	p["ssl.keystore.type"], p["ssl.truststore.type"] = "PEM", "PEM"
@@ -142,13 +154,14 @@ func (c *Cluster) secure(p map[string]string) error {
 		users = map[string]string{}
 	}
 	users[Administrator] = Password
-	logins := modules + "plain.PlainLoginModule required"
+	var logins strings.Builder
+	logins.WriteString(modules + "plain.PlainLoginModule required")
 	for _, user := range slices.Sorted(maps.Keys(users)) {
-		logins += fmt.Sprintf(" user_%s=%q", user, users[user])
+		fmt.Fprintf(&logins, " user_%s=%q", user, users[user])
 	}
 	for _, listener := range []string{"direct", "proxied"} {
 		name := "listener.name." + listener + "."
-		p[name+"plain.sasl.jaas.config"] = logins + ";"
+		p[name+"plain.sasl.jaas.config"] = logins.String() + ";"
 		for _, hash := range []string{"256", "512"} {
 			p[name+"scram-sha-"+hash+".sasl.jaas.config"] = modules + "scram.ScramLoginModule required;"
 		}
@@ -299,7 +312,7 @@ func (c *Cluster) awaitShown(ctx context.Context, client *certstest.Authority, j
 func (c *Cluster) renew(ctx context.Context, store, file string) error {
 	for _, b := range c.brokers {
 		files := c.securityFiles(b.node)
-		if err := b.container.CopyToContainer(ctx, files[file], securityPath+file, 0o644); err != nil {
+		if err := c.put(ctx, b, file, files[file]); err != nil {
 			return fmt.Errorf("give broker %d another %s: %w", b.node, store, err)
 		}
 		var settings []kadm.AlterConfig
@@ -322,6 +335,21 @@ func (c *Cluster) renew(ctx context.Context, store, file string) error {
 		}
 	}
 	return nil
+}
+
+// put a file of security into a broker's container. It is dated, as brokers read a file again whose time of change is another.
+func (c *Cluster) put(ctx context.Context, b *broker, file string, content []byte) error {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(content)), ModTime: time.Now(), Format: tar.FormatPAX})
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	_, err = c.engine.CopyToContainer(ctx, b.container.GetContainerID(), client.CopyToContainerOptions{DestinationPath: securityPath, Content: &archive})
+	return err
 }
 
 // FailedHandshakes are what the brokers' logs say of clients that connected to the Direct addresses and did not agree with the broker on TLS: those that

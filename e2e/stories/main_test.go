@@ -38,13 +38,16 @@ var shared struct {
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if c := shared.cluster; c != nil {
+	for name, c := range map[string]*cluster.Cluster{"brokers": shared.cluster, "guarded-brokers": fortress.cluster} {
+		if c == nil {
+			continue
+		}
 		var err error
 		if status != 0 {
-			err = c.KeepLogs(context.Background(), filepath.Join(kept, "brokers"))
+			err = c.KeepLogs(context.Background(), filepath.Join(kept, name))
 		}
 		if err := errors.Join(err, c.Close()); err != nil {
-			fmt.Fprintln(os.Stderr, "remove the cluster:", err)
+			fmt.Fprintln(os.Stderr, "remove a cluster:", err)
 			status = 1
 		}
 	}

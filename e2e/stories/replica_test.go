@@ -68,6 +68,23 @@ models: {repository: %s}
 `, strings.Join(s.cluster.Direct(), "', '"), name, o.static, o.kafka, o.repository, o.features, s.group, cmp.Or(o.start, "earliest"), s.raw, o.model, o.predict, o.steps, s.scored, o.output, s.dead, o.pipelines, o.serving)
 }
 
+// defaults of what replicas are told, and what has changed them.
+func (s *story) defaults(with ...setting) settings {
+	o := settings{program: program, repository: s.models, model: "constant", output: "copy: [item_id]"}
+	for _, set := range with {
+		set(&o)
+	}
+	return o
+}
+
+// writeConfig of a replica that is not started.
+func (s *story) writeConfig(name string, with ...setting) string {
+	s.t.Helper()
+	path := filepath.Join(s.folder, name+".yaml")
+	s.must("write a configuration", os.WriteFile(path, []byte(s.config(name, s.defaults(with...))), 0o600))
+	return path
+}
+
 // replica of the service: a child process, and those that follow it under its name.
 type replica struct {
 	story   *story
@@ -94,12 +111,7 @@ func (s *story) replica(name string, with ...setting) *replica {
 func (r *replica) start(with ...setting) {
 	s := r.story
 	s.t.Helper()
-	o := settings{program: program, repository: s.models, model: "constant", output: "copy: [item_id]"}
-	for _, set := range with {
-		set(&o)
-	}
-	config := filepath.Join(s.folder, r.name+".yaml")
-	s.must("write a configuration", os.WriteFile(config, []byte(s.config(r.name, o)), 0o644))
+	o, config := s.defaults(with...), s.writeConfig(r.name, with...)
 	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	s.must("open a log", err)
 	defer log.Close()

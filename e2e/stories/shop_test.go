@@ -2,120 +2,39 @@ package stories
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"nearline/e2e/cluster"
-	"nearline/internal/harness/certstest"
-	"nearline/kafka"
-)
-
-// The users whom the shop's replicas log in as, however they do: the second takes the place of the first.
-const (
-	user     = "shop"
-	nextUser = "shop-b"
 )
 
 // shop is a story in which all that can be guarded is, with credentials in files that are replaced while it goes on.
 type shop struct {
-	*story
-	old, young *certstest.Authority
-	tokens     *tokens
-	redis      *redis
-	files      map[string]string // what was written last, by the file's name
-	logins     int
-	requests   string // topic
-	results    string
-}
-
-// put a file of credentials in place of another, as whoever mounts secrets does: at once.
-func (s *shop) put(name string, content []byte) {
-	s.t.Helper()
-	path := s.path(name)
-	s.must("write "+name, os.WriteFile(path+".new", content, 0o600))
-	s.must("replace "+name, os.Rename(path+".new", path))
-	s.files[name] = string(content)
-}
-
-func (s *shop) path(name string) string { return filepath.Join(s.folder, "credentials", name) }
-
-// login by SCRAM as a user from now on. Name and password are replaced at once, as Kubernetes replaces the files of a secret.
-func (s *shop) login(user, password string) {
-	s.t.Helper()
-	s.logins++
-	folder := fmt.Sprint("login-", s.logins)
-	s.must("make a folder for a login", os.Mkdir(s.path(folder), 0o700))
-	s.put(folder+"/user", []byte(user))
-	s.put(folder+"/password", []byte(password))
-	s.must("link it", os.Symlink(folder, s.path("login.new")))
-	s.must("replace the login", os.Rename(s.path("login.new"), s.path("login")))
-}
-
-// reference to a file of credentials, as a configuration has it.
-func (s *shop) reference(name string) string { return "'${file:" + s.path(name) + "}'" }
-
-// issue a pair and put it in place, the certificate before its key: whoever reads meanwhile finds two that do not fit.
-func (s *shop) issue(by *certstest.Authority, name string, hosts ...string) {
-	s.t.Helper()
-	pair := by.Issue(name, certstest.Options{Hosts: hosts})
-	s.put(name+".pem", pair.Cert)
-	s.put(name+".key", pair.Key)
+	*guarded
+	tokens   *tokens
+	redis    *redis
+	requests string // topic
+	results  string
 }
 
 func openShop(t *testing.T) *shop {
 	t.Helper()
-	old, young := certstest.New("old authority"), certstest.New("young authority")
-	granting, err := newTokens(user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := cluster.ForTest(t, cluster.Options{Security: &cluster.Security{
-		Authority: old, JWKS: granting.jwks(), Reauthenticate: 5 * time.Second,
-	}})
-	s := &shop{story: beginOn(t, c, "shop"), old: old, young: young, tokens: granting, files: map[string]string{}, requests: "shop.requests", results: "shop.rankings"}
-	s.must("make a folder for credentials", os.MkdirAll(filepath.Join(s.folder, "credentials"), 0o700))
-	s.put("ca.pem", old.PEM)
-	s.issue(old, "service", "127.0.0.1", "localhost")
-	s.issue(old, "redis", "127.0.0.1", "localhost")
-	s.login(user, "kafka-hunter2")
+	s := &shop{guarded: beginGuarded(t, "shop"), tokens: fortress.tokens, requests: "shop.requests", results: "shop.rankings"}
+	s.issue(s.old, "redis", "127.0.0.1", "localhost")
 	s.put("client-secret", []byte("client-hunter2"))
-	s.put("admin-password", []byte(cluster.Password))
 	s.put("redis-password", []byte("redis-hunter2"))
-	s.put("token", []byte("reader-hunter2-of-pages"))
-	s.put("admin-token", []byte("admin-hunter2-of-pages"))
-	granting.serve(s)
-	s.must("make the shop's user", c.SetPassword(t.Context(), user, "kafka-hunter2"))
-	s.must("make its other user", c.SetPassword(t.Context(), nextUser, "kafka-hunter3"))
+	s.tokens.serve(s)
 	s.guardRedis()
-	s.web = web{scheme: "https", token: func() string { return s.files["token"] }, client: &http.Client{
-		// Each request is a connection of its own, so that each sees the certificate of its time.
-		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.trusting(old, young), MinVersion: tls.VersionTLS12}},
-	}}
 	return s
-}
-
-func (s *shop) trusting(authorities ...*certstest.Authority) *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, a := range authorities {
-		pool.AppendCertsFromPEM(a.PEM)
-	}
-	return pool
 }
 
 // guardRedis starts one that speaks TLS alone, to those who present a certificate and know its password.
@@ -132,18 +51,16 @@ func (s *shop) guardRedis() {
 
 // settings of the shop's replicas that log in so.
 func (s *shop) settings(login string) setting {
-	pair := fmt.Sprintf("ca: %s, cert: %s, key: %s", s.path("ca.pem"), s.path("service.pem"), s.path("service.key"))
 	return func(o *settings) {
 		realModel(o)
-		o.kafka = fmt.Sprintf(", tls: {%s}, sasl: {%s}", pair, login)
-		o.serving = fmt.Sprintf(", tls: {cert: %s, key: %s}, tokens: [%s], admin_tokens: [%s]",
-			s.path("service.pem"), s.path("service.key"), s.reference("token"), s.reference("admin-token"))
+		patient(o)
+		s.guarded.settings(login)(o)
 		o.steps = ", {aggregate: {view: item}}, {aggregate: {view: user}}"
 		o.features = fmt.Sprintf(`features: {partitions: 6, topics: shop.features, dead_letters: shop.features.dlq,
   store: {redis: {addresses: ['127.0.0.1:%d'], timeout: 1s, password: %s, tls: {%s}}}, views: [
   {name: item, key: item_id, fields: [{name: reviews, count: {}}, {name: sentiment, default: 0.68, mean: {of: sentiment, label: positive, half_life: 1h}}]},
   {name: user, key: user_id, fields: [{name: items, last: {of: item_id, n: 20}}]}]}
-`, s.redis.port, s.reference("redis-password"), pair)
+`, s.redis.port, s.reference("redis-password"), s.pair())
 		o.pipelines = fmt.Sprintf(`  - name: ranks
     input: {topic: %s, map: {id: request_id}}
     steps: [{rank: {model: recommender, history: {view: user, field: items}, items: item,
@@ -152,24 +69,6 @@ func (s *shop) settings(login string) setting {
     dead_letters: %s.dlq
 `, s.requests, s.results, s.requests)
 	}
-}
-
-// grant a user the least that `nearline acls` says that it needs, and no more.
-func (s *shop) grant(config, user string) (commands string) {
-	s.t.Helper()
-	commands = s.nearline("acls", "--config", config, "--principal", "User:"+user, "--least")
-	s.must("grant ACLs to "+user, s.cluster.Grant(s.t.Context(), commands))
-	return commands
-}
-
-// nearline runs a command, and returns what it says.
-func (s *shop) nearline(arguments ...string) string {
-	s.t.Helper()
-	out, err := exec.CommandContext(s.t.Context(), program, arguments...).CombinedOutput() //nolint:gosec // the program under test
-	if err != nil {
-		s.t.Fatalf("nearline %s: %v\n%s", strings.Join(arguments, " "), err, out)
-	}
-	return string(out)
 }
 
 // TestShopWhoseCredentialsAreRotated runs the whole shop, the stream, features in Redis and rankings, where nothing is spoken in the clear and nothing is
@@ -182,26 +81,20 @@ func TestShopWhoseCredentialsAreRotated(t *testing.T) {
 	s.nearline("topics", "--create", "--config", admin)
 	// A replica's name is the story's to write; all else is as it has to be.
 	s.nearline("check", "--production", "--accept", "replica-names", "--config", admin)
-	scram := s.settings("mechanism: scram-sha-512, user: " + s.reference("login/user") + ", password: " + s.reference("login/password"))
-	bearer := s.settings("mechanism: oauthbearer, " + s.tokens.keys(s))
+	scram, token := s.settings(s.scram()), s.settings("mechanism: oauthbearer, "+s.tokens.keys(s))
 	config := s.writeConfig("a", scram)
-	s.grant(config, user)
-	commands := s.grant(config, nextUser)
-	a, b, c := s.replica("a", scram), s.replica("b", scram), s.replica("c", bearer)
+	s.grant(config, s.user)
+	s.grant(config, bearer)
+	commands := s.grant(config, s.next)
+	a, b, c := s.replica("a", scram), s.replica("b", scram), s.replica("c", token)
+	all := []*replica{a, b, c}
 	load := s.load(60)
 	ranking := s.rank(20)
 	s.expectShared(6, "a", "b", "c")
 	s.awaitEffects(300)
 
-	calm := func(what string, f func()) {
-		t.Helper()
-		before := s.aborted(a, b, c)
-		f()
-		s.awaitEffects(s.ledger.effects() + 600) // ten seconds: each connection has logged in again
-		if after := s.aborted(a, b, c); after != before {
-			t.Errorf("%s: %v cycles were aborted, want none while old and new credentials overlap", what, after-before)
-		}
-	}
+	// Ten seconds of events: each connection has logged in again.
+	calm := func(what string, f func()) { t.Helper(); s.calm(what, all, 600, f) }
 	calm("both authorities are trusted", func() {
 		s.put("ca.pem", slices.Concat(s.old.PEM, s.young.PEM))
 		s.must("have the brokers trust both", s.cluster.Trust(t.Context(), s.old, s.young))
@@ -219,36 +112,38 @@ func TestShopWhoseCredentialsAreRotated(t *testing.T) {
 		s.tokens.take("client-hunter2", "client-hunter3")
 		s.put("client-secret", []byte("client-hunter3"))
 		s.put("token", []byte("reader-hunter3-of-pages"))
+		s.put("admin-token", []byte("admin-hunter3-of-pages"))
 	})
-	calm("another user with the same rights", func() { s.login(nextUser, "kafka-hunter3") })
+	calm("another user with the same rights", func() { s.login(s.next, "kafka-hunter3") })
 	calm("old passwords and secrets count no more", func() {
 		s.must("drop a password", s.dropRedisPassword("redis-hunter2"))
-		s.must("change the password of the user before", s.cluster.SetPassword(t.Context(), user, "kafka-of-nobody"))
+		s.must("change the password of the user before", s.cluster.SetPassword(t.Context(), s.user, "kafka-of-nobody"))
 		s.tokens.take("client-hunter3")
 	})
 
 	// A user of SCRAM has one password: there is a moment in which file and brokers disagree. It costs no member.
-	restarts := s.restarts(a, b, c)
-	s.login(nextUser, "kafka-hunter4")
-	s.must("set the password after the file", s.cluster.SetPassword(t.Context(), nextUser, "kafka-hunter4"))
-	s.awaitEffects(s.ledger.effects() + 600)
-	s.must("set the password before the file", s.cluster.SetPassword(t.Context(), nextUser, "kafka-hunter5"))
-	s.login(nextUser, "kafka-hunter5")
-	s.awaitEffects(s.ledger.effects() + 600)
-	if after := s.restarts(a, b, c); after != restarts {
+	restarts := s.restarts(all...)
+	s.login(s.next, "kafka-hunter4")
+	s.must("set the password after the file", s.cluster.SetPassword(t.Context(), s.next, "kafka-hunter4"))
+	s.awaitLater(600)
+	s.must("set the password before the file", s.cluster.SetPassword(t.Context(), s.next, "kafka-hunter5"))
+	s.login(s.next, "kafka-hunter5")
+	s.awaitLater(600)
+	if after := s.restarts(all...); after != restarts {
 		t.Errorf("members were made anew %v times while a password changed, want that they wait", after-restarts)
 	}
 
 	b.kill()
 	s.put("ca.pem", s.young.PEM)
+	s.web.client = visitor(s.young)
 	s.must("have the brokers trust the young authority alone", s.cluster.Trust(t.Context(), s.young))
 	s.renewRedis()
-	s.awaitEffects(s.ledger.effects() + 300)
+	s.awaitLater(300)
 	b.start(scram)
 	s.must("kill a broker", s.cluster.Kill(t.Context(), 2)) // its connections are made anew, with the new credentials alone
 	s.must("start it again", s.cluster.Restart(t.Context(), 2))
 	s.must("have all in sync", s.cluster.AwaitInSync(t.Context()))
-	s.awaitEffects(s.ledger.effects() + 300)
+	s.awaitLater(300)
 
 	s.withdrawUnderLoad(commands)
 	load.stop()
@@ -259,16 +154,6 @@ func TestShopWhoseCredentialsAreRotated(t *testing.T) {
 	s.refuses(a)
 	s.expectScored()
 	s.nothingInTheClear()
-}
-
-// writeConfig of a replica that is not started.
-func (s *shop) writeConfig(name string, with setting) string {
-	s.t.Helper()
-	o := settings{program: program, repository: s.models, model: "constant", output: "copy: [item_id]"}
-	with(&o)
-	path := filepath.Join(s.folder, name+".yaml")
-	s.must("write a configuration", os.WriteFile(path, []byte(s.config(name, o)), 0o600))
-	return path
 }
 
 // renewRedis has Redis read its files again.
@@ -289,37 +174,6 @@ func (s *shop) dropRedisPassword(password string) error {
 	return err
 }
 
-// aborted cycles of the replicas, of all pipelines.
-func (s *shop) aborted(replicas ...*replica) float64 {
-	return s.sum(regexp.MustCompile(`^nearline_pipeline_cycles_total\{.*outcome="aborted_.*\} (\S+)$`), replicas)
-}
-
-// restarts of the replicas' members.
-func (s *shop) restarts(replicas ...*replica) float64 {
-	return s.sum(regexp.MustCompile(`^nearline_pipeline_member_restarts_total\{.*\} (\S+)$`), replicas)
-}
-
-func (s *shop) sum(series *regexp.Regexp, replicas []*replica) (sum float64) {
-	s.t.Helper()
-	for _, r := range replicas {
-		ctx, cancel := s.withDeadline()
-		status, page, err := r.get(ctx, "/metrics")
-		cancel()
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("%d: %s", status, page)
-		}
-		s.must("read the metrics of "+r.name, err)
-		for line := range strings.Lines(page) {
-			if match := series.FindStringSubmatch(strings.TrimSpace(line)); match != nil {
-				n, err := strconv.ParseFloat(match[1], 64)
-				s.must("read "+line, err)
-				sum += n
-			}
-		}
-	}
-	return sum
-}
-
 // withdrawUnderLoad one grant after the other, and give it back once somebody has said that it lacks.
 func (s *shop) withdrawUnderLoad(commands string) {
 	s.t.Helper()
@@ -331,7 +185,7 @@ func (s *shop) withdrawUnderLoad(commands string) {
 	s.replicas["a"].expectStream(http.StatusServiceUnavailable, s.scored)
 	s.must("grant it again", s.cluster.Grant(s.t.Context(), topic))
 	s.replicas["a"].expectStream(http.StatusOK, "")
-	s.awaitEffects(s.ledger.effects() + 300)
+	s.awaitLater(300)
 }
 
 // counted compares what Redis has of each item with what was written of it.
@@ -369,6 +223,8 @@ func (s *shop) refuses(r *replica) {
 		{"/v1/features", "", http.StatusUnauthorized},
 		{"/v1/features", "reader-hunter2-of-pages", http.StatusUnauthorized},
 		{"/v1/features", s.files["token"], http.StatusOK},
+		{"/v1/features", "admin-hunter2-of-pages", http.StatusUnauthorized},
+		{"/v1/features", s.files["admin-token"], http.StatusOK},
 	} {
 		request, err := r.request(ctx, http.MethodGet, c.page, nil)
 		s.must("make a request", err)
@@ -391,35 +247,6 @@ func (s *shop) refuses(r *replica) {
 			s.t.Error("/healthz is answered in the clear")
 		}
 	}
-}
-
-// nothingInTheClear wants that no client has tried to speak to a broker without TLS, or with certificates that do not count. That a broker would have said so
-// is shown at the end.
-func (s *shop) nothingInTheClear() {
-	s.t.Helper()
-	attempts := func() []string {
-		found, err := s.cluster.FailedHandshakes(s.t.Context())
-		s.must("read the brokers' logs", err)
-		return found
-	}
-	before := attempts()
-	if len(before) > 0 {
-		s.t.Errorf("%d handshakes of TLS have failed: somebody has tried to speak in the clear, or with certificates that do not count:\n%s", len(before), strings.Join(before[:min(5, len(before))], "\n"))
-	}
-	client, err := kafka.Connection{Brokers: s.cluster.Direct()}.Client(kgo.RequestRetries(0))
-	s.must("make a client that speaks in the clear", err)
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
-	defer cancel()
-	if err := client.Ping(ctx); err == nil {
-		s.t.Error("a client that speaks in the clear is answered")
-	}
-	s.await("a broker to note the attempt", func(context.Context) error {
-		if len(attempts()) == len(before) {
-			return errors.New("no broker's log says anything of it")
-		}
-		return nil
-	})
 }
 
 // rankings are requests that are written until stop, each of which has to be answered once.
