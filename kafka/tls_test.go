@@ -215,7 +215,7 @@ func TestCertificatesAreReadAtEachConnection(t *testing.T) {
 }
 
 func TestAPortWithoutTLSIsSuspectedInWords(t *testing.T) {
-	port, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own
+	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestAPortWithoutTLSIsSuspectedInWords(t *testing.T) {
 // answering is a port that reads once, says something, and hangs up.
 func answering(t *testing.T, with []byte) (address string) {
 	t.Helper()
-	port, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own
+	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestAPortThatHasServedIsNotSuspected(t *testing.T) {
 			_ = theirs.Close()
 			g := &guard{Conn: ours, credentials: own, address: "b:9092", ended: make(chan struct{}), heard: heard}
 			g.in.Store(true)
-			if _, err := g.Read(make([]byte, 4)); err != io.EOF { //nolint:errorlint // as the client library asks
+			if _, err := g.Read(make([]byte, 4)); err != io.EOF {
 				t.Errorf("got %v, want the end as it is", err)
 			}
 			_ = ours.Close()

@@ -160,7 +160,7 @@ func TestAReadersTokenAmongTheAdminsChangesNothing(t *testing.T) {
 		if response.StatusCode != want || token == reader && !strings.Contains(body, "want another one in serving.admin_tokens") {
 			t.Errorf("%s: got %s %q, want %d", token, response.Status, body, want)
 		}
-		if response, body := shows(t, url+"/metrics", "Bearer "+token); response.StatusCode != 200 {
+		if response, body := shows(t, url+"/metrics", "Bearer "+token); response.StatusCode != http.StatusOK {
 			t.Errorf("%s: got %s %q, want that it reads", token, response.Status, body)
 		}
 	}
@@ -170,7 +170,7 @@ func TestAnEmptyTokenIsNobodys(t *testing.T) {
 	url, _ := serveHTTP(t, Config{Pprof: true, Tokens: []secret.Text{{}}, AdminTokens: []secret.Text{{}}}, nil)
 	for _, page := range []string{"/metrics", "/debug/pprof/cmdline"} {
 		for _, authorization := range []string{"Bearer", "Bearer ", "Bearer  \t", "Basic Og=="} {
-			if response, body := shows(t, url+page, authorization); response.StatusCode != 401 {
+			if response, body := shows(t, url+page, authorization); response.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s with %q: got %s %q, want 401", page, authorization, response.Status, body)
 			}
 		}
