@@ -83,8 +83,11 @@ func asking(t *testing.T, i *issuer, word string) (of *endpoint, t2 *trouble, ro
 	t.Helper()
 	text, rotate := inFile(t, "kafka.sasl.client_credentials.client_secret", word)
 	t2 = &trouble{}
-	of = newEndpoint(ClientCredentials{TokenURL: i.URL, ClientID: named("svc"), ClientSecret: text, Scopes: []string{"kafka", "other"},
+	of, ok := newEndpoint(ClientCredentials{TokenURL: i.URL, ClientID: named("svc"), ClientSecret: text, Scopes: []string{"kafka", "other"},
 		Parameters: map[string]string{"audience": "brokers"}}, nil, t2).(*endpoint)
+	if !ok {
+		t.Fatal("an endpoint is of another type")
+	}
 	return of, t2, rotate
 }
 

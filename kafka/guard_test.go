@@ -43,7 +43,7 @@ func FuzzGuardPassesOnWhatItDoesNotJudge(f *testing.F) {
 			case *kmsg.SASLHandshakeResponse:
 				r.ErrorCode, r.SupportedMechanisms = code, []string{"PLAIN"}
 			case *kmsg.SASLAuthenticateResponse:
-				r.ErrorCode, r.ErrorMessage = code, kmsg.StringPtr("no")
+				r.ErrorCode, r.ErrorMessage = code, new("no")
 			}
 			body := response.AppendTo([]byte{0, 0, 0, 7})
 			f.Add(key == kmsg.SASLAuthenticate, append([]byte{0, 0, 0, byte(len(body))}, body...))
@@ -117,7 +117,7 @@ func TestAnotherUserGetsAnotherConnection(t *testing.T) {
 // refusing answers every login with a refusal.
 func refusing() io.Reader {
 	response := kmsg.NewPtrSASLAuthenticateResponse()
-	response.ErrorCode, response.ErrorMessage = kerr.SaslAuthenticationFailed.Code, kmsg.StringPtr("no")
+	response.ErrorCode, response.ErrorMessage = kerr.SaslAuthenticationFailed.Code, new("no")
 	body := response.AppendTo([]byte{0, 0, 0, 7})
 	return bytes.NewReader(append([]byte{0, 0, 0, byte(len(body))}, body...))
 }

@@ -9,12 +9,11 @@ import (
 
 // at a time of the story, a content is accepted or refused.
 type at struct {
-	after    time.Duration
-	does     string // accept, refuse, or refuse elsewhere
-	used     string
-	current  string // content of the file by then; "" is what was used
-	mayPass  bool
-	whatever bool
+	after   time.Duration
+	does    string // accept, refuse, or refuse elsewhere
+	used    string
+	current string // content of the file by then; "" is what was used
+	mayPass bool
 }
 
 func TestRefusalsPassOnlyWhileSomethingHasJustChanged(t *testing.T) {
