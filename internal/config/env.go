@@ -36,7 +36,8 @@ func (r references) expand(text string, held func(value, reference string)) (str
 		if strings.HasPrefix(match, "$$") {
 			return match[1:]
 		}
-		value, err := "", error(nil)
+		var value string
+		var err error
 		if path, ok := strings.CutPrefix(match, "${file:"); ok {
 			value, err = r.read(strings.TrimSuffix(path, "}"))
 		} else {

@@ -68,7 +68,7 @@ func startBroker(listed, file string) (*broker, error) {
 		return nil, fmt.Errorf("the broker's process said nothing: %w", err)
 	}
 	b := &broker{cluster: clusterAt(strings.TrimSpace(addr)), child: child, stdin: stdin}
-	client, err := b.Connection.Client()
+	client, err := b.Client()
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (b *broker) drop(ctx context.Context, names ...string) error {
 
 // fill writes the events to a topic, n in all, each under a key of its own.
 func (b *broker) fill(ctx context.Context, topic string, events [][]byte, n int) error {
-	client, err := b.Connection.Client(kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
+	client, err := b.Client(kgo.DefaultProduceTopic(topic), kgo.MaxBufferedRecords(20_000))
 	if err != nil {
 		return err
 	}

@@ -352,7 +352,7 @@ func aging(ctx context.Context, b *bench, address string) ([]figure, error) {
 		return nil, err
 	}
 	defer running.stop()
-	writer, err := b.broker.Connection.Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := b.broker.Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

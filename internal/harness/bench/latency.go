@@ -29,12 +29,12 @@ func latency(ctx context.Context, b *bench) ([]figure, error) {
 	}
 	defer running.stop()
 
-	reader, err := b.broker.Connection.Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	reader, err := b.broker.Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	writer, err := b.broker.Connection.Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
+	writer, err := b.broker.Client(kgo.DefaultProduceTopic(in), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

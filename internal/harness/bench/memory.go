@@ -52,7 +52,7 @@ func memory(ctx context.Context, b *bench) ([]figure, error) {
 
 // trickle keeps a little in front of the service, and never a backlog.
 func (b *bench) trickle(ctx context.Context, topic string, events [][]byte) error {
-	client, err := b.broker.Connection.Client(kgo.DefaultProduceTopic(topic))
+	client, err := b.broker.Client(kgo.DefaultProduceTopic(topic))
 	if err != nil {
 		return err
 	}

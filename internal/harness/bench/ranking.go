@@ -292,7 +292,7 @@ func (b *bench) changing(ctx context.Context, name, address string, items []stri
 		return nil, err
 	}
 	defer running.stop()
-	client, err := b.broker.Connection.Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
+	client, err := b.broker.Client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ProducerLinger(0))
 	if err != nil {
 		return nil, err
 	}

@@ -64,14 +64,14 @@ func (g *Gate) options(users []string) []kfake.Opt {
 
 // watch the logins of a cluster.
 func (g *Gate) watch(cluster *kfake.Cluster) {
-	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // kfake says what a control returns
+	cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		asked := request.(*kmsg.SASLAuthenticateRequest)
 		if g.passes(asked) {
 			return nil, nil, false
 		}
 		answer := asked.ResponseKind().(*kmsg.SASLAuthenticateResponse)
-		answer.ErrorCode, answer.ErrorMessage = kerr.SaslAuthenticationFailed.Code, kmsg.StringPtr("Authentication failed: Invalid username or password")
+		answer.ErrorCode, answer.ErrorMessage = kerr.SaslAuthenticationFailed.Code, new("Authentication failed: Invalid username or password")
 		return answer, nil, true
 	})
 }
