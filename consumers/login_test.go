@@ -88,7 +88,7 @@ func TestARotationThatOverlapsAbortsNoCycle(t *testing.T) {
 		} {
 			t.Run(group+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				rotate(t, way.mechanism, group, flow{1000, 20, 5 * time.Second}, map[int]func(rotation){
+				rotate(t, way.mechanism, group, flow{200, 20, 5 * time.Second}, map[int]func(rotation){
 					6:  func(r rotation) { way.admit(r.gate) },
 					8:  way.file,
 					14: func(r rotation) { way.drop(r.gate) },
