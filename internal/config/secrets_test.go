@@ -204,6 +204,42 @@ func TestASecretInTheFileIsHidden(t *testing.T) {
 	}
 }
 
+// Tokens that a secret is exchanged for come every few minutes, for months.
+func TestASecretStaysHiddenHoweverManyTokensItIsExchangedFor(t *testing.T) {
+	text, hides, err := secretsOf(t, t.TempDir(), "client-secret-for-the-service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		text.Hide(fmt.Sprintf("token-number-%d", i))
+	}
+	for _, word := range []string{text.Value(), "token-number-99"} {
+		if shown := hides.Text("refused: " + word); strings.Contains(shown, word) {
+			t.Errorf("after 100 tokens a message is %q: want no secret in it", shown)
+		}
+	}
+}
+
+func TestSecretsInTheFileAreHiddenHoweverManyThereAre(t *testing.T) {
+	var tokens []string
+	for i := range 40 {
+		tokens = append(tokens, fmt.Sprintf("a-token-of-the-file-%02d", i))
+	}
+	c, hides, err := Parse("secrets.yaml", []byte(`
+kafka: {brokers: ["kafka:9092"]}
+serving: {http: "127.0.0.1:0", tokens: [`+strings.Join(tokens, ", ")+`]}
+pipelines: [{name: reviews, input: {topic: a}, steps: [{predict: {model: m}}], output: {topic: b}, dead_letters: c}]
+`))
+	if err != nil || len(c.Secrets()) != len(tokens) {
+		t.Fatalf("got %v: want %d secrets", err, len(tokens))
+	}
+	for _, token := range tokens {
+		if shown := hides.Text("told " + token); strings.Contains(shown, token) {
+			t.Errorf("a message is %q: want no secret in it", shown)
+		}
+	}
+}
+
 func TestWhatIsWrongWithASecretIsSaidWithoutIt(t *testing.T) {
 	folder := t.TempDir()
 	for name, content := range map[string]string{"empty": "\n", "many": "hunter2\nhunter2\n"} {

@@ -20,12 +20,15 @@ const maxBytes = 64 << 10
 // value is an empty one.
 type Text struct{ of *source }
 
+// derivedFrom a source are tokens, which come far more often than its contents.
+type derivedFrom struct{ source *source }
+
 type source struct {
 	written string
 	kept    *Kept[string]
 
 	mu    sync.Mutex // guards all below
-	tell  func(content, written string)
+	tell  func(content, written string, of any)
 	told  string
 	check func(content string) error
 }
@@ -117,8 +120,9 @@ func (t Text) Trouble() error {
 	return t.of.kept.Trouble()
 }
 
-// Tell has a veil told of each content that the secret has had or comes to have, and of what is written in its place.
-func (t Text) Tell(tell func(content, written string)) {
+// Tell has a veil told of each content that the secret has had or comes to have, of what is written in its place, and of what these contents are: those of
+// one thing follow each other.
+func (t Text) Tell(tell func(content, written string, of any)) {
 	if t.of == nil {
 		return
 	}
@@ -134,7 +138,7 @@ func (t Text) Hide(derived string) {
 		t.of.mu.Lock()
 		defer t.of.mu.Unlock()
 		if t.of.tell != nil {
-			t.of.tell(derived, t.of.written)
+			t.of.tell(derived, t.of.written, derivedFrom{t.of})
 		}
 	}
 }
@@ -154,7 +158,7 @@ func (s *source) hide(content string) {
 	defer s.mu.Unlock()
 	if s.tell != nil && content != s.told {
 		s.told = content
-		s.tell(content, s.written)
+		s.tell(content, s.written, s)
 	}
 }
 

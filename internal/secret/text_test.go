@@ -91,7 +91,7 @@ func TestASecretThatNeverWasIsAnError(t *testing.T) {
 func TestAVeilIsToldOfEachContent(t *testing.T) {
 	text, _, write := inFile(t, "first\n")
 	var told []string
-	text.Tell(func(content, written string) { told = append(told, written+"="+content) })
+	text.Tell(func(content, written string, _ any) { told = append(told, written+"="+content) })
 	write("second")
 	for range 2 {
 		_ = text.Value()
@@ -202,7 +202,7 @@ func TestASecretIsReadThroughLinksThatAreSwapped(t *testing.T) {
 
 func TestManyMayReadASecretWhileItChanges(t *testing.T) {
 	text, _, write := inFile(t, "first")
-	text.Tell(func(string, string) {})
+	text.Tell(func(string, string, any) {})
 	var readers sync.WaitGroup
 	for range 4 {
 		readers.Go(func() {

@@ -28,7 +28,7 @@ const (
 	shortestNumber = 6
 	// certain is from which length on a value is hidden inside of words, too: a shorter one may be a part of a word that has nothing to do with it.
 	certain = 8
-	// remembered is how many contents are hidden that one reference has had: what a client says of a password may come after the next one is there.
+	// remembered is how many contents are hidden that one thing has had: what a client says of a password may come after the next one is there.
 	// A token that is renewed every minute must not fill memory.
 	remembered = 16
 )
@@ -47,7 +47,7 @@ type Veil struct {
 // value that is hidden. One that changes is forgotten after a while.
 type value struct {
 	text, written string
-	changes       bool
+	of            any // what has had other values before; nil where it is always the same
 }
 
 // New makes a veil that leaves texts alone which are plain: they are no secret, and would make messages unreadable.
@@ -60,10 +60,10 @@ type piece struct{ value, written string }
 
 // Hide the value behind what is written. Parts of it that clients print by themselves are hidden, too: the entries of a list, the host of an
 // address, a user and a password in a URL.
-func (v *Veil) Hide(text, written string) { v.hide(value{text, written, false}) }
+func (v *Veil) Hide(text, written string) { v.hide(value{text, written, nil}) }
 
-// HideLatest is Hide for what a file holds now: of the contents that came before it, the latest stay hidden.
-func (v *Veil) HideLatest(text, written string) { v.hide(value{text, written, true}) }
+// HideLatest is Hide for the value that something has now, such as a file: of those that it had before, the latest stay hidden. Of is a key of a map.
+func (v *Veil) HideLatest(text, written string, of any) { v.hide(value{text, written, of}) }
 
 func (v *Veil) hide(next value) {
 	if v == nil {
@@ -71,7 +71,8 @@ func (v *Veil) hide(next value) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if slices.Contains(v.values, next) {
+	if before := slices.Index(v.values, next); before >= 0 {
+		v.values = append(slices.Delete(v.values, before, before+1), next) // it is the latest again
 		return
 	}
 	v.values = append(v.values, next)
@@ -89,11 +90,11 @@ func (v *Veil) hide(next value) {
 	v.shown.Store(new(slices.Clone(v.pieces)))
 }
 
-// beyond says which value is no longer remembered, if there are too many of one reference.
+// beyond says which value is no longer remembered, if there are too many of one thing.
 func (v *Veil) beyond(next value) (oldest int, full bool) {
 	n := 0
 	for i, other := range slices.Backward(v.values) {
-		if next.changes && other.changes && other.written == next.written {
+		if next.of != nil && other.of == next.of {
 			oldest, n = i, n+1
 		}
 	}

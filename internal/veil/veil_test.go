@@ -118,9 +118,9 @@ func TestContentsThatWereReplacedStayHiddenForAWhile(t *testing.T) {
 	v := New(func(string) bool { return false })
 	v.Hide("hunter2@shared-host:1", "${env:ADDRESS}")
 	for i := range remembered + 1 {
-		v.HideLatest(fmt.Sprintf("token-%02d@shared-host:1", i), "${file:token}")
+		v.HideLatest(fmt.Sprintf("token-%02d@shared-host:1", i), "${file:token}", "token")
 	}
-	v.HideLatest("token-16@shared-host:1", "${file:token}") // what is there already
+	v.HideLatest("token-16@shared-host:1", "${file:token}", "token") // what is there already
 	for text, want := range map[string]string{
 		"token-16":    "${file:token}",
 		"token-01":    "${file:token}",
@@ -150,7 +150,7 @@ func TestMoreMayBeHiddenWhileTextsAreShown(t *testing.T) {
 		})
 	}
 	for i := range 100 {
-		v.HideLatest(fmt.Sprintf("password-%03d", i), "${file:password}")
+		v.HideLatest(fmt.Sprintf("password-%03d", i), "${file:password}", "password")
 	}
 	readers.Wait()
 	if got := v.Text("password-099"); got != "${file:password}" {
