@@ -42,7 +42,7 @@ torture (nearline torture --config).`,
 	var f aclFlags
 	c.Flags().StringVar(&f.by.Principal, "principal", "", "`TYPE:NAME` that is granted the rights, as the brokers know it (default: User:USER of kafka.sasl, where that names a user)")
 	c.Flags().StringVar(&f.by.Bootstrap, "bootstrap-server", "", "`HOST:PORT` that kafka-acls.sh asks (default: kafka.brokers of the configuration)")
-	c.Flags().StringVar(&f.by.Config, "command-config", "", "`FILE` that kafka-acls.sh authenticates with")
+	c.Flags().StringVar(&f.by.Config, "command-config", "", "`FILE` that kafka-acls.sh authenticates with (default: "+acls.PropertiesFile+", where kafka.tls or kafka.sasl is set)")
 	c.Flags().StringSliceVar(&f.purposes, "for", nil, "`PURPOSES` whose commands are printed: run, topics, dlq, export, torture (default: run)")
 	c.Flags().BoolVar(&f.least, "least", false, "only what a purpose cannot be served without")
 	c.Flags().BoolVar(&f.zookeeper, "zookeeper", false, "for brokers that keep ACLs in ZooKeeper, where no name may have a slash")
@@ -63,6 +63,7 @@ torture (nearline torture --config).`,
 		if f.by.Bootstrap == "" {
 			f.by.Bootstrap = strings.Join(loaded.Kafka.Brokers, ",")
 		}
+		f.by.Config = cmp.Or(f.by.Config, acls.CommandConfig(loaded.Kafka.Config))
 		if f.table {
 			return f.writeTable(c.OutOrStdout(), loaded, purposes)
 		}
@@ -86,6 +87,12 @@ func (f aclFlags) rights(c *config.Config, purpose acls.Purpose) []acls.Right {
 
 // writeCommands of the purposes that are named, and of all others as comments where none is.
 func (f aclFlags) writeCommands(out io.Writer, c *config.Config, purposes []acls.Purpose) {
+	if f.by.Config != "" {
+		fmt.Fprintf(out, "# %s is a file with what kafka-acls.sh logs in with, as somebody who may change ACLs:\n", f.by.Config)
+		for _, line := range acls.Properties(c.Kafka.Config) {
+			fmt.Fprintf(out, "#   %s\n", line)
+		}
+	}
 	if len(purposes) > 0 {
 		for _, purpose := range purposes {
 			f.writePurpose(out, c, purpose, "")

@@ -50,7 +50,7 @@ timeouts, names. What you know and want otherwise is accepted by the name of its
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 		defer cancel()
-		return checkWorld(ctx, veilOf(c).Writer(c.OutOrStdout()), loaded, *file, f)
+		return checkWorld(ctx, veilOf(c).Writer(&pasting{c.OutOrStdout()}), loaded, *file, f)
 	}
 	return c
 }
