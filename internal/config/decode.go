@@ -22,6 +22,7 @@ import (
 	"nearline/internal/plainyaml"
 	"nearline/internal/secret"
 	"nearline/internal/spelling"
+	"nearline/kafka"
 	"nearline/serving"
 	"nearline/steps"
 )
@@ -176,7 +177,7 @@ func (d *decoder) add(line int, path, message string) {
 }
 
 // value reads node into v, which is addressable and holds the default. A null leaves it, but where there is a choice that has defaults of its own:
-// there nothing would be chosen.
+// there nothing would be chosen; and where somebody would be let in whom a value keeps out.
 func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	if !d.spend(node) {
 		return
@@ -197,6 +198,10 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	}
 	if node.Type() == ast.NullType {
 		switch {
+		case v.Type() == reflect.TypeFor[[]secret.Text](): // a list whose entries are all comments would let everybody in
+			d.add(lineOf(node), path, path+" is empty: want [] for none, or a list such as [${file:/run/secrets/NAME}]")
+		case v.Type() == reflect.TypeFor[*kafka.SASL]():
+			d.add(lineOf(node), path, path+" is empty: want keys in it, or no such key")
 		case v.Kind() != reflect.Pointer || !d.defaults[v.Type().Elem()].IsValid():
 		case d.mayBeEmpty(v.Type().Elem()):
 			d.add(lineOf(node), path, path+" is empty: want {} for its defaults, or no such key")
