@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,10 +10,10 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"nearline/internal/certs"
+	"nearline/internal/config"
 	"nearline/internal/torture"
 )
 
@@ -157,8 +158,8 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 	if err != nil {
 		return err
 	}
-	var whole map[string]any
-	if err := yaml.Unmarshal(data, &whole); err != nil {
+	whole, err := config.Texts(data, "kafka", "models")
+	if err != nil {
 		return err
 	}
 	o.ConfigFor = func(r torture.Replica) ([]byte, error) {
@@ -185,7 +186,7 @@ func onCluster(o *torture.Options, file string, direct []string, c *cobra.Comman
 			steps = append(steps, map[string]any{"aggregate": map[string]any{"view": r.View.Name}})
 			section = r.View.Section(r.Partitions)
 		}
-		return yaml.Marshal(map[string]any{
+		return json.Marshal(map[string]any{ // which is YAML, and has every text in quotes
 			"kafka":    kafka,
 			"models":   modelsSection,
 			"features": section,
