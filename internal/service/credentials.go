@@ -2,6 +2,7 @@ package service
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,21 +19,45 @@ type credentials struct {
 	stale  *prometheus.GaugeVec
 	expiry certs.Expiry
 
-	mu  sync.Mutex // guards bad
-	bad map[string]bool
+	mu      sync.Mutex // guards both below
+	bad     map[string]bool
+	secrets []secret.Text
 }
+
+var _ prometheus.Collector = (*credentials)(nil)
 
 func newCredentials(registry *prometheus.Registry, log *slog.Logger) *credentials {
 	c := &credentials{log: log, bad: make(map[string]bool), stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "nearline_credentials_stale",
 		Help: "1 while the file of a secret or a certificate cannot be used, and its last good content is; the log says what is wrong with it.",
 	}, []string{"key"})}
-	registry.MustRegister(c.stale, &c.expiry)
+	registry.MustRegister(c)
 	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *credentials) Describe(descriptions chan<- *prometheus.Desc) {
+	c.stale.Describe(descriptions)
+	c.expiry.Describe(descriptions)
+}
+
+// Collect implements prometheus.Collector. It reads all files first: a login that needs one may be days away, and its file has to be mended before.
+func (c *credentials) Collect(metrics chan<- prometheus.Metric) {
+	c.mu.Lock()
+	secrets := slices.Clone(c.secrets)
+	c.mu.Unlock()
+	for _, s := range secrets {
+		_ = s.Value() // which reports
+	}
+	c.expiry.Collect(metrics)
+	c.stale.Collect(metrics)
 }
 
 // watchSecrets watches the files of secrets.
 func (c *credentials) watchSecrets(all []secret.Text) {
+	c.mu.Lock()
+	c.secrets = append(c.secrets, all...)
+	c.mu.Unlock()
 	for _, s := range all {
 		s.Report(c.report)
 	}

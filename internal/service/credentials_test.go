@@ -63,3 +63,23 @@ func TestAFileOfCredentialsThatCannotBeUsedIsSaidOnceAndShown(t *testing.T) {
 		t.Errorf("got %v, and %s in the log; want the password well, said once", got, log.String())
 	}
 }
+
+// A login may be days away: whoever reads the metrics hears of a missing file before.
+func TestFilesOfSecretsAreReadWithTheMetrics(t *testing.T) {
+	folder := t.TempDir()
+	path := certstest.Write(folder, "password", []byte("good\n"))
+	registry := prometheus.NewPedanticRegistry()
+	c := newCredentials(registry, slog.New(slog.DiscardHandler))
+	password := secret.New("kafka.sasl.password", "${file:password}", func() (string, error) { return secret.File(path) })
+	if _, err := password.Read(); err != nil {
+		t.Fatal(err)
+	}
+	c.watchSecrets([]secret.Text{password})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetGauge().GetValue() != 1 {
+		t.Errorf("got %v, %v; want nearline_credentials_stale 1 of a file that nobody else has read", families, err)
+	}
+}
