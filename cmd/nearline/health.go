@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -51,6 +52,7 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 		ctx, cancel := context.WithTimeout(c.Context(), *patience)
 		defer cancel()
 		if err := observe.Probe(ctx, base+"/"+page, secured); err != nil {
+			err = untrusted(err, *ca)
 			if !slices.Contains(pages, page) {
 				err = fmt.Errorf("%w: the pages are %s", err, strings.Join(pages, ", "))
 			}
@@ -63,6 +65,22 @@ PAGE is healthz (must the process be restarted? the default), readyz (can it ans
 		return nil
 	}
 	return c
+}
+
+// untrusted says what to do about an authority that --ca does not have, or the system where that is not given.
+func untrusted(err error, ca string) error {
+	unknown, ok := errors.AsType[x509.UnknownAuthorityError](err)
+	if !ok {
+		return err
+	}
+	authority := "its authority"
+	if unknown.Cert != nil {
+		authority = unknown.Cert.Issuer.String()
+	}
+	if ca == "" {
+		return fmt.Errorf("%w: want --ca FILE, with %s in it", err, authority)
+	}
+	return fmt.Errorf("%w: want %s in the file of --ca, %s", err, authority, ca)
 }
 
 // pages that say whether a service is well.

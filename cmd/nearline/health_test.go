@@ -82,7 +82,9 @@ func TestHealthAsksByTLSAsTheConfigurationHasIt(t *testing.T) {
 	authority.Issue("nearline", certstest.Options{Hosts: []string{"127.0.0.1"}}).Write(folder, "server")
 	execute(t, "", "health", "--config", path).ok(t)
 	execute(t, "", "health", "--url", "https://"+address, "--ca", ca).ok(t)
-	execute(t, "", "health", "--url", "https://"+address).fails(t, "unknown authority")
+	execute(t, "", "health", "--url", "https://"+address).fails(t, "unknown authority", "want --ca FILE, with CN=authority in it")
+	other := certstest.Write(folder, "other.crt", certstest.New("other").PEM)
+	execute(t, "", "health", "--url", "https://"+address, "--ca", other).fails(t, "unknown authority", "want CN=authority in the file of --ca, "+other)
 	execute(t, "", "health", "--url", "http://"+address, "--ca", ca).fails(t, "want a --url that begins with https://")
 
 	// A service that is well stays so while files are being replaced, its own or others', and while its configuration is changed for the next start.
