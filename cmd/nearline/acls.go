@@ -30,7 +30,7 @@ comes what nearline run cannot work without, then what it works less well withou
 is better granted to the people who give them than to the service; --for prints it as commands. No broker is asked: nearline check says which
 of the service's rights are missing.
 
-The purposes are run (the service), topics (nearline topics --create), dlq (nearline dlq list, replay, dismiss), export (nearline features export) and
+The purposes are run (the service), check (nearline check --production, beside run), topics (nearline topics --create), dlq (nearline dlq list, replay, dismiss), export (nearline features export) and
 torture (nearline torture --config).`,
 		Example: `  nearline acls --config nearline.yaml --principal User:nearline
   nearline acls --config nearline.yaml --principal User:nearline --least | sh
@@ -43,7 +43,7 @@ torture (nearline torture --config).`,
 	c.Flags().StringVar(&f.by.Principal, "principal", "", "`TYPE:NAME` that is granted the rights, as the brokers know it (default: User:USER of kafka.sasl, where that names a user)")
 	c.Flags().StringVar(&f.by.Bootstrap, "bootstrap-server", "", "`HOST:PORT` that kafka-acls.sh asks (default: kafka.brokers of the configuration)")
 	c.Flags().StringVar(&f.by.Config, "command-config", "", "`FILE` that kafka-acls.sh authenticates with (default: "+acls.PropertiesFile+", where kafka.tls or kafka.sasl is set)")
-	c.Flags().StringSliceVar(&f.purposes, "for", nil, "`PURPOSES` whose commands are printed: run, topics, dlq, export, torture (default: run)")
+	c.Flags().StringSliceVar(&f.purposes, "for", nil, "`PURPOSES` whose commands are printed: run, check, topics, dlq, export, torture (default: run)")
 	c.Flags().BoolVar(&f.least, "least", false, "only what a purpose cannot be served without")
 	c.Flags().BoolVar(&f.zookeeper, "zookeeper", false, "for brokers that keep ACLs in ZooKeeper, where no name may have a slash")
 	c.Flags().BoolVar(&f.table, "table", false, "a table of the rights instead of commands")
@@ -87,7 +87,7 @@ func (f aclFlags) rights(c *config.Config, purpose acls.Purpose) []acls.Right {
 
 // writeCommands of the purposes that are named, and of all others as comments where none is.
 func (f aclFlags) writeCommands(out io.Writer, c *config.Config, purposes []acls.Purpose) {
-	if f.by.Config != "" {
+	if f.by.Config != "" && f.by.Config == acls.CommandConfig(c.Kafka.Config) { // nobody has named another
 		fmt.Fprintf(out, "# %s is a file with what kafka-acls.sh logs in with, as somebody who may change ACLs:\n", f.by.Config)
 		for _, line := range acls.Properties(c.Kafka.Config) {
 			fmt.Fprintf(out, "#   %s\n", line)

@@ -30,6 +30,7 @@ func TestAclsPrintsCommandsThatAShellRuns(t *testing.T) {
 		"\n# As commands by --for dlq:\n", "\n# "+grant+"Write --transactional-id nearline-dlq-replay/reviews.raw.dlq\n",
 		"\n# As commands by --for topics:\n", "\n# "+grant+"Describe --operation Create --topic reviews.raw\n",
 		"\n# As commands by --for torture:\n",
+		"\n# As commands by --for check:\n", "\n# "+grant+"Describe --operation DescribeConfigs --topic reviews.raw\n", "DescribeConfigs --topic __transaction_state\n",
 	)
 	// What is no comment is the service's, which writes to no input.
 	for line := range strings.Lines(r.out) {
@@ -44,7 +45,7 @@ func TestAclsPrintsCommandsThatAShellRuns(t *testing.T) {
 	least := execute(t, "", "acls", "--config", path, "--principal", "User:nearline", "--least", "--bootstrap-server", "admin:9093", "--command-config", "a b.properties")
 	least.ok(t)
 	wantAll(t, "standard output", least.out, "kafka-acls.sh --bootstrap-server admin:9093 --command-config 'a b.properties' --add")
-	if strings.Contains(least.out, "DescribeConfigs") {
+	if strings.Contains(least.out, "\nkafka-acls.sh --bootstrap-server admin:9093 --command-config 'a b.properties' --add --allow-principal User:nearline --operation DescribeConfigs") {
 		t.Errorf("got\n%s\nwant nothing that the service works without", least.out)
 	}
 
@@ -65,7 +66,7 @@ func TestAclsPrintsCommandsThatAShellRuns(t *testing.T) {
 func TestAclsSaysWhatItWants(t *testing.T) {
 	path := configFile(t, "k1:9092")
 	execute(t, "", "acls", "--config", path, "--principal", "nearline").fails(t, "--principal", `"nearline" is no principal`, "want TYPE:NAME", "User:nearline")
-	execute(t, "", "acls", "--config", path, "--principal", "User:a", "--for", "everything").fails(t, "--for", `"everything" is no purpose`, "want run, topics, dlq, export or torture")
+	execute(t, "", "acls", "--config", path, "--principal", "User:a", "--for", "everything").fails(t, "--for", `"everything" is no purpose`, "want run, check, topics, dlq, export or torture")
 	execute(t, "", "acls", "--config", path).fails(t, "--principal", "want TYPE:NAME")
 }
 

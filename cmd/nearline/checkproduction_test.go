@@ -4,6 +4,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func TestCheckHoldsTheClusterAgainstTheProductionChecklist(t *testing.T) {
@@ -42,6 +45,26 @@ func TestCheckOfProductionNeedsNoCluster(t *testing.T) {
 	if strings.Contains(r.out, "production replication") {
 		t.Errorf("got %s\nwant nothing of topics that nobody has seen", r.out)
 	}
+}
+
+// A rollout asks for the exit status: what nobody has looked at does not hold.
+func TestWhatMayNotBeLookedAtFailsTheProductionCheck(t *testing.T) {
+	const topic, read, write = kmsg.ACLResourceTypeTopic, kmsg.ACLOperationRead, kmsg.ACLOperationWrite
+	rights := []kfake.ACL{allowed(topic, "reviews.raw", read), allowed(kmsg.ACLResourceTypeGroup, "nearline-reviews", read), allowed(kmsg.ACLResourceTypeTransactionalId, "nearline-reviews/", write)}
+	for _, name := range []string{"reviews.scored", "reviews.raw.dlq", "nearline.attempts.nearline-reviews", "nearline.progress.nearline-reviews"} {
+		rights = append(rights, allowed(topic, name, write), allowed(topic, name, read))
+	}
+	path := configFile(t, denying(t, rights...))
+	r := execute(t, "", "check", "--config", path, "--production")
+	r.fails(t)
+	wantAll(t, "standard output", r.out,
+		"WRONG  production in-sync: the settings of topics reviews.raw and 4 others may not be read: want DescribeConfigs of them all: nearline acls --config FILE --for check prints",
+		"WRONG  production elections: ", "note   production: ", " of the rules could not be looked at everywhere: grant what nearline acls --config FILE --for check prints",
+		"ok     production store-login: there is no store of Redis\n", "ok     production store-tls: there is no store\n")
+
+	accepted := execute(t, "", "check", "--config", path, "--production", "--accept", "unseen,brokers,replication,replica-names,kafka-tls,kafka-login,serving-tokens")
+	accepted.ok(t)
+	wantAll(t, "standard output", accepted.out, "note   production in-sync: the settings of topics reviews.raw and 4 others may not be read: accepted, although nobody has looked\n")
 }
 
 func TestSlipsOfProductionAreNamed(t *testing.T) {

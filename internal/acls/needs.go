@@ -8,6 +8,7 @@ import (
 	"nearline/features"
 	"nearline/internal/config"
 	"nearline/internal/deadletters"
+	"nearline/internal/production"
 	"nearline/pipeline"
 )
 
@@ -18,6 +19,8 @@ type Purpose string
 const (
 	// Service is what nearline run does, and what nearline check looks for.
 	Service Purpose = "run"
+	// Production looks at what the brokers keep, for the production checklist.
+	Production Purpose = "check"
 	// Topics lists topics and makes those that are missing.
 	Topics Purpose = "topics"
 	// Letters lists dead letters, shows them, puts their originals back and dismisses them.
@@ -29,13 +32,15 @@ const (
 )
 
 // Purposes that there are, the service first.
-func Purposes() []Purpose { return []Purpose{Service, Topics, Letters, Export, Torture} }
+func Purposes() []Purpose { return []Purpose{Service, Production, Topics, Letters, Export, Torture} }
 
 // Command of nearline that serves the purpose.
 func (p Purpose) Command() string {
 	switch p {
 	case Service:
 		return "nearline run"
+	case Production:
+		return "nearline check --production"
 	case Topics:
 		return "nearline topics --create"
 	case Letters:
@@ -53,6 +58,8 @@ func Of(c *config.Config, purpose Purpose) []Right {
 	switch purpose {
 	case Service:
 		n.service()
+	case Production:
+		n.production()
 	case Topics:
 		n.topics()
 	case Letters:
@@ -159,6 +166,12 @@ func (n *needs) view(name string) {
 	n.limits(letters, what)
 	if s := c.Store; s.Redis != nil || s.DynamoDB != nil || s.Bigtable != nil || s.Firestore != nil {
 		n.need(Resource{Kind: Group, Name: c.Group(name) + "-store-", Prefixed: true}, what+" puts its states into the store; each filling has a group", Read)
+	}
+}
+
+func (n *needs) production() {
+	for _, name := range production.Topics(n.config) {
+		n.need(topic(name), "the production checklist looks at its replicas and settings", Describe, DescribeConfigs)
 	}
 }
 

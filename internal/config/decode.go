@@ -439,6 +439,9 @@ func (d *decoder) secret(path string, node ast.Node, target *secret.Text, hidden
 		return
 	}
 	said := shown(written)
+	if hidden && hasDefault(written) { // so that it counts as one that is written here
+		said = secret.Hidden
+	}
 	literal := !hidden && said == secret.Hidden && !reference.MatchString(written)
 	if literal {
 		said = written

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"nearline/internal/secret"
@@ -111,6 +112,14 @@ func checkBare(text string) error {
 		meant += ":" + fallback
 	}
 	return fmt.Errorf("%s is no reference: did you mean %s}? If it is the text itself, have a variable hold it", parts[0], meant)
+}
+
+// hasDefault says that a text stands in the configuration itself, if only for where a variable is missing.
+func hasDefault(written string) bool {
+	return slices.ContainsFunc(reference.FindAllString(written, -1), func(match string) bool {
+		_, fallback, found := strings.Cut(match, ":-")
+		return found && strings.HasPrefix(match, "${env:") && fallback != "}"
+	})
 }
 
 // shown is what messages have in place of a secret: its references without their defaults, if there is nothing else in it.

@@ -79,3 +79,13 @@ func TestMessagesShowOnlyTheReferencesOfASecret(t *testing.T) {
 		}
 	}
 }
+
+func TestADefaultIsWrittenInTheConfiguration(t *testing.T) {
+	for written, want := range map[string]bool{
+		"${env:A:-hunter2}": true, "x${env:B}${env:A:-y}": true, "${env:A}": false, "${env:A:-}": false, "$${env:A:-x}": false, "${file:${env:D:-/run}/a}": false, "a:-b": false,
+	} {
+		if got := hasDefault(written); got != want {
+			t.Errorf("%s: got %v, want %v", written, got, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package production
 import (
 	"strings"
 
+	"nearline/internal/config"
 	"nearline/internal/secret"
 	"nearline/kafka"
 )
@@ -27,12 +28,24 @@ func access() []Rule {
 			Wants: "connections to the store are encrypted: features.store.redis.tls is set, no other store is an emulator, and the endpoint of DynamoDB has https",
 			Why:   "what views know, and the store's password, go to it in the clear",
 			look:  (*look).storeTLS,
+			idle: func(c *config.Config) string {
+				if c.Features.Store == (config.Store{}) {
+					return "there is no store"
+				}
+				return ""
+			},
 		},
 		{
 			Name:  "store-login",
 			Wants: "features.store.redis.password is set",
 			Why:   "whoever reaches the store reads and changes what rankings and lookups go by",
 			look:  (*look).storeLogin,
+			idle: func(c *config.Config) string {
+				if c.Features.Store.Redis == nil {
+					return "there is no store of Redis"
+				}
+				return ""
+			},
 		},
 		{
 			Name:  "serving-tls",
@@ -48,7 +61,7 @@ func access() []Rule {
 		},
 		{
 			Name:  "secrets",
-			Wants: "every secret comes from a file or a variable",
+			Wants: "every secret comes from a file or a variable, which has no default",
 			Why:   "who may read the configuration has the secret, as does every copy of it, and it cannot be replaced without a restart",
 			look:  (*look).secrets,
 		},
@@ -131,7 +144,7 @@ func (l *look) servingTokens() {
 func (l *look) secrets() {
 	l.config.EachSecret(func(path string, s secret.Text) {
 		if s.Written() == secret.Hidden {
-			l.finds("set "+path+": ${file:/run/secrets/NAME}, or ${env:NAME}", "%s is written in the configuration", path)
+			l.finds("set "+path+": ${file:/run/secrets/NAME}, or ${env:NAME} without a default", "%s is written in the configuration", path)
 		}
 	})
 }

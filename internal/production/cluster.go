@@ -92,19 +92,19 @@ func (l *look) topics(f func(use config.TopicUse, topic consumers.Topic)) {
 			f(use, topic)
 		}
 	}
-	l.unseenTopics(hidden, "may not be seen", "Describe")
+	l.unseenTopics(hidden, "%s may not be seen", "Describe")
 }
 
 // unseenTopics says that those topics may not be looked at, and what would help.
-func (l *look) unseenTopics(topics []string, why, operation string) {
+func (l *look) unseenTopics(topics []string, what, operation string) {
 	if len(topics) == 0 {
 		return
 	}
-	what := "topic " + topics[0]
+	which := "topic " + topics[0]
 	if more := len(topics) - 1; more > 0 {
-		what += " and " + things(more, "other topic")
+		which = "topics " + topics[0] + " and " + things(more, "other")
 	}
-	l.unseen("check as somebody who may, by kafka-acls.sh --bootstrap-server BROKER --add --allow-principal PRINCIPAL --operation "+operation+" --topic "+topics[0], "%s: it %s", what, why)
+	l.unseen("want "+operation+" of them all: nearline acls --config FILE --for check prints what allows it", what, which)
 }
 
 // settings of a topic, or false where they may not be read, which is said once for each rule.
@@ -117,7 +117,7 @@ func (l *look) settings(f func(use config.TopicUse, topic consumers.Topic)) {
 		}
 		f(use, topic)
 	})
-	l.unseenTopics(unseen, "has settings that may not be read", "DescribeConfigs")
+	l.unseenTopics(unseen, "the settings of %s may not be read", "DescribeConfigs")
 }
 
 func (l *look) replication() {

@@ -4,6 +4,7 @@ package production
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"nearline/consumers"
@@ -20,6 +21,18 @@ type Rule struct {
 	OfCluster bool
 
 	look func(*look)
+	// idle says why there is nothing that could break the rule; nil, or "", is where there is something.
+	idle func(*config.Config) string
+}
+
+// Holds says what is so where the rule found nothing.
+func (r Rule) Holds(c *config.Config) string {
+	if r.idle != nil {
+		if why := r.idle(c); why != "" {
+			return why
+		}
+	}
+	return r.Wants
 }
 
 // Finding is one place where a rule does not hold.
@@ -43,6 +56,15 @@ const (
 	OffsetsTopic      = "__consumer_offsets"
 	TransactionsTopic = "__transaction_state"
 )
+
+// Topics that the rules look at.
+func Topics(c *config.Config) []string {
+	names := map[string]bool{OffsetsTopic: true, TransactionsTopic: true}
+	for _, use := range c.Topics() {
+		names[use.Topic] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
 
 // Rules in the order in which they are told.
 func Rules() []Rule {

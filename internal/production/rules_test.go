@@ -126,6 +126,8 @@ func TestEachRuleFindsWhatItIsFor(t *testing.T) {
 		{name: "profiles for nobody", replace: []string{"serving: {", "serving: {pprof: true, "}, rule: "serving-tokens", says: []string{"serving.pprof is true and serving.admin_tokens is empty"}},
 		{name: "a secret in the file", replace: []string{`["redis:6379"], password: "${env:PRODUCTION_TEST_SECRET}"`, `["redis:6379"], password: hunter2`}, rule: "secrets",
 			says: []string{"features.store.redis.password is written in the configuration", "${file:/run/secrets/NAME}"}},
+		{name: "a secret as a default", replace: []string{`["redis:6379"], password: "${env:PRODUCTION_TEST_SECRET}"`, `["redis:6379"], password: "${env:PRODUCTION_TEST_NONE:-hunter2}"`}, rule: "secrets",
+			says: []string{"features.store.redis.password is written in the configuration", "${env:NAME} without a default"}},
 		{name: "at least once", replace: []string{"name: other,", "name: other, delivery: at_least_once,"}, rule: "delivery",
 			says: []string{"pipelines[1].delivery is at_least_once", "set pipelines[1].delivery: exactly_once"}},
 		{name: "no marks", replace: []string{"replica:", "attempts_topic: off, replica:"}, rule: "safeguards", says: []string{"kafka.attempts_topic is off"}},
@@ -211,16 +213,18 @@ func TestEveryRuleIsTried(t *testing.T) {
 	}
 }
 
-func TestWhatMayNotBeReadIsNotWrong(t *testing.T) {
+func TestWhatMayNotBeReadIsSaidToBe(t *testing.T) {
 	c := configured(t)
 	world := fit(c)
-	world.change("raw", func(t *consumers.Topic) { t.Settings = nil })
+	for _, name := range []string{"raw", "scored"} {
+		world.change(name, func(t *consumers.Topic) { t.Settings = nil })
+	}
 	world.Topics[OffsetsTopic] = consumers.Topic{Name: OffsetsTopic, Err: kerr.TopicAuthorizationFailed}
 	found := Check(c, world)
 	seen := map[string]bool{}
 	for _, f := range found {
-		settings := strings.Contains(f.What, "topic raw: it has settings that may not be read") && strings.Contains(f.Do, "--operation DescribeConfigs --topic raw")
-		topic := strings.Contains(f.What, "topic __consumer_offsets: it may not be seen") && strings.Contains(f.Do, "--operation Describe --topic __consumer_offsets")
+		settings := strings.HasPrefix(f.What, "the settings of topics raw and 1 other may not be read") && strings.HasPrefix(f.Do, "want DescribeConfigs of them all: nearline acls --config FILE --for check")
+		topic := strings.HasPrefix(f.What, "topic __consumer_offsets may not be seen") && strings.HasPrefix(f.Do, "want Describe of them all: nearline acls --config FILE --for check")
 		if !f.Unseen || !settings && !topic {
 			t.Errorf("got %q, want what may not be seen, and the command that lets it be", told([]Finding{f}))
 		}

@@ -68,7 +68,7 @@ var layers = []layer{
 	{"internal/committed", []string{"pipeline", "kafka", "kafka/decompress"}, "it reads topics, whatever is in them"},
 	{"internal/deadletters", []string{"pipeline", "consumers", "kafka", "kafka/decompress", "producers", "internal/committed"}, "it reads what producers wrote, with the care of consumers"},
 	{"internal/export", []string{"pipeline", "schemas", "features", "offline", "kafka", "internal/committed"}, "it replays what views were told, by their own code"},
-	{"internal/acls", []string{"pipeline", "kafka", "features", "internal/certs", "internal/config", "internal/deadletters"}, "what a configuration's commands do to the cluster is known from the configuration alone"},
+	{"internal/acls", []string{"pipeline", "kafka", "features", "internal/certs", "internal/config", "internal/deadletters", "internal/production"}, "what a configuration's commands do to the cluster is known from the configuration alone"},
 	{"internal/observe", []string{"internal/problems"}, "whoever has something to report comes to it"},
 	{"internal/harness/kafkatest", []string{"pipeline", "kafka", "internal/secret"}, "a fake cluster for any room's tests"},
 	{"internal/harness/hostile", []string{"pipeline", "producers", "kafka"}, "records for any room's tests"},
