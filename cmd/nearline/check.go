@@ -31,7 +31,7 @@ world: are the brokers reached, are the topics there with limits that fit each o
 what it needs, does every model load and reproduce the golden examples that it has. The exit status is 0 when nothing is wrong.
 
 With --production it holds configuration and cluster against the production checklist, too (docs/production.md): encryption, tokens, replication, retention,
-timeouts, names. What you know and want otherwise is accepted by the name of its rule.`,
+timeouts, names. What you know and want otherwise is accepted by the name of its rule; what may not be looked at is wrong, too, unless you accept unseen.`,
 		Example: `  nearline check --config nearline.yaml
   nearline check --config nearline.yaml --production --accept delivery`,
 		Args: cobra.NoArgs,
@@ -39,7 +39,7 @@ timeouts, names. What you know and want otherwise is accepted by the name of its
 	file := configFlag(c)
 	var f productionFlags
 	c.Flags().BoolVar(&f.asked, "production", false, "hold it against the production checklist, too")
-	c.Flags().StringSliceVar(&f.accepted, "accept", nil, "`RULES` of the production checklist that need not hold")
+	c.Flags().StringSliceVar(&f.accepted, "accept", nil, "`RULES` of the production checklist that need not hold, or unseen")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := f.validate(); err != nil {
 			return err
@@ -97,7 +97,12 @@ func checkCertificates(c *config.Config, now time.Time, say sayer) {
 			continue
 		}
 		err := files.Judge(now)
-		if left := until.Sub(now); err == nil && left < expiresSoon {
+		if err != nil { // of any of the files, which it names
+			key, why, _ := strings.Cut(err.Error(), ": ")
+			say(errors.New(why), "%s", key)
+			continue
+		}
+		if left := until.Sub(now); left < expiresSoon {
 			err = noteError(fmt.Sprintf("it expires in %v: put its successor in its place, no restart is needed", left.Round(time.Minute)))
 		}
 		say(err, "%s: valid until %s", key, until.UTC().Format(time.RFC3339))
@@ -192,10 +197,7 @@ func checkKafka(ctx context.Context, c *config.Config, file string, f production
 	defer cancel()
 	brokers, err := cluster.Brokers(asked)
 	if err != nil {
-		if !kafka.Refused(err) && !kafka.Passing(err) { // which say themselves what to look at
-			err = fmt.Errorf("%w: are kafka.brokers right, and can they be reached from here?", err)
-		}
-		say(err, "brokers %s", strings.Join(c.Kafka.Brokers, ", "))
+		say(doubtAddresses(err, "kafka.brokers"), "brokers %s", strings.Join(c.Kafka.Brokers, ", "))
 		f.check(ctx, c, nil, 0, say)
 		return nil
 	}
@@ -227,6 +229,14 @@ func checkKafka(ctx context.Context, c *config.Config, file string, f production
 	checkUpdates(ctx, cluster, c, say)
 	f.check(ctx, c, cluster, brokers, say)
 	return nil
+}
+
+// doubtAddresses says what may be wrong with the addresses of brokers, unless the error has words for what it is.
+func doubtAddresses(err error, which string) error {
+	if kafka.Explained(err) {
+		return err
+	}
+	return fmt.Errorf("%w: are %s right, and can they be reached from here?", err, which)
 }
 
 // checkUpdates says which topics of updates may lose some before they are read. Those that are missing are made as they should be.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -27,7 +29,7 @@ func TestCommandsThatCheckPrintsMayBePasted(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"kafka-acls.sh --bootstrap-server ${env:A},k2:9092 --topic '${env:T:-x}' --group ${file:${env:DIR}/g}": "kafka-acls.sh --bootstrap-server BROKERS --topic 'T' --group VALUE",
-		"set kafka.replica: ${env:NEARLINE_REPLICA}": "set kafka.replica: ${env:NEARLINE_REPLICA}",
+		"set kafka.replica: ${env:NEARLINE_REPLICA}":                                                           "set kafka.replica: ${env:NEARLINE_REPLICA}",
 	} {
 		var out strings.Builder
 		if n, err := (&pasting{&out}).Write([]byte(text)); n != len(text) || err != nil || out.String() != want {
@@ -62,4 +64,35 @@ func TestCommandsForAClusterThatAsksWhoOneIsNameAFile(t *testing.T) {
 	own := execute(t, "", "acls", "--config", path, "--command-config", "mine.properties")
 	own.ok(t)
 	wantAll(t, "standard output", own.out, " --command-config mine.properties --add ")
+}
+
+func TestAPortThatSaysNothingIsExplainedOnce(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	r := execute(t, "", "check", "--config", configFile(t, listener.Addr().String()))
+	r.fails(t)
+	wantAll(t, "standard output", r.out, "ends the connection without an answer: want kafka.tls")
+	if strings.Contains(r.out, "can they be reached from here?") {
+		t.Errorf("got\n%s\nwant nothing of addresses that were reached", r.out)
+	}
+	if err := doubtAddresses(errors.New("connection refused"), "kafka.brokers"); !strings.Contains(err.Error(), "are kafka.brokers right") {
+		t.Errorf("got %v, want a doubt of the addresses", err)
+	}
 }

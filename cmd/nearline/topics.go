@@ -61,7 +61,7 @@ as it is.`,
 		}
 		defer cluster.Close()
 		if err := awaitBrokers(c.Context(), cluster, f.wait); err != nil {
-			return fmt.Errorf("%w: are kafka.brokers (%s) right, and can they be reached from here?", err, strings.Join(loaded.Kafka.Brokers, ", "))
+			return doubtAddresses(err, "kafka.brokers ("+strings.Join(loaded.Kafka.Brokers, ", ")+")")
 		}
 		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded)
 	}

@@ -149,7 +149,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return fmt.Errorf("%s.addresses is %q: a server answers there, but refuses; look at username, password, database, cluster and master of %s: %w",
 			key, s.addresses, key, refused)
 	default:
-		return fmt.Errorf("%s.addresses is %q: no Redis answers there; look whether it runs, and whether %s.tls is as it has it: %w",
+		return fmt.Errorf("%s.addresses is %q: no Redis answers there; look whether it runs, and whether its port wants TLS, for which %s.tls stands: %w",
 			key, s.addresses, key, err)
 	}
 }

@@ -105,7 +105,7 @@ func TestStoreIsReachedByTLSWithTheFilesOfNow(t *testing.T) {
 	c.TLS = &bare
 	wants(t, opened(t, c).Ping(t.Context()), "features.store.redis.tls: ", "asks for a certificate, and no certificate was shown: want one in features.store.redis.tls.cert")
 	c.TLS = nil
-	if err := opened(t, c).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "whether features.store.redis.tls is as it has it") {
+	if err := opened(t, c).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "whether its port wants TLS, for which features.store.redis.tls stands") {
 		t.Errorf("without TLS: got %v, want that the key is named", err)
 	}
 }
@@ -114,7 +114,7 @@ func TestAStoreWithoutTLSIsToldByItsKey(t *testing.T) {
 	server := miniredis.RunT(t)
 	c := patient(server.Addr())
 	c.TLS = &certs.Config{}
-	wants(t, opened(t, c).Ping(t.Context()), "whether features.store.redis.tls is as it has it: TLS with "+server.Addr()+": EOF")
+	wants(t, opened(t, c).Ping(t.Context()), "whether its port wants TLS, for which features.store.redis.tls stands: TLS with "+server.Addr()+": EOF")
 }
 
 func TestMissingFilesOfTLSAreProblemsOfTheConfiguration(t *testing.T) {
