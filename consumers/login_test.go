@@ -178,13 +178,13 @@ func TestAWrongPasswordIsPermanentAtOnce(t *testing.T) {
 				if now.Healthy || now.Blame != pipeline.BlamePermanent || !security.Refused(now.Err) {
 					t.Errorf("after a second: healthy %t, %v: %v; want a permanent fault that names the login", now.Healthy, now.Blame, now.Err)
 				}
-				if trouble := c.Connection.Trouble(); trouble == "" {
+				if trouble := c.Connection.Trouble(false); trouble == "" {
 					t.Error("the connection knows of no trouble")
 				}
 				w.Produce(rand.New(rand.NewPCG(1, 1)), kafkatest.EveryKind(50, 10))
 				login.Password("a")
 				finish(t, w, worker)
-				if trouble := c.Connection.Trouble(); trouble != "" {
+				if trouble := c.Connection.Trouble(false); trouble != "" {
 					t.Errorf("the connection still has trouble: %s", trouble)
 				}
 				if len(worker.Tally.Errors()) == 0 || !errors.Is(worker.Tally.Errors()[0], pipeline.ErrPermanent) {

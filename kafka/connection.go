@@ -61,12 +61,12 @@ func (c Connection) Log(logger *slog.Logger) {
 }
 
 // Trouble says in words why brokers and this process do not come together, as far as credentials and certificates go; "" where they do, or where it
-// may only be a matter of seconds.
-func (c Connection) Trouble() string {
+// may only be a matter of seconds. Answered says that brokers answer meanwhile: a port that ends connections without a word is then no trouble.
+func (c Connection) Trouble(answered bool) string {
 	if c.credentials == nil {
 		return ""
 	}
-	return c.credentials.trouble.reason()
+	return c.credentials.trouble.reason(answered)
 }
 
 // Certificates that the connection uses, for whoever watches files and when they expire. Secrets have their own reports.

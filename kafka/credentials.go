@@ -123,7 +123,7 @@ func cut(err error) error {
 func (c *credentials) unfinished(address, how string) error {
 	cause := "the TLS handshake " + how + ": does this port speak TLS? Want one that does in kafka.brokers, or no kafka.tls"
 	words := fmt.Sprintf("kafka.tls: with %s %s", address, cause)
-	c.trouble.say(place{kindBrokers, address}, cause, words, false)
+	c.trouble.say(place{kindBrokers, address}, cause, words, faint)
 	return &passing{refusal{words: words}}
 }
 
@@ -137,7 +137,7 @@ func (c *credentials) distrusted(address string, used *x509.CertPool, words stri
 	}
 	mayPass := c.authority.refuse(address, used, now())
 	refused := refusal{words: words}
-	c.trouble.say(place{kindBrokers, address}, strings.ReplaceAll(words, address, "a broker"), words, !mayPass)
+	c.trouble.say(place{kindBrokers, address}, strings.ReplaceAll(words, address, "a broker"), words, passes(mayPass))
 	if !mayPass {
 		return &refused
 	}
@@ -179,7 +179,7 @@ func (c *credentials) refusedPair(address string, used digest, alert error, ende
 	}
 	mayPass := c.ours.refuse(address, used, now())
 	refused := refusal{words: words}
-	c.trouble.say(place{kindOurs, address}, strings.ReplaceAll(words, address, "a broker"), words, !mayPass)
+	c.trouble.say(place{kindOurs, address}, strings.ReplaceAll(words, address, "a broker"), words, passes(mayPass))
 	if !mayPass {
 		return &refused
 	}
@@ -203,7 +203,7 @@ func (c *credentials) wantsTLS(address string) error {
 	const cause = "the port speaks TLS"
 	words := fmt.Sprintf("kafka.tls is missing: %s speaks TLS; want kafka.tls ({} trusts the system's authorities, {ca: FILE} others), "+
 		"for a command without a configuration in the file of --kafka-config", address)
-	c.trouble.say(place{kindPlain, address}, cause, words, true)
+	c.trouble.say(place{kindPlain, address}, cause, words, hard)
 	return &refusal{words: words}
 }
 
@@ -214,7 +214,7 @@ func (c *credentials) mute(address string, err error) error {
 	}
 	words := fmt.Sprintf("%s ends the connection without an answer: want kafka.tls ({} trusts the system's authorities, {ca: FILE} others), if this port speaks TLS; "+
 		"for a command without a configuration in the file of --kafka-config", address)
-	c.trouble.say(place{kindPlain, address}, "no answer", words, false)
+	c.trouble.say(place{kindPlain, address}, "no answer", words, faint)
 	return &unanswered{refusal{words: words}}
 }
 
@@ -222,7 +222,7 @@ func (c *credentials) mute(address string, err error) error {
 func (c *credentials) noRequest(address string) {
 	if _, known := c.served.Load(address); !known && c.login == nil {
 		c.trouble.say(place{kindLogin, address}, "no login", fmt.Sprintf("kafka.sasl: %s ends the connection at the first request: "+
-			"want kafka.sasl, if this port asks for a login", address), false)
+			"want kafka.sasl, if this port asks for a login", address), faint)
 	}
 }
 

@@ -179,7 +179,7 @@ func (e *endpoint) judge(ctx context.Context, of digest, err error) error {
 	if !answered || !final(answer.Response.StatusCode) {
 		cause := e.reason(err)
 		words := fmt.Sprintf("kafka.sasl: %s gives no token: %s", e.config.TokenURL, cause)
-		e.trouble.say(at, cause, words, false)
+		e.trouble.say(at, cause, words, soft)
 		return &passing{refusal{words: words}}
 	}
 	changed := func() bool {
@@ -194,7 +194,7 @@ func (e *endpoint) judge(ctx context.Context, of digest, err error) error {
 	cause := said(answer)
 	words := fmt.Sprintf("kafka.sasl: %s refuses the client: %s; want the id and the secret in kafka.sasl.client_credentials that the endpoint knows, and scopes and parameters that it allows",
 		e.config.TokenURL, cause)
-	e.trouble.say(at, cause, words, !mayPass)
+	e.trouble.say(at, cause, words, passes(mayPass))
 	if !mayPass {
 		return &refusal{words: words}
 	}

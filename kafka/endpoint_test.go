@@ -141,8 +141,8 @@ func TestAnEndpointThatIsAwayCostsNothingWhileATokenCounts(t *testing.T) {
 	if _, _, err := of.take(t.Context()); !Passing(err) || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), i.URL) || !kgo.IsRetryableBrokerErr(err) {
 		t.Errorf("got %v: want the endpoint and its status, and another try", err)
 	}
-	if trouble.reason() != "" {
-		t.Errorf("the trouble is %q at once: want grace", trouble.reason())
+	if trouble.reason(false) != "" {
+		t.Errorf("the trouble is %q at once: want grace", trouble.reason(false))
 	}
 	i.Close()
 	of.failedAt = time.Time{}
@@ -163,8 +163,8 @@ func TestAWrongClientSecretIsRefusedInTheEndpointsWords(t *testing.T) {
 			t.Errorf("got %q: want %q in it", err, words)
 		}
 	}
-	if strings.Contains(err.Error(), "wrong") || !strings.Contains(trouble.reason(), "invalid_client") {
-		t.Errorf("got %q and %q: want the words in both, and the secret in none", err, trouble.reason())
+	if strings.Contains(err.Error(), "wrong") || !strings.Contains(trouble.reason(false), "invalid_client") {
+		t.Errorf("got %q and %q: want the words in both, and the secret in none", err, trouble.reason(false))
 	}
 	asked := i.asked.Load()
 	for range 5 {
@@ -176,8 +176,8 @@ func TestAWrongClientSecretIsRefusedInTheEndpointsWords(t *testing.T) {
 		t.Errorf("the endpoint was asked %d times more within a moment, want none", i.asked.Load()-asked)
 	}
 	rotate("right")
-	if _, _, err := of.take(t.Context()); err != nil || trouble.reason() != "" {
-		t.Errorf("with the right secret: %v, and trouble %q; want none", err, trouble.reason())
+	if _, _, err := of.take(t.Context()); err != nil || trouble.reason(false) != "" {
+		t.Errorf("with the right secret: %v, and trouble %q; want none", err, trouble.reason(false))
 	}
 }
 

@@ -73,7 +73,7 @@ func (l *login) Authenticate(ctx context.Context, address string) (sasl.Session,
 // unable says that there is no login to begin, or that the broker's part in it is wrong.
 func (l *login) unable(address, cause string) error {
 	refused := &refusal{words: fmt.Sprintf("kafka.sasl: no login to %s by %s: %s", address, l.name, cause), login: true}
-	l.trouble.say(place{kindLogin, address}, cause, refused.words, true)
+	l.trouble.say(place{kindLogin, address}, cause, refused.words, hard)
 	return refused
 }
 
@@ -133,10 +133,10 @@ func (l *login) judge(address string, was shown, words string, ended <-chan stru
 	said := fmt.Sprintf("kafka.sasl: %s refuses the login%s %s; %s", address, as, cause, l.source.remedy())
 	refused := refusal{words: said, login: true}
 	if !mayPass {
-		l.trouble.say(place{kindLogin, address}, cause, said, true)
+		l.trouble.say(place{kindLogin, address}, cause, said, hard)
 		return &refused
 	}
-	l.trouble.say(place{kindLogin, address}, cause, said+". The credentials, here or there, may just be changing", false)
+	l.trouble.say(place{kindLogin, address}, cause, said+". The credentials, here or there, may just be changing", soft)
 	l.wait(address, ended, func() bool { return l.changed(was) })
 	return &passing{refused}
 }

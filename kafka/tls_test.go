@@ -157,7 +157,7 @@ func TestWhatIsWrongWithCertificatesIsSaidInWordsAndOnce(t *testing.T) {
 				if n := log.lines(l.address); n != 1 {
 					t.Errorf("it was logged %d times, want once:\n%s", n, log.text.String())
 				}
-				if trouble := connection.Trouble(); !strings.Contains(trouble, c.words[0]) {
+				if trouble := connection.Trouble(false); !strings.Contains(trouble, c.words[0]) {
 					t.Errorf("the trouble is %q: want %q in it", trouble, c.words[0])
 				}
 			})
@@ -206,7 +206,7 @@ func TestCertificatesAreReadAtEachConnection(t *testing.T) {
 	works("with an empty file of authorities")
 	certstest.Write(folder, "ca.pem", after.PEM)
 	works("with the new authority")
-	if trouble := connection.Trouble(); trouble != "" {
+	if trouble := connection.Trouble(false); trouble != "" {
 		t.Errorf("the trouble is %q after all: want none", trouble)
 	}
 	if log.lines("level=ERROR") > 0 || log.lines("the new certificate that brokers are shown is accepted") != 1 {
@@ -290,8 +290,8 @@ func TestAPortWithTLSThatIsSpokenToWithoutIsToldByItsKey(t *testing.T) {
 					t.Errorf("%s, %s: got %v, refused %v; want %q, refused %v", name, login, err, Refused(err), words, c.refused)
 				}
 			}
-			if log.lines(words) != 1 || strings.Contains(connection.Trouble(), words) != c.refused {
-				t.Errorf("%s, %s: the log is\n%s, the trouble %q: want it once, and in the trouble if nothing else can be meant", name, login, log.text.String(), connection.Trouble())
+			if log.lines(words) != 1 || strings.Contains(connection.Trouble(false), words) != c.refused {
+				t.Errorf("%s, %s: the log is\n%s, the trouble %q: want it once, and in the trouble if nothing else can be meant", name, login, log.text.String(), connection.Trouble(false))
 			}
 		}
 	}

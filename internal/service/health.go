@@ -42,7 +42,7 @@ func (s *Service) checkStream() {
 	defer s.health.Stream.Started()
 	s.health.Stream.Add("brokers", s.brokers.check)
 	if s.kafka.Secured() {
-		s.health.Stream.Add("credentials", func() observe.Finding { return observe.Finding{Problem: s.kafka.Trouble()} })
+		s.health.Stream.Add("credentials", func() observe.Finding { return observe.Finding{Problem: s.kafka.Trouble(s.brokers.answer())} })
 	}
 	for _, w := range s.workers {
 		s.health.Stream.Add("pipeline "+w.config.Name, w.check)
@@ -74,7 +74,7 @@ type brokerWatch struct {
 	addresses []string
 	logger    *slog.Logger
 	// trouble says why credentials or certificates keep the brokers away, which was logged when it began.
-	trouble func() string
+	trouble func(answered bool) string
 
 	mu    sync.Mutex // guards err and since
 	err   error
@@ -109,7 +109,7 @@ func (w *brokerWatch) ask(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case err != nil && w.err == nil && w.trouble() == "":
+	case err != nil && w.err == nil && w.trouble(false) == "":
 		w.logger.Warn("no broker answers", "brokers", w.addresses, "error", err)
 	case err == nil && w.err != nil:
 		w.logger.Info("the brokers answer again", "brokers", w.addresses, "after", time.Since(w.since).Round(time.Second))
@@ -118,6 +118,13 @@ func (w *brokerWatch) ask(ctx context.Context) {
 		w.since = time.Now() // the first failure sets it, and the next ones leave it
 	}
 	w.err = err
+}
+
+// answer says that a broker did when it was last asked.
+func (w *brokerWatch) answer() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err == nil
 }
 
 func (w *brokerWatch) check() observe.Finding {
