@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"slices"
@@ -67,6 +68,30 @@ func (c Connection) Trouble(answered bool) string {
 		return ""
 	}
 	return c.credentials.trouble.reason(answered)
+}
+
+// Content tells what is shown to brokers, and demanded of them, from what was before, without keeping it.
+type Content struct {
+	authorities *x509.CertPool
+	pair, login digest
+}
+
+// Content of now.
+func (c Connection) Content() (now Content) {
+	if c.credentials == nil {
+		return now
+	}
+	if c.credentials.files != nil && len(c.Brokers) > 0 {
+		if config, err := c.credentials.files.Client(c.Brokers[0]); err == nil {
+			now.authorities, now.pair = config.RootCAs, pairOf(config)
+		}
+	}
+	if c.credentials.login != nil {
+		if shown, known := c.credentials.login.source.now(); known {
+			now.login = shown.content
+		}
+	}
+	return now
 }
 
 // Certificates that the connection uses, for whoever watches files and when they expire. Secrets have their own reports.

@@ -33,11 +33,11 @@ type endpoint struct {
 	mu    sync.Mutex // held while the endpoint is asked: whoever comes meanwhile wants the same token
 	token issuedToken
 	// failed is the last answer where that was none, kept for a moment: many connections ask at once.
-	failed     error
-	failedOf   digest
-	failedAt   time.Time
-	exchange   *clientcredentials.Config
-	exchangeOf digest
+	failed   error
+	failedOf digest
+	failedAt time.Time
+	pause    time.Duration            // for which it counts
+	exchange clientcredentials.Config // remembers how the endpoint takes the secret, once that has succeeded
 }
 
 // issuedToken is one that the endpoint has issued.
@@ -54,14 +54,20 @@ func (t issuedToken) good(now time.Time) bool { return t.text != "" && now.Befor
 const (
 	// endpointPatience bounds one question: a connection to a broker waits for the answer, and other requests to that broker with it.
 	endpointPatience = 2 * time.Second
-	// endpointPause is how long a failure counts for all that ask.
+	// endpointPause is how long a failure counts for all that ask, and refusedPause the most that a refusal does: it grows with each, until there is another
+	// secret. Endpoints lock out whoever shows a wrong one often.
 	endpointPause = time.Second
+	refusedPause  = grace
 	// endless is how long a token is used that does not say when it expires.
 	endless = 5 * time.Minute
 )
 
 func newEndpoint(c ClientCredentials, extensions map[string]string, t *trouble) source {
 	e := &endpoint{config: c, extensions: extensions, trouble: t, files: certs.New("kafka.sasl.client_credentials.tls", c.TLS)}
+	e.exchange = clientcredentials.Config{TokenURL: c.TokenURL, Scopes: c.Scopes, EndpointParams: make(url.Values, len(c.Parameters))}
+	for name, value := range c.Parameters {
+		e.exchange.EndpointParams.Set(name, value)
+	}
 	return e
 }
 
@@ -97,9 +103,13 @@ func (e *endpoint) current(ctx context.Context) (issuedToken, error) {
 	if e.token.of == of && e.token.good(now) && now.Before(e.token.renew) {
 		return e.token, nil
 	}
-	if e.failed == nil || e.failedOf != of || now.Sub(e.failedAt) > endpointPause {
+	if e.failed == nil || e.failedOf != of || now.Sub(e.failedAt) > e.pause {
+		again := Refused(e.failed) && e.failedOf == of
 		e.failed = e.ask(ctx, id, word, of)
 		e.failedOf, e.failedAt = of, time.Now()
+		if e.pause = min(2*e.pause, refusedPause); !again || !Refused(e.failed) {
+			e.pause = endpointPause
+		}
 	}
 	switch {
 	case e.failed == nil, e.token.good(time.Now()): // the old one still counts
@@ -111,14 +121,7 @@ func (e *endpoint) current(ctx context.Context) (issuedToken, error) {
 
 // ask the endpoint for a token.
 func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
-	if e.exchange == nil || e.exchangeOf != of {
-		parameters := make(url.Values, len(e.config.Parameters))
-		for name, value := range e.config.Parameters {
-			parameters.Set(name, value)
-		}
-		e.exchangeOf = of
-		e.exchange = &clientcredentials.Config{ClientID: id, ClientSecret: word, TokenURL: e.config.TokenURL, Scopes: e.config.Scopes, EndpointParams: parameters}
-	}
+	e.exchange.ClientID, e.exchange.ClientSecret = id, word
 	e.accepts.show(of)
 	within, cancel := context.WithTimeout(ctx, endpointPatience)
 	defer cancel()

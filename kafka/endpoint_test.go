@@ -181,6 +181,47 @@ func TestAWrongClientSecretIsRefusedInTheEndpointsWords(t *testing.T) {
 	}
 }
 
+func TestAWrongClientSecretIsShownLessAndLess(t *testing.T) {
+	i := issue(t)
+	of, _, rotate := asking(t, i, "wrong")
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		if _, _, err := of.take(t.Context()); !Refused(err) || of.pause != want*time.Second {
+			t.Errorf("got %v, which counts for %v; want a refusal, and %v", err, of.pause, want*time.Second)
+		}
+		of.failedAt = time.Time{}
+	}
+	rotate("wrong, too")
+	if _, _, err := of.take(t.Context()); !Refused(err) || of.pause != endpointPause {
+		t.Errorf("another secret: got %v, which counts for %v; want a refusal, and %v", err, of.pause, endpointPause)
+	}
+}
+
+func TestHowAnEndpointTakesTheSecretIsRemembered(t *testing.T) {
+	var headers, bodies atomic.Int64
+	i := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if _, _, basic := r.BasicAuth(); basic {
+			headers.Add(1)
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"error":"invalid_client"}`)
+			return
+		}
+		bodies.Add(1)
+		fmt.Fprintf(w, `{"access_token":"x%d","token_type":"Bearer","expires_in":3600}`, bodies.Load())
+	}))
+	defer i.Close()
+	of, _, rotate := asking(t, &issuer{Server: i}, "right")
+	for _, word := range []string{"right", "next", "last"} {
+		rotate(word)
+		if _, _, err := of.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if headers.Load() != 1 || bodies.Load() != 3 {
+		t.Errorf("three secrets were shown %d times in a header and %d times in a body; want once, and three times", headers.Load(), bodies.Load())
+	}
+}
+
 func TestASecretThatHasJustChangedAtTheEndpointMayPass(t *testing.T) {
 	i := issue(t)
 	of, _, rotate := asking(t, i, "right")

@@ -18,6 +18,7 @@ import (
 	"nearline/internal/config"
 	"nearline/internal/service"
 	"nearline/internal/tables"
+	"nearline/kafka"
 )
 
 // topicFlags are what `nearline topics` can be told.
@@ -61,6 +62,9 @@ as it is.`,
 		}
 		defer cluster.Close()
 		if err := awaitBrokers(c.Context(), cluster, f.wait); err != nil {
+			if kafka.Refused(err) || kafka.Passing(err) { // which say themselves what to look at
+				return err
+			}
 			return doubtAddresses(err, "kafka.brokers ("+strings.Join(loaded.Kafka.Brokers, ", ")+")")
 		}
 		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded)
@@ -81,20 +85,24 @@ func (f topicFlags) validate() error {
 	return nil
 }
 
-// awaitBrokers waits until one answers.
+// awaitBrokers waits until one answers. What is refused is mended by no wait; and what was said before the time was over says more than that it is.
 func awaitBrokers(ctx context.Context, cluster *consumers.Cluster, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
+	var said error
 	for {
 		_, err := cluster.Brokers(ctx)
-		if err == nil {
-			return nil
+		if err == nil || kafka.Refused(err) {
+			return err
+		}
+		if said == nil || !errors.Is(err, context.DeadlineExceeded) {
+			said = err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return said
 		case <-again.C:
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,4 +120,30 @@ func TestTopicsWaitsForBrokersThatAreNotThereYet(t *testing.T) {
 	late := <-ended
 	late.ok(t)
 	wantAll(t, "standard output", late.out, "created reviews.raw\n")
+}
+
+func TestTopicsWaitsForNoClusterThatRefuses(t *testing.T) {
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := port.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1024))
+			_, _ = conn.Write([]byte{0x15, 3, 3, 0, 2, 2, 80}) // an alert of TLS
+			_ = conn.Close()
+		}
+	}()
+	defer func() { _ = port.Close(); <-ended }()
+	r := execute(t, "", "topics", "--config", configFile(t, port.Addr().String()), "--wait", "1h")
+	r.fails(t, "kafka.tls is missing: "+port.Addr().String()+" speaks TLS")
+	if strings.Contains(r.err, "are kafka.brokers") {
+		t.Errorf("got %s\nwant the refusal alone", r.err)
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"nearline/consumers"
 	"nearline/internal/observe"
+	"nearline/kafka"
 	"nearline/pipeline"
 )
 
@@ -70,11 +71,10 @@ func memberFinding(now pipeline.Snapshot) observe.Finding {
 // brokerWatch asks every few seconds whether the cluster is there: a client that waits for its broker says nothing, so
 // the silence of members tells neither way.
 type brokerWatch struct {
-	cluster   *consumers.Cluster
-	addresses []string
-	logger    *slog.Logger
-	// trouble says why credentials or certificates keep the brokers away, which was logged when it began.
-	trouble func(answered bool) string
+	cluster    *consumers.Cluster
+	connection kafka.Connection
+	addresses  []string
+	logger     *slog.Logger
 
 	mu    sync.Mutex // guards err and since
 	err   error
@@ -87,29 +87,27 @@ const (
 )
 
 func (w *brokerWatch) run(ctx context.Context) error {
-	ticker := time.NewTicker(brokerInterval)
-	defer ticker.Stop()
+	again := backoff{connection: w.connection, least: brokerInterval}
 	for {
-		w.ask(ctx)
-		select {
-		case <-ctx.Done():
+		again.ask()
+		if !again.wait(ctx, w.ask(ctx)) {
 			return nil
-		case <-ticker.C:
 		}
 	}
 }
 
-func (w *brokerWatch) ask(ctx context.Context) {
+func (w *brokerWatch) ask(ctx context.Context) error {
 	asked, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
 	_, err := w.cluster.Brokers(asked)
 	if ctx.Err() != nil {
-		return
+		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case err != nil && w.err == nil && w.trouble(false) == "":
+	// Why credentials or certificates keep the brokers away was logged when it began.
+	case err != nil && w.err == nil && w.connection.Trouble(false) == "":
 		w.logger.Warn("no broker answers", "brokers", w.addresses, "error", err)
 	case err == nil && w.err != nil:
 		w.logger.Info("the brokers answer again", "brokers", w.addresses, "after", time.Since(w.since).Round(time.Second))
@@ -118,6 +116,7 @@ func (w *brokerWatch) ask(ctx context.Context) {
 		w.since = time.Now() // the first failure sets it, and the next ones leave it
 	}
 	w.err = err
+	return err
 }
 
 // answer says that a broker did when it was last asked.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"nearline/kafka"
 	"nearline/pipeline"
 	"nearline/producers"
 )
@@ -100,11 +101,13 @@ func (w *worker) batchLimit(topics *outputs) func(topic string) int32 {
 // retryPause between two questions to a cluster that does not answer, or not as it should.
 const retryPause = 2 * time.Second
 
-// retry f until it works, which is true, or ctx ends.
+// retry f until it works, which is true, or ctx ends. What it waits for is logged once; and what is refused was told by the connection, in words that may be
+// others each time.
 func (w *worker) retry(ctx context.Context, f func() error) bool {
-	again := time.NewTicker(retryPause)
-	defer again.Stop()
+	again := backoff{connection: w.connection, least: retryPause}
+	var said string
 	for {
+		again.ask()
 		err := f()
 		if ctx.Err() != nil {
 			return false
@@ -113,11 +116,16 @@ func (w *worker) retry(ctx context.Context, f func() error) bool {
 			return true
 		}
 		w.wait(err)
-		w.logger.Warn("the pipeline waits", "error", err)
-		select {
-		case <-ctx.Done():
+		text := err.Error()
+		if kafka.Refused(err) || kafka.Passing(err) {
+			text = "refused"
+		}
+		if text != said {
+			said = text
+			w.logger.Warn("the pipeline waits", "error", err)
+		}
+		if !again.wait(ctx, err) {
 			return false
-		case <-again.C:
 		}
 	}
 }

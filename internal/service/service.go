@@ -124,7 +124,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Service, err err
 			return nil, err
 		}
 	}
-	s.brokers = &brokerWatch{cluster: s.cluster, addresses: c.Kafka.Brokers, logger: o.Logger, trouble: s.kafka.Trouble}
+	s.brokers = &brokerWatch{cluster: s.cluster, connection: s.kafka, addresses: c.Kafka.Brokers, logger: o.Logger}
 	for i := range c.Pipelines {
 		w, err := s.worker(&c.Pipelines[i])
 		if err != nil {
