@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -180,8 +181,8 @@ func (e *endpoint) judge(ctx context.Context, of digest, err error) error {
 	at := place{kindToken, e.config.TokenURL}
 	answer, answered := errors.AsType[*oauth2.RetrieveError](err)
 	if !answered || !final(answer.Response.StatusCode) {
-		cause := e.reason(err)
-		words := fmt.Sprintf("kafka.sasl: %s gives no token: %s", e.config.TokenURL, cause)
+		said, cause := e.reason(err)
+		words := fmt.Sprintf("kafka.sasl: %s gives no token: %s", e.config.TokenURL, said)
 		e.trouble.say(at, cause, words, soft)
 		return &passing{refusal{words: words}}
 	}
@@ -194,10 +195,10 @@ func (e *endpoint) judge(ctx context.Context, of digest, err error) error {
 		current = digest{}
 	}
 	mayPass := e.accepts.refuse(e.config.TokenURL, of, current)
-	cause := said(answer)
 	words := fmt.Sprintf("kafka.sasl: %s refuses the client: %s; want the id and the secret in kafka.sasl.client_credentials that the endpoint knows, and scopes and parameters that it allows",
-		e.config.TokenURL, cause)
-	e.trouble.say(at, cause, words, passes(mayPass))
+		e.config.TokenURL, said(answer))
+	// Descriptions may have a time and the id of the question in them.
+	e.trouble.say(at, cmp.Or(answer.ErrorCode, answer.Response.Status), words, passes(mayPass))
 	if !mayPass {
 		return &refusal{words: words}
 	}
@@ -226,13 +227,21 @@ func said(answer *oauth2.RetrieveError) string {
 	return words
 }
 
-// reason of a failure, without the URL, which stands before it anyway.
-func (e *endpoint) reason(err error) string {
-	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return "it answers " + answer.Response.Status
+// reason of a failure, without the URL, which stands before it anyway; and what of it is the same each time.
+func (e *endpoint) reason(err error) (words, cause string) {
+	if words = e.known(err); words != "" {
+		return words, words
 	}
 	if in, ok := errors.AsType[*url.Error](err); ok {
 		err = in.Err
+	}
+	return err.Error(), steady(err)
+}
+
+// known is what is said of a failure that has words of its own here, "" of others.
+func (e *endpoint) known(err error) string {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return "it answers " + answer.Response.Status
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("it does not answer within %v", endpointPatience)
@@ -243,10 +252,7 @@ func (e *endpoint) reason(err error) string {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return "it does not speak TLS"
 	}
-	if words := e.files.Explain(e.host(), err); words != "" {
-		return words
-	}
-	return err.Error()
+	return e.files.Explain(e.host(), err)
 }
 
 func (e *endpoint) now() (shown, bool) {

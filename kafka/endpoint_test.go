@@ -222,6 +222,28 @@ func TestHowAnEndpointTakesTheSecretIsRemembered(t *testing.T) {
 	}
 }
 
+func TestARefusalOfTheEndpointIsLoggedOnceWhateverItsWordsHaveOfTheTime(t *testing.T) {
+	var asked atomic.Int64
+	i := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintf(w, `{"error":"invalid_client","error_description":"Invalid client secret. Trace ID: %d"}`, asked.Add(1))
+	}))
+	defer i.Close()
+	of, trouble, _ := asking(t, &issuer{Server: i}, "wrong")
+	log := &journal{}
+	trouble.tell(log.logger())
+	for range 3 {
+		if _, _, err := of.take(t.Context()); !Refused(err) || !strings.Contains(err.Error(), fmt.Sprintf("Trace ID: %d", asked.Load())) {
+			t.Errorf("got %v, want the endpoint's words of this time", err)
+		}
+		of.failedAt = time.Time{}
+	}
+	if n := log.lines("invalid_client"); n != 1 {
+		t.Errorf("it is logged %d times, want once:\n%s", n, log.text.String())
+	}
+}
+
 func TestASecretThatHasJustChangedAtTheEndpointMayPass(t *testing.T) {
 	i := issue(t)
 	of, _, rotate := asking(t, i, "right")
@@ -350,7 +372,7 @@ func TestTheEndpointsCertificateIsJudgedTheSameThroughAProxy(t *testing.T) {
 		}
 		if err != nil {
 			const want = "was issued by CN=authority of the endpoint, which is not among the authorities of kafka.sasl.client_credentials.tls.ca"
-			if words := of.reason(err); !strings.Contains(words, want) {
+			if words, _ := of.reason(err); !strings.Contains(words, want) {
 				t.Errorf("got %q, want %q", words, want)
 			}
 		}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -127,10 +128,13 @@ func (l *login) judge(address string, was shown, words string, ended <-chan stru
 		as = " of " + was.user
 	}
 	cause := fmt.Sprintf("by %s: %s", l.name, orSilent(words))
+	said := cause
+	cause = questionID.ReplaceAllString(cause, "ID")
 	if doubt := clockDoubt(was, time.Now()); doubt != "" {
-		cause += "; " + doubt
+		said += "; " + doubt
+		cause += "; the token does not count now"
 	}
-	said := fmt.Sprintf("kafka.sasl: %s refuses the login%s %s; %s", address, as, cause, l.source.remedy())
+	said = fmt.Sprintf("kafka.sasl: %s refuses the login%s %s; %s", address, as, said, l.source.remedy())
 	refused := refusal{words: said, login: true}
 	if !mayPass {
 		l.trouble.say(place{kindLogin, address}, cause, said, hard)
@@ -140,6 +144,9 @@ func (l *login) judge(address string, was shown, words string, ended <-chan stru
 	l.wait(address, ended, func() bool { return l.changed(was) })
 	return &passing{refused}
 }
+
+// questionID is what clouds' brokers put into their words, another with each answer.
+var questionID = regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}`)
 
 // clockDoubt says what is wrong with the times of a token, "" where nothing is or nothing is known.
 func clockDoubt(was shown, now time.Time) string {

@@ -125,7 +125,7 @@ func (a *awsRole) take(ctx context.Context) (shown, sasl.Mechanism, error) {
 	access, key, session, err := a.credentials.Retrieve(within)
 	if err != nil {
 		words := fmt.Sprintf("kafka.sasl: AWS gives no credentials: %v", err)
-		a.trouble.say(at, err.Error(), words, soft)
+		a.trouble.say(at, steady(err), words, soft)
 		return shown{}, nil, &passing{refusal{words: words}}
 	}
 	a.trouble.clear(at, false)

@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +88,23 @@ func (t *trouble) say(at place, cause, words string, w weight) {
 	default:
 		logger.Warn(words + "; it is tried again")
 	}
+}
+
+// steady is what an error says each time: a code, or the first cause of it. All that wraps that may have ports of connections and ids of questions.
+func steady(err error) string {
+	if coded, ok := errors.AsType[interface {
+		error
+		ErrorCode() string
+	}](err); ok {
+		return coded.ErrorCode()
+	}
+	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
+		return "lookup " + lookup.Name
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
 }
 
 // clear what succeeds.

@@ -1,7 +1,12 @@
 package kafka
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"net"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,4 +94,51 @@ func TestAPortThatHangsUpIsNoTroubleWhileBrokersAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// coded is an error of AWS's SDK.
+type coded struct{ code string }
+
+func (c coded) Error() string     { return c.code + ": no" }
+func (c coded) ErrorCode() string { return c.code }
+
+func TestACauseIsTheSameEachTime(t *testing.T) {
+	reset := func(port int) error {
+		return &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: port}, Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	}
+	for name, of := range map[string]func(try int) error{
+		"AWS's code": func(try int) error {
+			return fmt.Errorf("operation error STS: RequestID: %d, %w", try, coded{"AccessDenied"})
+		},
+		"a connection": func(try int) error { return fmt.Errorf("post: %w", reset(40000+try)) },
+		"a lookup": func(try int) error {
+			return &net.DNSError{Name: "login.example", Err: fmt.Sprintf("read udp 10.0.0.1:%d->10.0.0.2:53: i/o timeout", try)}
+		},
+	} {
+		if one, two := of(1), of(2); one.Error() == two.Error() || steady(one) != steady(two) {
+			t.Errorf("%s: %v and %v are %q and %q; want one cause of two errors", name, one, two, steady(one), steady(two))
+		}
+	}
+	if steady(coded{"AccessDenied"}) == steady(coded{"ExpiredToken"}) || steady(errors.New("a")) == steady(errors.New("b")) {
+		t.Error("two causes are the same")
+	}
+}
+
+func TestARefusedLoginIsLoggedOnceWhateverItsWordsHaveOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, own := &journal{}, &credentials{}
+		own.trouble.tell(log.logger())
+		own.login = &login{name: "OAUTHBEARER", trouble: &own.trouble, source: &tokenFile{}}
+		for try := range 3 {
+			time.Sleep(time.Second)
+			words := fmt.Sprintf("[95a1b7f2-0000-4000-8000-00000000000%d]: Access denied", try)
+			err := own.login.judge("k1:9093", shown{content: digestOf(""), until: time.Now().Add(-time.Hour)}, words, nil)
+			if !Refused(err) {
+				t.Errorf("got %v, want a refusal", err)
+			}
+		}
+		if n := log.lines("Access denied"); n != 1 {
+			t.Errorf("it is logged %d times, want once:\n%s", n, log.text.String())
+		}
+	})
 }

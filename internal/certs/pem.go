@@ -220,13 +220,13 @@ func (p *pair) earliest() (c *x509.Certificate) {
 	return c
 }
 
-// judge says what keeps a certificate from being valid now.
+// judge says what keeps a certificate from being valid now. The time of now is not in the words: what is logged once has to say the same each time.
 func judge(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(c.NotAfter):
 		return fmt.Errorf("the certificate of %s expired at %s: want a new one in its place", nameOf(c), stamp(c.NotAfter))
 	case now.Before(c.NotBefore):
-		return fmt.Errorf("the certificate of %s is not valid before %s, and it is %s here: is a clock wrong?", nameOf(c), stamp(c.NotBefore), stamp(now))
+		return fmt.Errorf("the certificate of %s is not valid before %s, by the clock here: is a clock wrong?", nameOf(c), stamp(c.NotBefore))
 	}
 	return nil
 }

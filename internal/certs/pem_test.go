@@ -171,3 +171,12 @@ func TestAPairThatIsSwappedBetweenTheReadsIsReadAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestACertificateOfTheFutureIsSaidTheSameEachTime(t *testing.T) {
+	now := time.Now()
+	c := &x509.Certificate{Subject: pkix.Name{CommonName: "joe"}, NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)}
+	one, two := judge(c, now), judge(c, now.Add(time.Minute))
+	if one == nil || two == nil || one.Error() != two.Error() || !strings.Contains(one.Error(), "CN=joe is not valid before "+stamp(c.NotBefore)) {
+		t.Errorf("got %v, and a minute later %v: want the same, since it is logged once", one, two)
+	}
+}
