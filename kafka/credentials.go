@@ -219,11 +219,17 @@ func (c *credentials) mute(address string, err error) error {
 }
 
 // noRequest says what it may mean that a port ends a connection at the first ordinary request: brokers have no other words for a login that is missing.
-func (c *credentials) noRequest(address string) {
-	if _, known := c.served.Load(address); !known && c.login == nil {
-		c.trouble.say(place{kindLogin, address}, "no login", fmt.Sprintf("kafka.sasl: %s ends the connection at the first request: "+
-			"want kafka.sasl, if this port asks for a login", address), faint)
+func (c *credentials) noRequest(address string, err error) error {
+	if _, known := c.served.Load(address); known || c.login != nil {
+		return err
 	}
+	refused := refusal{words: fmt.Sprintf("kafka.sasl: %s ends the connection at the first request: want kafka.sasl, if this port asks for a login; "+
+		"for a command without a configuration in the file of --kafka-config", address)}
+	c.trouble.say(place{kindLogin, address}, "no login", refused.words, faint)
+	if c.files != nil { // the client tries again by itself: see Connection.ways
+		return &passing{refused}
+	}
+	return &unanswered{refused}
 }
 
 // serves notes that an address answers ordinary requests: there is nothing to log in for that is not done.

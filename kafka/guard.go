@@ -154,7 +154,7 @@ func (g *guard) unserved(err error) error {
 	case !g.heard:
 		return g.credentials.mute(g.address, err)
 	case g.in.Load() && !g.served:
-		g.credentials.noRequest(g.address)
+		return g.credentials.noRequest(g.address, err)
 	}
 	return err
 }

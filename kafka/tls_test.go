@@ -320,16 +320,30 @@ func TestAPortThatHasServedIsNotSuspected(t *testing.T) {
 }
 
 func TestALoginThatIsMissingIsSuspectedInWords(t *testing.T) {
-	authority := certstest.New("authority")
-	l := listen(t, kfake.EnableSASL())
-	l.show(authority.Issue("broker", certstest.Options{Hosts: []string{"127.0.0.1"}}), nil)
-	config := certs.Config{CA: certstest.Write(t.TempDir(), "ca.pem", authority.PEM)}
-	connection, log := Config{Brokers: []string{l.address}, TLS: &config}.Connection(), &journal{}
-	connection.Log(log.logger())
-	if err := ping(t, connection); err == nil {
-		t.Error("it worked without a login")
-	}
-	if log.lines("want kafka.sasl") != 1 {
-		t.Errorf("the log is\n%s: want that a login may be missing", log.text.String())
+	for _, secured := range []bool{true, false} {
+		var l *listener
+		config := Config{}
+		if secured {
+			authority := certstest.New("authority")
+			l = listen(t, kfake.EnableSASL())
+			l.show(authority.Issue("broker", certstest.Options{Hosts: []string{"127.0.0.1"}}), nil)
+			config.TLS, config.Brokers = &certs.Config{CA: certstest.Write(t.TempDir(), "ca.pem", authority.PEM)}, []string{l.address}
+		} else {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cluster.Close()
+			config.Brokers = cluster.ListenAddrs()
+		}
+		connection, log := config.Connection(), &journal{}
+		connection.Log(log.logger())
+		words := "kafka.sasl: " + config.Brokers[0] + " ends the connection at the first request: want kafka.sasl"
+		if err := ping(t, connection); err == nil || Refused(err) || !strings.Contains(err.Error(), words) {
+			t.Errorf("with TLS, %t: got %v, want %q", secured, err, words)
+		}
+		if log.lines("want kafka.sasl") != 1 {
+			t.Errorf("the log is\n%s: want that a login may be missing", log.text.String())
+		}
 	}
 }

@@ -81,7 +81,7 @@ func TestAPortThatHangsUpIsNoTroubleWhileBrokersAnswer(t *testing.T) {
 	for name, ends := range map[string]func(*credentials){
 		"in a handshake":       func(c *credentials) { _ = c.unfinished("k1:9093", "is ended by the other side") },
 		"before an answer":     func(c *credentials) { _ = c.mute("k1:9093", io.EOF) },
-		"at the first request": func(c *credentials) { c.noRequest("k1:9093") },
+		"at the first request": func(c *credentials) { _ = c.noRequest("k1:9093", io.EOF) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			own := newCredentials(Config{})
