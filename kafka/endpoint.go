@@ -105,8 +105,12 @@ func (e *endpoint) current(ctx context.Context) (issuedToken, error) {
 		return e.token, nil
 	}
 	if e.failed == nil || e.failedOf != of || now.Sub(e.failedAt) > e.pause {
+		answer := e.ask(ctx, id, word, of)
+		if over := ctx.Err(); over != nil && errors.Is(answer, over) { // whoever asked is gone: nobody has answered
+			return issuedToken{}, answer
+		}
 		again := Refused(e.failed) && e.failedOf == of
-		e.failed = e.ask(ctx, id, word, of)
+		e.failed = answer
 		e.failedOf, e.failedAt = of, time.Now()
 		if e.pause = min(2*e.pause, refusedPause); !again || !Refused(e.failed) {
 			e.pause = endpointPause
@@ -131,6 +135,9 @@ func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
 		return e.judge(ctx, of, err)
 	}
 	issued, err := e.exchange.Token(context.WithValue(within, oauth2.HTTPClient, client))
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return e.judge(ctx, of, err)
 	}

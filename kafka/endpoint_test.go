@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -241,6 +242,24 @@ func TestARefusalOfTheEndpointIsLoggedOnceWhateverItsWordsHaveOfTheTime(t *testi
 	}
 	if n := log.lines("invalid_client"); n != 1 {
 		t.Errorf("it is logged %d times, want once:\n%s", n, log.text.String())
+	}
+}
+
+func TestTheEndOfOneClientIsNobodyElsesFailure(t *testing.T) {
+	i := issue(t)
+	of, trouble, _ := asking(t, i, "right")
+	log := &journal{}
+	trouble.tell(log.logger())
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, _, err := of.take(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that whoever asked is gone", err)
+	}
+	if len(trouble.open) > 0 || log.text.Len() > 0 {
+		t.Errorf("there is %d trouble, and the log is %s; want none", len(trouble.open), log.text.String())
+	}
+	if _, _, err := of.take(t.Context()); err != nil {
+		t.Errorf("another client: %v", err)
 	}
 }
 

@@ -24,7 +24,7 @@ type shown struct {
 
 // source has the credentials of logins. What it reads may change at any time.
 type source interface {
-	// take what to show in a login that begins now. An error is a *refusal or a *passing, and was told.
+	// take what to show in a login that begins now. An error is a *refusal or a *passing, and was told; or ctx is over.
 	take(ctx context.Context) (shown, sasl.Mechanism, error)
 	// now is what take would show, as far as nobody has to be asked for that.
 	now() (shown, bool)

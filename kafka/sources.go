@@ -123,6 +123,9 @@ func (a *awsRole) take(ctx context.Context) (shown, sasl.Mechanism, error) {
 	defer cancel()
 	at := place{kindToken, "AWS"}
 	access, key, session, err := a.credentials.Retrieve(within)
+	if err != nil && ctx.Err() != nil {
+		return shown{}, nil, ctx.Err()
+	}
 	if err != nil {
 		words := fmt.Sprintf("kafka.sasl: AWS gives no credentials: %v", err)
 		a.trouble.say(at, steady(err), words, soft)
