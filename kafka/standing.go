@@ -40,13 +40,14 @@ type standing[C comparable] struct {
 	known    bool      // that anything was accepted
 	shown    C         // last
 	since    time.Time // when that was first shown
-	// refused is what each address refuses, and since when.
+	// refused is what each address refuses, since when, and when it last did.
 	refused map[string]refused[C]
 }
 
 type refused[C comparable] struct {
 	content C
 	since   time.Time
+	latest  time.Time
 }
 
 // show a content: from the first time on it is new for a while.
@@ -76,9 +77,13 @@ func (s *standing[C]) refuse(address string, used, current C) (mayPass bool) {
 	if s.refused == nil {
 		s.refused = make(map[string]refused[C])
 	}
-	if before := s.refused[address]; before.content != used || before.since.IsZero() {
-		s.refused[address] = refused[C]{used, now}
+	// What has not come again for so long was another time: whoever is refused tries again after 30 seconds at the latest.
+	before := s.refused[address]
+	if before.content != used || before.since.IsZero() || now.Sub(before.latest) > recurring {
+		before = refused[C]{content: used, since: now}
 	}
+	before.latest = now
+	s.refused[address] = before
 	switch {
 	case used != current: // and nobody has tried that yet
 		return true

@@ -28,6 +28,11 @@ func TestRefusalsPassOnlyWhileSomethingHasJustChanged(t *testing.T) {
 			{does: "accept", used: "a"}, {after: time.Hour, does: "refuse", used: "a", mayPass: true}, {after: 29 * time.Second, does: "refuse", used: "a", mayPass: true},
 			{after: 2 * time.Second, does: "refuse", used: "a"}, {does: "refuse", used: "a", current: "b", mayPass: true}, {does: "accept", used: "b"},
 		},
+		"an address that has not been used for long": {
+			{does: "accept", used: "a"}, {does: "refuse elsewhere", used: "a", mayPass: true}, {after: 3 * time.Hour, does: "refuse elsewhere", used: "a", mayPass: true},
+			{after: 29 * time.Second, does: "refuse elsewhere", used: "a", mayPass: true}, {after: 2 * time.Second, does: "refuse elsewhere", used: "a"},
+			{after: 31 * time.Second, does: "refuse elsewhere", used: "a"},
+		},
 		"one broker refuses what another accepts": {
 			{does: "accept", used: "a"}, {does: "refuse elsewhere", used: "a", mayPass: true}, {after: time.Minute, does: "accept", used: "a"},
 			{does: "refuse elsewhere", used: "a"}, {does: "refuse", used: "a", mayPass: true},
