@@ -55,6 +55,8 @@ func (t issuedToken) good(now time.Time) bool { return t.text != "" && now.Befor
 const (
 	// endpointPatience bounds one question: a connection to a broker waits for the answer, and other requests to that broker with it.
 	endpointPatience = 2 * time.Second
+	// firstPatience bounds it while there is no token that counts, since nothing goes on without. It is less than commands wait for brokers.
+	firstPatience = 6 * time.Second
 	// endpointPause is how long a failure counts for all that ask, and refusedPause the most that a refusal does: it grows with each, until there is another
 	// secret. Endpoints lock out whoever shows a wrong one often.
 	endpointPause = time.Second
@@ -128,7 +130,7 @@ func (e *endpoint) current(ctx context.Context) (issuedToken, error) {
 func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
 	e.exchange.ClientID, e.exchange.ClientSecret = id, word
 	e.accepts.show(of)
-	within, cancel := context.WithTimeout(ctx, endpointPatience)
+	within, cancel := context.WithTimeout(ctx, e.patience())
 	defer cancel()
 	client, err := e.client()
 	if err != nil {
@@ -152,6 +154,14 @@ func (e *endpoint) ask(ctx context.Context, id, word string, of digest) error {
 	e.token.user, e.token.from, _ = claims(issued.AccessToken)
 	e.config.ClientSecret.Hide(issued.AccessToken)
 	return nil
+}
+
+// patience with one question.
+func (e *endpoint) patience() time.Duration {
+	if e.token.good(time.Now()) {
+		return endpointPatience
+	}
+	return firstPatience
 }
 
 // client asks with the certificates of now, and follows no redirection: the secret is for this endpoint alone. Where the environment names a proxy, the
@@ -251,7 +261,7 @@ func (e *endpoint) known(err error) string {
 		return "it answers " + answer.Response.Status
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("it does not answer within %v", endpointPatience)
+		return fmt.Sprintf("it does not answer within %v", e.patience())
 	}
 	if words, ok := errors.AsType[*certs.HandshakeError](err); ok {
 		return words.Error()

@@ -263,6 +263,23 @@ func TestTheEndOfOneClientIsNobodyElsesFailure(t *testing.T) {
 	}
 }
 
+func TestTheFirstTokenMayTakeLonger(t *testing.T) {
+	of, _, _ := asking(t, issue(t), "right")
+	if got := of.patience(); got != firstPatience {
+		t.Errorf("without a token it waits %v, want %v", got, firstPatience)
+	}
+	if _, _, err := of.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := of.patience(); got != endpointPatience {
+		t.Errorf("with a token it waits %v, want %v", got, endpointPatience)
+	}
+	of.token.until = time.Now()
+	if got := of.patience(); got != firstPatience {
+		t.Errorf("with one that has expired it waits %v, want %v", got, firstPatience)
+	}
+}
+
 func TestASecretThatHasJustChangedAtTheEndpointMayPass(t *testing.T) {
 	i := issue(t)
 	of, _, rotate := asking(t, i, "right")
