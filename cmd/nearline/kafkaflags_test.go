@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -103,6 +105,40 @@ sasl: {user: "${file:user}", password: "${file:/run/password}", client_credentia
 		"client_secret: x${file:/conf/sub/secret}y", "ca: /conf/idp.pem", "server_name: idp"} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("got\n%s\nwant %s in it", got, want)
+		}
+	}
+}
+
+func TestALoginThatIsMissingIsSaidByEveryCommand(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	address := cluster.ListenAddrs()[0]
+	const words = " ends the connection at the first request: want kafka.sasl, if this port asks for a login"
+	path, secured := configFile(t, address), guarded(t, "hunter2hunter2")
+	text, err := os.ReadFile(secured)
+	if err != nil {
+		t.Fatal(err)
+	}
+	withoutLogin, _, _ := strings.Cut(string(text), "  sasl:")
+	write(t, secured, withoutLogin)
+	for _, args := range [][]string{
+		{"check", "--config", path},
+		{"topics", "--config", path, "--wait", "1s"},
+		{"send", "--kafka", address, "--topic", "t"},
+		{"tail", "--kafka", address, "--topic", "t"},
+		{"dlq", "list", "--config", path},
+		{"send", "--kafka-config", secured, "--topic", "t"},
+		{"tail", "--kafka-config", secured, "--topic", "t"},
+		{"dlq", "list", "--kafka-config", secured, "--topic", "t"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		r := executeIn(ctx, "{}\n", args...)
+		cancel()
+		if r.failure == nil || !strings.Contains(r.out+r.err+r.failure.Error(), words) {
+			t.Errorf("%v: got %v\n%s%s\nwant %q", args, r.failure, r.out, r.err, words)
 		}
 	}
 }
