@@ -185,9 +185,10 @@ func TestAWrongClientSecretIsRefusedInTheEndpointsWords(t *testing.T) {
 func TestAWrongClientSecretIsShownLessAndLess(t *testing.T) {
 	i := issue(t)
 	of, _, rotate := asking(t, i, "wrong")
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		if _, _, err := of.take(t.Context()); !Refused(err) || of.pause != want*time.Second {
-			t.Errorf("got %v, which counts for %v; want a refusal, and %v", err, of.pause, want*time.Second)
+	for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30} {
+		want := time.Duration(seconds) * time.Second
+		if _, _, err := of.take(t.Context()); !Refused(err) || of.pause != want {
+			t.Errorf("got %v, which counts for %v; want a refusal, and %v", err, of.pause, want)
 		}
 		of.failedAt = time.Time{}
 	}
