@@ -64,7 +64,9 @@ func AttemptsTopic(name string) NewTopic { return NewTopic{Name: name, Partition
 // EnsureAttempts makes the topic of a group's attempts where it is missing.
 func (c *Cluster) EnsureAttempts(ctx context.Context, config KafkaConfig, group string) error {
 	topic := AttemptsTopic(config.AttemptsTopicOf(group))
-	if err := c.EnsureTopic(ctx, topic); err != nil {
+	if err := c.EnsureTopic(ctx, topic); kafka.Explained(err) {
+		return fmt.Errorf("topic %s, which keeps what is being worked on: %w", topic.Name, err)
+	} else if err != nil {
 		return fmt.Errorf("topic %s, which keeps what is being worked on: %w: create it with one partition, cleanup.policy=delete and retention.ms=86400000, "+
 			"name another with kafka.attempts_topic, or go without by kafka.attempts_topic: off", topic.Name, err)
 	}

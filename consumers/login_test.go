@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,4 +194,30 @@ func TestAWrongPasswordIsPermanentAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever reads that a safeguard may be switched off does so.
+func TestARefusedLoginAdvisesNothingAboutTopics(t *testing.T) {
+	gate := new(kafkatest.Gate)
+	gate.Admit("world", "world")
+	gate.Admit("a", "a")
+	kafkatest.Run(t, kafkatest.Shape{Gate: gate, Users: []string{"world", "a"}, Login: kafkatest.NewLogin(t, security.Plain, "world", "world")}, func(w *kafkatest.World) {
+		line := w.Line()
+		connection := w.As(kafkatest.NewLogin(t, security.Plain, "a", "wrong").Config(), line)
+		cluster, err := consumers.Dial(connection, kafkatest.Log(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Finally(cluster.Close)
+		c := consumers.DefaultKafka()
+		progress := consumers.OpenProgress(connection, c, cluster, "group", "reviews", kafkatest.Log(t))
+		for of, err := range map[string]error{
+			"attempts": cluster.EnsureAttempts(w.Context(), c, "group"),
+			"progress": progress.Begin(w.Context(), consumers.Start{}),
+		} {
+			if !security.Refused(err) || strings.Contains(err.Error(), "go without") || strings.Contains(err.Error(), "create it") {
+				t.Errorf("%s: got %v; want that the login is refused, and nothing about topics", of, err)
+			}
+		}
+	})
 }

@@ -240,7 +240,11 @@ func (p *Progress) identify(ctx context.Context) (partitions int, err error) {
 	return topics[p.name].Partitions, nil
 }
 
+// unusable says what to do about the topic, unless it is no matter of the topic.
 func (p *Progress) unusable(err error) error {
+	if kafka.Explained(err) {
+		return fmt.Errorf("topic %s, which keeps how far groups have come: %w", p.name, err)
+	}
 	return fmt.Errorf("topic %s, which keeps how far groups have come: %w: create it with one partition and cleanup.policy=compact, "+
 		"allow the service to read and write it, name another with kafka.progress_topic, or go without by kafka.progress_topic: off",
 		p.name, err)

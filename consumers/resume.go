@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"nearline/kafka"
 )
 
 // resumption is a member's part in Progress: where the partitions go on that it was given without an offset, and what has to be noted.
@@ -248,6 +250,8 @@ func (s *sentPlaces) wait(ctx context.Context) error {
 	case errors.Is(s.err, kerr.UnknownTopicOrPartition), errors.Is(s.err, kerr.UnknownTopicID):
 		s.member.config.Progress.forget() // and the next assignment makes it again
 		return fmt.Errorf("write to topic %s, which is gone and is made again: %w", topic, s.err)
+	case kafka.Explained(s.err):
+		return fmt.Errorf("write to topic %s: %w", topic, s.err)
 	default:
 		return fmt.Errorf("write to topic %s: %w: allow the service to write it, or go without by kafka.progress_topic: off", topic, blame(s.err))
 	}

@@ -62,9 +62,6 @@ as it is.`,
 		}
 		defer cluster.Close()
 		if err := awaitBrokers(c.Context(), cluster, f.wait); err != nil {
-			if kafka.Refused(err) || kafka.Passing(err) { // which say themselves what to look at
-				return err
-			}
 			return doubtAddresses(err, "kafka.brokers ("+strings.Join(loaded.Kafka.Brokers, ", ")+")")
 		}
 		return f.run(c.Context(), c.OutOrStdout(), cluster, loaded)
