@@ -101,7 +101,7 @@ func (c *credentials) handshake(ctx context.Context, conn net.Conn, address stri
 		return nil, pair, ctx.Err()
 	case within.Err() != nil:
 		return nil, pair, c.unfinished(address, fmt.Sprintf("is not done after %v", timeout))
-	case isAlert(err):
+	case certs.IsAlert(err):
 		return nil, pair, c.refusedPair(address, pair, err, ctx.Done())
 	}
 	words := c.files.Explain(address, err)

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"nearline/internal/certs"
 )
 
 // guard is a connection that follows its login, since only there it is known which credentials an answer is about. The client library is told
@@ -61,7 +63,11 @@ func (g *guard) Write(request []byte) (int, error) {
 			g.in.Store(true)
 		}
 	}
-	return g.Conn.Write(request)
+	n, err := g.Conn.Write(request)
+	if err != nil && !g.heard && g.credentials.files != nil {
+		err = g.unheard(certs.Ended(g.Conn, err))
+	}
+	return n, err
 }
 
 // login follows a request of one.
@@ -161,16 +167,10 @@ func (g *guard) unserved(err error) error {
 
 // unheard judges an error in place of the first answer. With TLS 1.3 a broker's refusal of the certificate arrives only there.
 func (g *guard) unheard(err error) error {
-	if g.heard || !isAlert(err) {
+	if g.heard || !certs.IsAlert(err) {
 		return err
 	}
 	return g.credentials.refusedPair(g.address, g.pair, err, g.ended)
-}
-
-// isAlert says that the other side ended TLS with a word.
-func isAlert(err error) bool {
-	alert, ok := errors.AsType[*net.OpError](err)
-	return ok && alert.Op == "remote error"
 }
 
 // answer reads all of the answer that is waited for, and judges it.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"nearline/internal/certs"
 	"nearline/internal/harness/certstest"
@@ -97,6 +98,23 @@ func ping(t *testing.T, connection Connection) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return client.Ping(ctx)
+}
+
+// The broker has judged the certificate, and has ended the connection before anything is written on it.
+func TestAMissingCertificateIsSaidWhereTheConnectionIsReset(t *testing.T) {
+	authority := certstest.New("authority")
+	address, end := certstest.Refusing(authority)
+	own := newCredentials(Config{TLS: &certs.Config{CA: certstest.Write(t.TempDir(), "ca.pem", authority.PEM)}})
+	conn, err := own.dialer(nil, 0)(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	end()
+	_, err = conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), 1))
+	if err == nil || !strings.Contains(err.Error(), "kafka.tls.cert") {
+		t.Errorf("got %v, want that kafka.tls.cert is missing", err)
+	}
 }
 
 func TestWhatIsWrongWithCertificatesIsSaidInWordsAndOnce(t *testing.T) {

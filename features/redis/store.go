@@ -113,7 +113,11 @@ func secured(dial func(ctx context.Context, network, address string) (net.Conn, 
 		if err != nil {
 			return nil, err
 		}
-		return files.Handshake(ctx, conn, address)
+		handshaken, err := files.Handshake(ctx, conn, address)
+		if err != nil {
+			return nil, err
+		}
+		return told{handshaken}, nil
 	}
 }
 
