@@ -3,6 +3,7 @@ package dev
 import (
 	"context"
 	"crypto/rand"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,8 @@ type cleaner struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client
 	every   time.Duration
-	mark    string // of the request that is ours
+	mark    string        // of the request that is ours
+	aborted reflect.Value // see abortedIn
 
 	mu      sync.Mutex // guards all below; held while a request of ours is handled
 	topics  []string   // that are compacted
@@ -42,11 +44,15 @@ const (
 )
 
 func newCleaner(cluster *kfake.Cluster, connection kafka.Connection, every time.Duration) (*cleaner, error) {
+	aborted, err := abortedIn(cluster)
+	if err != nil {
+		return nil, err
+	}
 	client, err := connection.Client()
 	if err != nil {
 		return nil, err
 	}
-	c := &cleaner{cluster: cluster, client: client, every: every, mark: rand.Text()}
+	c := &cleaner{cluster: cluster, client: client, every: every, mark: rand.Text(), aborted: aborted}
 	cluster.ControlKey(kmsg.DescribeUserSCRAMCredentials.Int16(), c.handle)
 	return c, nil
 }
@@ -128,6 +134,7 @@ func (c *cleaner) handle(request kmsg.Request) (kmsg.Response, error, bool) { //
 	defer c.mu.Unlock()
 	if !c.over && c.stable() {
 		c.cluster.Compact()
+		forgetAborted(c.aborted, c.topics)
 		c.cleaned = true
 	}
 	return asked.ResponseKind(), nil, true

@@ -85,3 +85,27 @@ func TestCleanerCompactsBetweenTransactions(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// A producer goes on after a transaction of its was aborted, and compacted away with the mark of its end.
+func TestCleanerHidesNothingThatIsCommittedAfterAnAbort(t *testing.T) {
+	ctx, addr := testContext(t), compacting(t)
+	write := func(writer *kgo.Client, value string, end kgo.TransactionEndTry) {
+		t.Helper()
+		if err := writer.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		produce(t, writer, &kgo.Record{Topic: "states", Key: []byte("k"), Value: []byte(value)})
+		if err := writer.EndTransaction(ctx, end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writer := newClient(t, addr, kgo.TransactionalID("w"))
+	produce(t, newClient(t, addr), &kgo.Record{Topic: "states", Key: []byte("stays"), Value: []byte("0")})
+	write(writer, "aborted", kgo.TryAbort)
+	produce(t, newClient(t, addr), &kgo.Record{Topic: "states", Key: []byte("last"), Value: []byte("0")}) // the last batch of a partition is never compacted
+	time.Sleep(200 * time.Millisecond)                                                                    // many rounds of the cleaner
+	write(writer, "committed", kgo.TryCommit)
+	if got := committed(t, addr, "k"); len(got) != 1 || got[0] != "committed" {
+		t.Errorf("got %q, want the committed value and nothing else", got)
+	}
+}
