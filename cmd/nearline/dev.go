@@ -292,6 +292,7 @@ func brokerCommand() *cobra.Command {
 	}
 	listen := c.Flags().String("kafka", dev.DefaultListen, "where the broker listens, `HOST:PORT`")
 	data := c.Flags().String("data", "", "`FOLDER` in which the broker's state survives")
+	minSession := c.Flags().Duration("min-session", 0, "shortest session timeout of a group's members (default: 6s, that of Kafka's brokers)")
 	logger := logFlag(c, "warn")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		log, damper, err := logger(c.ErrOrStderr())
@@ -299,7 +300,7 @@ func brokerCommand() *cobra.Command {
 			return err
 		}
 		defer damper.Flush()
-		return dev.RunBroker(c.Context(), dev.BrokerConfig{Listen: *listen, Data: *data, Logger: log}, func(addr string) {
+		return dev.RunBroker(c.Context(), dev.BrokerConfig{Listen: *listen, Data: *data, MinSession: *minSession, Logger: log}, func(addr string) {
 			fmt.Fprintln(c.OutOrStdout(), addr)
 		})
 	}

@@ -76,6 +76,8 @@ type BrokerConfig struct {
 	Topics []Topic
 	// RetentionInterval is how often retention runs; zero means 5 s. Between two runs the topics may grow past their bound.
 	RetentionInterval time.Duration
+	// MinSession is the shortest session timeout that members of groups may ask for; zero means the 6 s of Kafka's brokers.
+	MinSession time.Duration
 	// Logger takes the broker's warnings and errors. Nil means slog.Default.
 	Logger *slog.Logger
 }
@@ -134,6 +136,9 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 			"log.cleaner.backoff.ms":     neverMillis, // see cleaner
 			"default.replication.factor": "1",
 		}),
+	}
+	if cfg.MinSession > 0 {
+		opts = append(opts, kfake.GroupMinSessionTimeout(cfg.MinSession))
 	}
 	if cfg.Data != "" {
 		opts = append(opts, kfake.DataDir(cfg.Data))

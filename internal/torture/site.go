@@ -61,7 +61,7 @@ func (r *run) embed(ctx context.Context) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	r.Connection.Brokers = []string{address}
 	r.broker = &process{name: "broker", log: filepath.Join(r.Folder, "broker.log"),
-		args: []string{"dev-broker", "--kafka", address, "--data", filepath.Join(r.Folder, "broker")}}
+		args: []string{"dev-broker", "--kafka", address, "--data", filepath.Join(r.Folder, "broker"), "--min-session", sessionTimeout.String()}}
 	r.ConfigFor = r.embeddedConfig
 	return r.broker.start(r.Self)
 }

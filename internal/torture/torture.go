@@ -64,12 +64,12 @@ type Replica struct {
 	Partitions                 int
 }
 
-// Timeouts of the embedded mode: as short as the broker lets them be, so that take-over and expiry happen within a short
-// run. Kafka's brokers by default allow no session timeout below 6 s.
+// Timeouts of the embedded mode: so short that a group is whole again before the next fault. A fault comes every 2 s or so, and each rebalance waits for
+// the sessions of those who were hurt.
 const (
-	transactionTimeout = 3 * time.Second
-	sessionTimeout     = 6 * time.Second
-	rebalanceTimeout   = 10 * time.Second
+	transactionTimeout = 2 * time.Second
+	sessionTimeout     = 2 * time.Second
+	rebalanceTimeout   = 5 * time.Second
 )
 
 // HangTimeout of a run of our own models, none of which takes that long unless it is told to hang.
