@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -155,7 +156,11 @@ func (s *scoreFiles) end(stats offline.Stats, failed error) error {
 		}
 		kept, keepErr := keep(s.outFile, stats.OutBytes)
 		if kept {
-			err = fmt.Errorf("%w; %s is as it was, and what was scored is in %s", err, s.flags.out, s.outFile.Name())
+			state := "is as it was"
+			if _, statErr := os.Stat(s.flags.out); errors.Is(statErr, fs.ErrNotExist) {
+				state = "was not made"
+			}
+			err = fmt.Errorf("%w; %s %s, and what was scored is in %s", err, s.flags.out, state, s.outFile.Name())
 		}
 		return errors.Join(err, keepErr)
 	}

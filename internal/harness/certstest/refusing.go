@@ -25,7 +25,7 @@ func Refusing(by *Authority) (address string, end func()) {
 			panic("the handshake succeeded: this shows nothing")
 		}
 		<-asked
-		must(conn.(*net.TCPConn).SetLinger(0)) // a close is a reset
+		must(conn.(*net.TCPConn).SetLinger(0)) //nolint:errcheck // a listener of TCP has such; its close is a reset
 		must(conn.Close())
 	}()
 	return listener.Addr().String(), func() {
