@@ -205,8 +205,14 @@ func (s *story) await(what string, ask func(context.Context) error) {
 // none has two more than another.
 func (s *story) expectShared(partitions int, names ...string) {
 	s.t.Helper()
-	s.await(fmt.Sprintf("%d partitions shared by %v", partitions, names), func(ctx context.Context) error {
-		groups, err := s.admin.DescribeGroups(ctx, s.group)
+	s.expectGroup(s.group, partitions, names...)
+}
+
+// expectGroup is expectShared of any group of the replicas.
+func (s *story) expectGroup(group string, partitions int, names ...string) {
+	s.t.Helper()
+	s.await(fmt.Sprintf("%d partitions shared by %v in group %s", partitions, names, group), func(ctx context.Context) error {
+		groups, err := s.admin.DescribeGroups(ctx, group)
 		if err == nil {
 			err = groups.Error()
 		}
@@ -216,7 +222,7 @@ func (s *story) expectShared(partitions int, names ...string) {
 		owners := map[int32]int{}
 		seen := map[string]bool{}
 		least, most := partitions, 0
-		for _, member := range groups[s.group].Members {
+		for _, member := range groups[group].Members {
 			// GROUP/REPLICA/NUMBER
 			parts := strings.Split(member.ClientID, "/")
 			seen[parts[len(parts)/2]] = true
