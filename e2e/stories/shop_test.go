@@ -191,7 +191,7 @@ func (s *shop) withdrawUnderLoad(commands string) {
 	s.awaitLater(300)
 }
 
-// counted compares what Redis has of each item with what was written of it.
+// counted says whether Redis has the right number of reviews for each item.
 func (s *shop) counted(ctx context.Context) error {
 	want := map[string]int{}
 	s.ledger.mu.Lock()
